@@ -1,0 +1,60 @@
+"""MCRAGE, from a table of patients to a report of who was helped. See README.md."""
+
+from snakemake.utils import min_version
+
+min_version("9.25")
+
+
+configfile: "config.yaml"
+
+
+pathvars:
+    logs="results/logs",
+    benchmarks="results/benchmarks",
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/generate.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    """Everything: the report, and with it all that it rests on."""
+    default_target: True
+    input:
+        "<results>/report.html",
+
+
+rule data:
+    """Tables up to the induced imbalance, for every replicate."""
+    input:
+        replicate_files("train.parquet", "validation.parquet", "test.parquet", "groups.json"),
+
+
+rule models:
+    """Trained generators."""
+    input:
+        generator_files("model.json"),
+
+
+rule samples:
+    """Synthetic rows of every generator."""
+    input:
+        generator_files("synthetic.parquet"),
+
+
+rule evaluation:
+    """Metrics of every treatment and their comparisons, checked for leakage."""
+    input:
+        "<results>/metrics.parquet",
+        "<results>/comparisons.parquet",
+
+
+onsuccess:
+    tell_where_the_results_are()

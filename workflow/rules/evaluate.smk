@@ -1,0 +1,77 @@
+"""Classifiers on every treatment, the leakage guard, and the two public tables of results.
+
+REQUIRED INPUTS: <results>/{dataset}/{scenario}/{replicate}/{treatment}/{rebalanced,weights}.parquet
+                 <results>/{dataset}/{scenario}/{replicate}/test.parquet
+OUTPUTS: <results>/{dataset}/{scenario}/{replicate}/{treatment}/{classifier}/metrics.parquet
+         <results>/{dataset}/{scenario}/{replicate}/{treatment}/{classifier}/predictions.parquet
+         <results>/{dataset}/{scenario}/{replicate}/leakage.json
+         <results>/{metrics,summary,comparisons}.parquet
+"""
+
+
+rule evaluate:
+    """Judge a treatment by a classifier's scores on test rows that nothing has seen."""
+    input:
+        rebalanced="<results>/{dataset}/{scenario}/{replicate}/{treatment}/rebalanced.parquet",
+        weights="<results>/{dataset}/{scenario}/{replicate}/{treatment}/weights.parquet",
+        test="<results>/{dataset}/{scenario}/{replicate}/test.parquet",
+        roles="<results>/{dataset}/roles.json",
+    output:
+        metrics="<results>/{dataset}/{scenario}/{replicate}/{treatment}/{classifier}/metrics.parquet",
+        predictions="<results>/{dataset}/{scenario}/{replicate}/{treatment}/{classifier}/predictions.parquet",
+    log:
+        "<logs>/{dataset}/{scenario}/{replicate}/{treatment}/{classifier}/evaluate.log",
+    benchmark:
+        "<benchmarks>/{dataset}/{scenario}/{replicate}/{treatment}/{classifier}/evaluate.jsonl"
+    conda:
+        "../../envs/evaluate.yaml"
+    params:
+        stage=stage_params("evaluate"),
+    script:
+        "../scripts/evaluate.py"
+
+
+rule check_leakage:
+    """Prove for each replicate that no test or validation row was learnt from."""
+    input:
+        train="<results>/{dataset}/{scenario}/{replicate}/train.parquet",
+        validation="<results>/{dataset}/{scenario}/{replicate}/validation.parquet",
+        original="<results>/{dataset}/{scenario}/{replicate}/original.parquet",
+        test="<results>/{dataset}/{scenario}/{replicate}/test.parquet",
+        roles="<results>/{dataset}/roles.json",
+        models=models_of_replicate,
+        rebalanced=tables_of_replicate("rebalanced.parquet"),
+        weights=tables_of_replicate("weights.parquet"),
+    output:
+        leakage="<results>/{dataset}/{scenario}/{replicate}/leakage.json",
+    log:
+        "<logs>/{dataset}/{scenario}/{replicate}/check_leakage.log",
+    benchmark:
+        "<benchmarks>/{dataset}/{scenario}/{replicate}/check_leakage.jsonl"
+    conda:
+        "../../envs/data.yaml"
+    params:
+        stage=stage_params("check_leakage"),
+    script:
+        "../scripts/check_leakage.py"
+
+
+rule summarise:
+    """Gather all metrics, and compare treatments within replicates."""
+    input:
+        metrics=metric_files("metrics.parquet"),
+        leakage=replicate_files("leakage.json"),
+    output:
+        metrics="<results>/metrics.parquet",
+        summary="<results>/summary.parquet",
+        comparisons="<results>/comparisons.parquet",
+    log:
+        "<logs>/summarise.log",
+    benchmark:
+        "<benchmarks>/summarise.jsonl"
+    conda:
+        "../../envs/evaluate.yaml"
+    params:
+        stage=stage_params("summarise"),
+    script:
+        "../scripts/summarise.py"

@@ -1,0 +1,79 @@
+"""Generators: trained on the groups, then asked for the rows that each group lacks.
+
+REQUIRED INPUTS: <results>/{dataset}/{scenario}/{replicate}/{train,validation,original}.parquet
+                 <results>/{dataset}/{scenario}/{replicate}/groups.json
+OUTPUTS: <results>/{dataset}/{scenario}/{replicate}/{generator}/{model.safetensors,model.json}
+         <results>/{dataset}/{scenario}/{replicate}/{generator}/{history,synthetic}.parquet
+         <results>/{dataset}/{scenario}/{replicate}/{treatment}/{rebalanced,weights}.parquet
+"""
+
+
+rule train_generator:
+    """Learn every group at once, so that small groups borrow strength from large ones."""
+    input:
+        train=training_table,
+        validation="<results>/{dataset}/{scenario}/{replicate}/validation.parquet",
+        roles="<results>/{dataset}/roles.json",
+        # Only an order: what is checked depends on all treatments, the training on one.
+        groups=ancient("<results>/{dataset}/{scenario}/{replicate}/groups.json"),
+    output:
+        weights="<results>/{dataset}/{scenario}/{replicate}/{generator}/model.safetensors",
+        model="<results>/{dataset}/{scenario}/{replicate}/{generator}/model.json",
+        history="<results>/{dataset}/{scenario}/{replicate}/{generator}/history.parquet",
+        # Times and device: beside the benchmarks, since results hold nothing of the machine.
+        facts="<benchmarks>/{dataset}/{scenario}/{replicate}/{generator}/train_facts.json",
+    log:
+        "<logs>/{dataset}/{scenario}/{replicate}/{generator}/train.log",
+    benchmark:
+        "<benchmarks>/{dataset}/{scenario}/{replicate}/{generator}/train.jsonl"
+    conda:
+        "../../envs/generate.yaml"
+    params:
+        stage=stage_params("train_generator"),
+        device=device,
+    script:
+        "../scripts/train_generator.py"
+
+
+rule sample_generator:
+    """Draw the rows that each group lacks."""
+    input:
+        train="<results>/{dataset}/{scenario}/{replicate}/train.parquet",
+        weights="<results>/{dataset}/{scenario}/{replicate}/{generator}/model.safetensors",
+        model="<results>/{dataset}/{scenario}/{replicate}/{generator}/model.json",
+        roles="<results>/{dataset}/roles.json",
+    output:
+        synthetic="<results>/{dataset}/{scenario}/{replicate}/{generator}/synthetic.parquet",
+    log:
+        "<logs>/{dataset}/{scenario}/{replicate}/{generator}/sample.log",
+    benchmark:
+        "<benchmarks>/{dataset}/{scenario}/{replicate}/{generator}/sample.jsonl"
+    conda:
+        "../../envs/generate.yaml"
+    params:
+        stage=stage_params("sample_generator"),
+        device=device,
+    script:
+        "../scripts/sample_generator.py"
+
+
+rule rebalance:
+    """Make the table, and the weights, that a treatment gives to the classifier."""
+    input:
+        train=treated_table,
+        synthetic=synthetic_table,
+        roles="<results>/{dataset}/roles.json",
+        groups=ancient("<results>/{dataset}/{scenario}/{replicate}/groups.json"),
+    output:
+        rebalanced="<results>/{dataset}/{scenario}/{replicate}/{treatment}/rebalanced.parquet",
+        weights="<results>/{dataset}/{scenario}/{replicate}/{treatment}/weights.parquet",
+    log:
+        "<logs>/{dataset}/{scenario}/{replicate}/{treatment}/rebalance.log",
+    benchmark:
+        "<benchmarks>/{dataset}/{scenario}/{replicate}/{treatment}/rebalance.jsonl"
+    conda:
+        "../../envs/generate.yaml"
+    params:
+        stage=stage_params("rebalance"),
+    script:
+        "../scripts/rebalance.py"

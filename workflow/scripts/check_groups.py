@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MIT
+"""Count rows by group in every table, and refuse what the treatments can't learn from.
+
+Inputs: train, validation, original, test, roles. Output: groups (counts by table and group).
+"""
+
+from mcrage.datasets.roles import read_roles
+from mcrage.groups import GroupSchema
+from mcrage.scenario import check_groups
+from mcrage.stage import run_stage
+from mcrage.tables import read_table, write_json
+
+
+def main(input, output, params, wildcards, threads) -> None:
+    """Run the stage."""
+    schema = GroupSchema.of(read_roles(input.roles))
+    counts = {
+        name: schema.counts_by_label(schema.index(read_table(input[name], schema.columns)))
+        for name in ("train", "validation", "original", "test")
+    }
+    settings = params["settings"]
+    check_groups(
+        counts["train"],
+        counts["validation"],
+        settings["smallest"],
+        settings["judged_on_validation"],
+    )
+    write_json(counts, output.groups)
+
+
+if __name__ == "__main__":
+    run_stage(snakemake, main)

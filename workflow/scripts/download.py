@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: MIT
+"""Download one raw file of a dataset, from the mirror first, and check its SHA-256.
+
+Output: file, named as in the dataset card.
+"""
+
+from pathlib import Path
+
+from mcrage.datasets.card_model import DownloadSettings
+from mcrage.datasets.download import fetch
+from mcrage.stage import run_stage
+
+
+def main(input, output, params, wildcards, threads) -> None:
+    """Run the stage."""
+    card = DownloadSettings.model_validate(params["settings"])
+    fetch(card.files[0], Path(output.file), dataset=card.name, mirror=params["local"]["mirror"])
+
+
+if __name__ == "__main__":
+    run_stage(snakemake, main)  # noqa: F821

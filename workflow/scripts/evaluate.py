@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+"""Fit a classifier on a treated training set and judge it on the test set.
+
+Inputs: rebalanced, weights, test, roles. Outputs: metrics (long), predictions.
+"""
+
+import numpy as np
+import pyarrow as pa
+
+from mcrage.classifiers.registry import fit_and_score
+from mcrage.datasets.roles import read_roles
+from mcrage.groups import GroupSchema
+from mcrage.metrics.binary import judge
+from mcrage.stage import provenance, run_stage
+from mcrage.tables import ROW_ID, read_table, write_table
+
+
+def main(input, output, params, wildcards, threads) -> None:
+    """Run the stage."""
+    roles = read_roles(input.roles)
+    schema = GroupSchema.of(roles)
+    test = read_table(input.test)
+    settings = params["settings"]
+    score = fit_and_score(
+        settings["classifier"],
+        read_table(input.rebalanced),
+        read_table(input.weights).column("weight").to_numpy(),
+        test,
+        roles,
+        seed=params["seeds"]["classifier"],
+        threads=threads,
+    )
+    groups = schema.index(test)
+    judged = judge(schema, groups, score, settings["threshold"])
+    n = len(judged["metric"])
+    context = {
+        "dataset": pa.array([wildcards.dataset] * n),
+        "scenario": pa.array([wildcards.scenario] * n),
+        "replicate": pa.array([int(wildcards.replicate)] * n),
+        "treatment": pa.array([wildcards.treatment] * n),
+        "classifier": pa.array([wildcards.classifier] * n),
+        "threshold": pa.array([str(settings["threshold"])] * n),
+    }
+    history = provenance(
+        "evaluate", params, [input.rebalanced, input.weights, input.test, input.roles]
+    )
+    write_table(pa.table({**context, **judged}), output.metrics, history)
+    predictions = pa.table(
+        {
+            ROW_ID: test.column(ROW_ID),
+            "subgroup": schema.subgroup_of(groups),
+            "y": schema.target_of(groups).astype(np.int8),
+            "score": score,
+        }
+    )
+    write_table(predictions, output.predictions, history)
+
+
+if __name__ == "__main__":
+    run_stage(snakemake, main)

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: MIT
+"""Thin out given subgroups of the training pool, then set validation rows aside.
+
+Inputs: training_pool, roles. Outputs: train (imbalanced), validation, original (the pool
+without the validation rows: the control of perfect rebalancing).
+"""
+
+import logging
+
+import numpy as np
+
+from mcrage.datasets.roles import read_roles
+from mcrage.groups import GroupSchema
+from mcrage.scenario import split, thin_out
+from mcrage.stage import provenance, run_stage
+from mcrage.tables import read_table, write_table
+
+
+def main(input, output, params, wildcards, threads) -> None:
+    """Run the stage."""
+    pool = read_table(input.training_pool)
+    roles = read_roles(input.roles)
+    schema = GroupSchema.of(roles)
+    digits = schema.digits(pool)
+    groups = schema.index_of(digits)
+    settings, seeds = params["settings"], params["seeds"]
+    induced = thin_out(digits, schema, settings["keep"], seeds["induce"])
+    clusters = pool.column(roles.cluster).to_numpy()[induced] if roles.cluster else None
+    train, validation = split(
+        groups[induced],
+        settings["validation_fraction"],
+        seeds["validation"],
+        schema.n_groups,
+        clusters,
+    )
+    held = induced[validation]
+    original = np.setdiff1d(np.arange(pool.num_rows), held)
+    if clusters is not None:
+        # The other rows of a validation patient may not be learnt from either.
+        patients = np.unique(clusters[validation])
+        original = original[~np.isin(pool.column(roles.cluster).to_numpy()[original], patients)]
+    history = provenance("induce_imbalance", params, [input.training_pool, input.roles])
+    for rows, path in (
+        (induced[train], output.train),
+        (held, output.validation),
+        (original, output.original),
+    ):
+        logging.info("%s: rows by group %s", path, schema.counts_by_label(groups[rows]))
+        write_table(pool.take(rows), path, history)
+
+
+if __name__ == "__main__":
+    run_stage(snakemake, main)

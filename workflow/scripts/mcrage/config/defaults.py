@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+"""The named scenarios, generators, treatments and classifiers that come with mcrage."""
+
+SCENARIOS = {
+    "natural": {"balance": False},
+    "keep_25_percent_of_sex_2": {"keep": [{"where": {"sex": "2"}, "fraction": 0.25}]},
+    "keep_10_percent_of_women": {"keep": [{"where": {"SEX": "F"}, "fraction": 0.1}]},
+}
+
+GENERATORS = {
+    "smote": {"kind": "smote"},
+    "cddpm_tuned": {"kind": "cddpm", "preset": "tuned"},
+    "cddpm_paper": {"kind": "cddpm", "preset": "paper"},
+    "cddpm_after_smote": {"kind": "cddpm", "preset": "tuned", "trained_on": "smote"},
+}
+
+TREATMENTS = {
+    "original": {
+        "train_on": "original",
+        "description": "Control: the real training rows before any were removed. What perfect "
+        "rebalancing could reach.",
+    },
+    "imbalanced": {
+        "description": "Control: the imbalanced training rows as they are, nothing done.",
+    },
+    "target_weights": {
+        "weights": "target",
+        "description": "Rows weighted so that both outcomes weigh the same. No new rows.",
+    },
+    "group_weights": {
+        "weights": "group",
+        "description": "Rows weighted so that every group weighs the same: what MCRAGE aims at, "
+        "without synthesis.",
+    },
+    "target_oversampling": {
+        "oversample": "target",
+        "description": "Real rows of the rarer outcome repeated until both are equally frequent.",
+    },
+    "group_oversampling": {
+        "oversample": "group",
+        "description": "Real rows of every smaller group repeated until all are equally large.",
+    },
+    "smote": {
+        "generator": "smote",
+        "description": "Every group filled with points between neighbouring real rows (SMOTE).",
+    },
+    "mcrage_paper": {
+        "generator": "cddpm_paper",
+        "description": "Every group filled by the diffusion model as the paper describes it.",
+    },
+    "mcrage_tuned": {
+        "generator": "cddpm_tuned",
+        "description": "Every group filled by the diffusion model with the settings that work "
+        "best for us.",
+    },
+    "mcrage_smote": {
+        "generator": "cddpm_after_smote",
+        "description": "Every group filled by the diffusion model after it learnt from the "
+        "SMOTE-filled table (the paper's future work).",
+    },
+}
+
+CLASSIFIERS = {"random_forest": {"kind": "random_forest"}}
+
+SELECTED_TREATMENTS = [
+    "original",
+    "imbalanced",
+    "target_weights",
+    "group_weights",
+    "target_oversampling",
+    "group_oversampling",
+    "smote",
+    "mcrage_tuned",
+]
+
+FIGURE_TREATMENTS = ["imbalanced", "smote", "mcrage_tuned"]
+
+DENSITY_TREATMENTS = ["smote", "mcrage_tuned"]

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: MIT
+"""The config: closed and typed. `config.yaml` and its JSON schema are rendered from it."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from mcrage.config import defaults
+from mcrage.config.base import Closed, Name, closest
+from mcrage.config.generators import GeneratorSettings
+
+Fraction = Annotated[float, Field(gt=0, le=1)]
+
+
+class Experiment(Closed):
+    """What is run: names from the sections below, and how often."""
+
+    title: str = Field(
+        "MCRAGE on the diabetes table of scikit-learn", description="Heading of the report."
+    )
+    datasets: list[Name] = Field(
+        ["diabetes"],
+        min_length=1,
+        description="Dataset cards in resources/datasets, without .yaml. Every dataset is run "
+        "under every scenario.",
+    )
+    scenarios: list[Name] = Field(
+        ["keep_25_percent_of_sex_2"], min_length=1, description="Names from `scenarios`."
+    )
+    treatments: list[Name] = Field(
+        defaults.SELECTED_TREATMENTS,
+        min_length=1,
+        description="Names from `treatments`, in the order of tables and figures.",
+    )
+    classifiers: list[Name] = Field(
+        ["random_forest"],
+        min_length=1,
+        description="Names from `classifiers`. Each is fitted once for every treatment and "
+        "replicate.",
+    )
+    baselines: list[Name] = Field(
+        ["imbalanced", "smote"],
+        description="Treatments that every other one is compared with, paired over replicates.",
+    )
+    replicates: int = Field(
+        5,
+        ge=1,
+        le=10_000,
+        description="Seeds of the whole chain. Intervals need 2 or more, a claim about a small "
+        "subgroup 20 or more; the paper has 1. Cost: everything is done once per replicate.",
+    )
+    seed: int = Field(
+        2310,
+        ge=0,
+        lt=2**31,
+        description="Where all seeds of stages are derived from.",
+    )
+
+    @field_validator("datasets", "scenarios", "treatments", "classifiers", "baselines")
+    @classmethod
+    def _unique(cls, names: list[str]) -> list[str]:
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} is listed twice; list each name once")
+        return names
+
+
+class Keep(Closed):
+    """Which training rows are thinned out, and to what fraction."""
+
+    where: dict[str, str] = Field(
+        min_length=1, description="Sensitive attribute: level. All must hold for a row."
+    )
+    fraction: Fraction = Field(description="Share of these rows to keep, in (0, 1]. Paper: 0.1.")
+
+    @field_validator("where", mode="before")
+    @classmethod
+    def _text(cls, value: Any) -> Any:
+        # YAML reads `sex: 2` as a number; levels are text.
+        return {k: str(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+class Scenario(Closed):
+    """How the training set is made imbalanced."""
+
+    balance: bool = Field(
+        True,
+        description="Undersample at random until every subgroup is equally large (paper, section "
+        "4.1), before the split.",
+    )
+    keep: list[Keep] = Field(
+        [],
+        description="Thin out training rows; the test set is never touched. Empty: natural.",
+    )
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.2, description="Share of rows for the test set, stratified by group. Paper: 0.2."
+    )
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.1,
+        description="Share of the induced training set that chooses checkpoints and is never "
+        "trained on, by any treatment. Paper: 0.1.",
+    )
+
+
+class Treatment(Closed):
+    """What is done to the imbalanced training set before the classifier sees it."""
+
+    description: str = Field(description="One sentence for the reader of the report.")
+    train_on: Literal["train", "original"] = Field(
+        "train",
+        description="train: the imbalanced training set. original: the real rows before "
+        "thinning, a control that no user has.",
+    )
+    generator: Name | None = Field(
+        None, description="Draws the rows that each group lacks; a name from `generators`."
+    )
+    fill: Fraction = Field(
+        1.0,
+        description="Share of each group's gap to the largest group that the generator fills, in "
+        "(0, 1]. Paper: 1.",
+    )
+    oversample: Literal["target", "group"] | None = Field(
+        None,
+        description="Repeat real rows at random until every level of the target, or every group, "
+        "is as large as the largest.",
+    )
+    weights: Literal["target", "group"] | None = Field(
+        None,
+        description="Weight rows so that every level of the target, or every group, weighs the "
+        "same.",
+    )
+
+    @model_validator(mode="after")
+    def _one_source_of_rows(self) -> Self:
+        if self.generator and self.oversample:
+            raise ValueError("give either generator or oversample, not both")
+        return self
+
+
+class RandomForest(Closed):
+    """scikit-learn's RandomForestClassifier."""
+
+    kind: Literal["random_forest"] = Field("random_forest", description="Only random_forest yet.")
+    n_trees: int = Field(300, ge=1, le=100_000, description="Paper: 300. Cost: linear.")
+    max_depth: int | None = Field(20, ge=1, description="Paper: 20. null: unlimited.")
+    min_samples_split: int = Field(20, ge=2, description="Paper: 20.")
+    min_samples_leaf: int = Field(5, ge=1, description="Paper: 5.")
+
+
+class Figures(Closed):
+    """Which treatments the figures show; the tables always have all."""
+
+    umap_treatments: list[Name] = Field(
+        defaults.FIGURE_TREATMENTS,
+        description="Panels of the UMAP figure (the paper's Figure 2), beside the original.",
+    )
+    density_treatments: list[Name] = Field(
+        defaults.DENSITY_TREATMENTS,
+        description="Treatments with a generator whose rows are compared with real test rows "
+        "(the paper's Figure 3).",
+    )
+    roc_treatments: list[Name] = Field(
+        defaults.FIGURE_TREATMENTS, description="Curves of the ROC figure."
+    )
+    replicate: int = Field(0, ge=0, description="The replicate that UMAP and densities show.")
+
+
+class Config(Closed):
+    """Everything a user may set."""
+
+    experiment: Experiment = Field(Experiment(), description="What is run.")
+    mirror: str | None = Field(
+        None,
+        description="A folder with downloaded data, tried before any address: "
+        "<mirror>/<dataset>/<file>. Checksums are verified all the same.",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto",
+        description="Where generators train. auto: a GPU if there is one; cuda: fail without one.",
+    )
+    published: list[Name] = Field(
+        [],
+        description="Files in resources/published whose numbers are shown beside ours.",
+    )
+    scenarios: dict[Name, Scenario] = Field(
+        {name: Scenario(**value) for name, value in defaults.SCENARIOS.items()},
+        description="How training sets are made imbalanced. Name: settings.",
+    )
+    generators: dict[Name, GeneratorSettings] = Field(
+        defaults.GENERATORS,
+        validate_default=True,
+        description="Models that learn the features of each group. Name: settings.",
+    )
+    treatments: dict[Name, Treatment] = Field(
+        {name: Treatment(**value) for name, value in defaults.TREATMENTS.items()},
+        description="What is done to the training set. Name: settings.",
+    )
+    classifiers: dict[Name, RandomForest] = Field(
+        {name: RandomForest(**value) for name, value in defaults.CLASSIFIERS.items()},
+        description="What learns to predict the target. Name: settings.",
+    )
+    figures: Figures = Field(Figures(), description="What the figures show.")
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        problems = [
+            *_unknown("experiment.scenarios", self.experiment.scenarios, self.scenarios),
+            *_unknown("experiment.treatments", self.experiment.treatments, self.treatments),
+            *_unknown("experiment.classifiers", self.experiment.classifiers, self.classifiers),
+            *_unknown(
+                "experiment.baselines",
+                self.experiment.baselines,
+                self.experiment.treatments,
+                "experiment.treatments",
+            ),
+        ]
+        for name, treatment in self.treatments.items():
+            if treatment.generator:
+                problems += _unknown(
+                    f"treatments.{name}.generator", [treatment.generator], self.generators
+                )
+        for name, generator in self.generators.items():
+            trained_on = getattr(generator, "trained_on", None)
+            if trained_on is None:
+                continue
+            key = f"generators.{name}.trained_on"
+            problems += _unknown(key, [trained_on], self.treatments)
+            source = self.treatments.get(trained_on)
+            inner = self.generators.get(source.generator) if source and source.generator else None
+            if source and source.train_on == "original":
+                problems.append(
+                    f"{key}: '{trained_on}' holds the real rows before thinning, which no user "
+                    "has; choose a treatment with train_on: train"
+                )
+            if getattr(inner, "trained_on", None):
+                problems.append(
+                    f"{key}: '{trained_on}' rests on generator '{source.generator}', which is "
+                    "itself trained on a treatment; one such step is allowed"
+                )
+        for key in ("umap_treatments", "density_treatments", "roc_treatments"):
+            problems += _unknown(
+                f"figures.{key}",
+                getattr(self.figures, key),
+                self.experiment.treatments,
+                "experiment.treatments",
+            )
+        problems += [
+            f"figures.density_treatments: '{name}' has no generator, so there are no synthetic "
+            "rows to show; remove it"
+            for name in self.figures.density_treatments
+            if name in self.treatments and not self.treatments[name].generator
+        ]
+        if self.figures.replicate >= self.experiment.replicates:
+            problems.append(
+                f"figures.replicate: is {self.figures.replicate}, but replicates are numbered 0 "
+                f"to {self.experiment.replicates - 1}"
+            )
+        if problems:
+            raise ValueError(";\n  ".join(problems))
+        return self
+
+
+def _unknown(key: str, names: list[str], known: Any, where: str | None = None) -> list[str]:
+    where = where or {"scenarios": "scenarios", "classifiers": "classifiers"}.get(
+        key.rsplit(".", 1)[-1], "generators" if key.endswith("generator") else "treatments"
+    )
+    return [
+        f"{key}: '{name}' is not in {where}.{closest(name, list(known))} Known: {', '.join(known)}"
+        for name in names
+        if name not in known
+    ]

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: MIT
+"""Reading dataset cards (YAML files in ``resources/datasets``), and each stage's slice of one."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from mcrage.datasets.card_model import (
+    FILE_PATTERN,
+    NAME_PATTERN,
+    SHA256_PATTERN,
+    Archive,
+    Card,
+    Checksum,
+    Column,
+    CsvFormat,
+    DownloadSettings,
+    Expected,
+    File,
+    Labelled,
+    PrepareSettings,
+    Source,
+    TargetCard,
+    closest,
+)
+from mcrage.errors import UserError
+
+__all__ = [
+    "Card",
+    "download_settings",
+    "known_cards",
+    "parse_card",
+    "prepare_settings",
+    "read_card",
+]
+
+
+def known_cards(folder: str | os.PathLike) -> list[str]:
+    """Return the names of the cards in a folder, sorted."""
+    return sorted(path.stem for path in Path(folder).glob("*.yaml"))
+
+
+def read_card(name_or_path: str | os.PathLike, folder: str | os.PathLike) -> Card:
+    """Read and check one dataset card.
+
+    Parameters
+    ----------
+    name_or_path : str or path-like
+        A dataset's name, looked up in `folder`, or the path of a card elsewhere (it ends in
+        ``.yaml``).
+    folder : path-like
+        Usually ``resources/datasets``.
+
+    Returns
+    -------
+    Card
+
+    Raises
+    ------
+    UserError
+        If there is no such card, or with one line for every problem found in it.
+    """
+    text = os.fspath(name_or_path)
+    if text.endswith(".yaml"):
+        path = Path(text)
+    else:
+        path = Path(folder) / f"{text}.yaml"
+        known = known_cards(folder)
+        if not re.fullmatch(NAME_PATTERN, text) or text not in known:
+            raise UserError(
+                f"dataset {text!r}: no such card{closest(text, known)}; known datasets: "
+                f"{', '.join(known) or 'none'}. Add {folder}/NAME.yaml, or give the path of a card "
+                f"that ends in .yaml. Names are letters, digits, '_' and '-'."
+            )
+    card = parse_card(_load_yaml(path), str(path))
+    if card.name != path.stem:
+        raise UserError(
+            f"{path}: name: found {card.name!r}, but the file is called {path.name}; "
+            f"write name: {path.stem}, or rename the file"
+        )
+    return card
+
+
+def parse_card(value: Any, origin: str) -> Card:
+    """Check a card's plain values; `origin` names the file in messages."""
+    try:
+        return Card.model_validate(value)
+    except ValidationError as error:
+        lines = [line for item in error.errors() for line in _explain(item)]
+        raise UserError("\n".join(f"{origin}: {line}" for line in dict.fromkeys(lines))) from None
+
+
+def download_settings(card: Card, file: str | None = None) -> dict[str, Any]:
+    """Return what the download stage uses of a card, as plain JSON values (`DownloadSettings`).
+
+    Parameters
+    ----------
+    card : Card
+    file : str, optional
+        Only this file, so that a job per file reruns for its own changes alone.
+    """
+    files = [item for item in card.files if file in (None, item.name)]
+    return DownloadSettings(name=card.name, files=files).model_dump(mode="json")
+
+
+def prepare_settings(card: Card) -> dict[str, Any]:
+    """Return what the prepare stage uses of a card, as plain JSON values (`PrepareSettings`)."""
+    return PrepareSettings(
+        name=card.name,
+        title=card.title,
+        files=[Checksum(name=file.name, sha256=file.sha256) for file in card.files],
+        format=card.format,
+        columns=list(card.columns.items()),
+        target=card.target,
+        sensitive=list(card.sensitive.items()),
+        cluster=card.cluster,
+        expected=card.expected,
+    ).model_dump(mode="json")
+
+
+def _explain(error: ErrorDetails) -> list[str]:
+    """Turn one pydantic error into lines of key, value found, what is allowed, fix."""
+    location = error["loc"]
+    if location[:2] == ("target", "threshold"):
+        location = location[:2]  # pydantic adds the member of the union that it tried
+    key = "".join(f"[{part}]" if type(part) is int else f".{part}" for part in location)
+    key = key.removeprefix(".") or "the card"
+    found = error["input"]
+    shown = repr(found) if isinstance(found, str | int | float | bool) else type(found).__name__
+    if location[-1:] == ("url",):
+        shown = "an address"  # it may hold a password
+    match error["type"]:
+        case "missing":
+            return [f"{key}: missing; add it"]
+        case "extra_forbidden":
+            allowed = _keys_at(location)
+            hint = closest(str(location[-1]), allowed)
+            return [f"{key}: unknown key{hint}; allowed: {', '.join(allowed)}. Remove or rename it"]
+        case "value_error":
+            message = str(error["ctx"]["error"])
+            if not location:
+                return message.splitlines()
+            return [f"{key}: {'found ' + shown + '; ' if shown != 'dict' else ''}{message}"]
+        case "string_pattern_mismatch":
+            fix = _PATTERN_FIX.get(error["ctx"]["pattern"], "")
+            return [f"{key}: found {shown}; {fix}"]
+        case "string_type":
+            return [f"{key}: found {shown}, which YAML does not read as text; put it in quotes"]
+        case _:
+            return [
+                f"{key}: found {shown}; {error['msg'][0].lower()}{error['msg'][1:]}; correct it"
+            ]
+
+
+_PARTS: dict[str, type[BaseModel]] = {
+    "files": File,
+    "format": CsvFormat,
+    "columns": Column,
+    "target": TargetCard,
+    "sensitive": Labelled,
+    "expected": Expected,
+}
+_PATTERN_FIX = {
+    NAME_PATTERN: "write letters, digits, '_' and '-', starting with a letter or digit",
+    FILE_PATTERN: "write a plain file name: no folders, no '..'",
+    SHA256_PATTERN: "write the 64 small hexadecimal digits that `sha256sum FILE` prints",
+}
+
+
+def _keys_at(location: tuple[int | str, ...]) -> list[str]:
+    """Return the keys that the model at an unknown key's place allows."""
+    match location:
+        case (_,):
+            model = Card
+        case ("files", _, "sources", *_):
+            model = Source
+        case ("files", _, "archive", *_):
+            model = Archive
+        case (part, *_):
+            model = _PARTS[str(part)]
+    return list(model.model_fields)
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Reads YAML, but refuses a key that stands twice, of which YAML keeps the last in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key, _ in node.value:
+            if (key.tag, str(key.value)) in seen:
+                raise UserError(
+                    f"line {key.start_mark.line + 1}: the key {key.value!r} stands twice; keep one"
+                )
+            seen.add((key.tag, str(key.value)))
+        return super().construct_mapping(node, deep)
+
+
+def _load_yaml(path: Path) -> Any:
+    try:
+        with path.open(encoding="utf-8") as stream:
+            return yaml.load(stream, Loader=_UniqueKeyLoader)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; write the path of a dataset card") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        message = " ".join(str(error).split())
+        raise UserError(f"{path}: not valid YAML ({message}); correct that line") from None

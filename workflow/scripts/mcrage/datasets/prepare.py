@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: MIT
+"""From raw files to a typed table and its roles, refusing whatever the card doesn't promise."""
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mcrage.datasets import formula as formulas
+from mcrage.datasets.card_model import (
+    MAXIMUM_LEVELS,
+    Column,
+    Labelled,
+    PrepareSettings,
+    closest,
+)
+from mcrage.datasets.reading import RawTable, read_files
+from mcrage.datasets.roles import Attribute, Feature, Roles, Target
+from mcrage.errors import UserError
+from mcrage.groups import GroupSchema
+from mcrage.tables import ROW_ID
+
+logger = logging.getLogger(__name__)
+
+MAXIMUM_SHARE_OFF = 0.05
+_CONTINUOUS = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_INTEGER = r"^[+-]?[0-9]{1,18}$"
+_GRIDS = (1.0, 0.5, 0.1, 0.05, 0.01, 0.005, 0.001, 1e-4, 1e-5, 1e-6)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A dataset ready for the stages that follow.
+
+    Attributes
+    ----------
+    table : pyarrow.Table
+        `row_id` (int64, 0 to n - 1 in file order), then the user's columns in the file's order:
+        float64, int64 or text.
+    roles : Roles
+    group_counts : dict of str to int
+        Rows per group by label.
+    """
+
+    table: pa.Table
+    roles: Roles
+    group_counts: dict[str, int]
+
+
+def prepare(settings: PrepareSettings, paths: Sequence[str | os.PathLike]) -> Prepared:
+    """Read, check and type a dataset's raw files.
+
+    Parameters
+    ----------
+    settings : PrepareSettings
+        The card's part for this stage.
+    paths : sequence of path-like
+        The raw files, in any order; told apart by their names.
+
+    Returns
+    -------
+    Prepared
+
+    Raises
+    ------
+    UserError
+        For anything that the card doesn't promise: see the functions below.
+    """
+    raw = read_files(settings, [Path(path) for path in paths])
+    table = raw.table
+    columns = {name: dict(settings.columns)[name] for name in table.column_names}
+    expected = settings.expected
+    _check_size(settings.name, "rows", table.num_rows, expected.rows)
+    _check_size(settings.name, "columns", table.num_columns, expected.columns)
+
+    typed = {
+        name: _typed(raw, name, column)
+        for name, column in columns.items()
+        if column.type != "ignored"
+    }
+    if settings.target.threshold is not None:
+        typed[settings.target.column] = _above_threshold(settings, typed[settings.target.column])
+    sensitive = tuple(
+        _attribute(raw, name, columns[name], labelled, typed[name])
+        for name, labelled in settings.sensitive
+    )
+    target = settings.target
+    two_levels = Labelled(levels=target.levels, labels=target.labels)
+    attribute = _attribute(
+        raw, target.column, columns[target.column], two_levels, typed[target.column]
+    )
+    features = tuple(
+        _feature(raw, name, columns[name], typed[name])
+        for name in typed
+        if columns[name].is_numeric and name != target.column
+    )
+    _check_formulas(settings.name, features, typed)
+    roles = Roles(
+        dataset=settings.name,
+        title=settings.title,
+        features=features,
+        sensitive=sensitive,
+        target=Target(attribute.column, attribute.label, attribute.levels, attribute.level_labels),
+        columns=tuple(typed),
+        cluster=settings.cluster,
+    )
+    row_id = pa.array(np.arange(table.num_rows, dtype=np.int64))
+    prepared = pa.table({ROW_ID: row_id, **typed})
+    counts = _group_counts(settings, roles, prepared)
+    return Prepared(prepared, roles, counts)
+
+
+def _check_size(dataset: str, what: str, found: int, expected: int | None) -> None:
+    if expected is not None and found != expected:
+        raise UserError(
+            f"dataset {dataset}: the raw table has {found} {what}, the card expects {expected}; "
+            f"use the right file, or correct expected.{what} in the card"
+        )
+
+
+def _typed(raw: RawTable, name: str, column: Column) -> pa.Array:
+    """Return a column as float64, int64 or text after every check on single values."""
+    values = raw.table.column(name).combine_chunks()
+    if values.null_count == len(values):
+        raise UserError(
+            f"{raw.names}: every value of column {name} is missing; write type: ignored in the "
+            f"card, or correct format.na_values"
+        )
+    if values.null_count and not column.missing_allowed:
+        first = _first(pc.is_null(values))
+        raise UserError(
+            f"column {name}: {values.null_count} of {len(values)} values are missing, the first "
+            f"at {raw.place(first)}; write columns.{name}.missing_allowed: true in the card if "
+            f"that is right"
+        )
+    if not column.is_numeric:
+        return values
+    whole = column.type == "integer"
+    matches = pc.match_substring_regex(values, _INTEGER if whole else _CONTINUOUS)
+    wanted = "a whole number (type: integer)" if whole else "a number"
+    why = (
+        f"which is not {wanted}; mend the file, correct columns.{name}.type in the card, or list "
+        f"the entry in format.na_values if it means missing"
+    )
+    _refuse(raw, name, pc.invert(matches), values, why)
+    # int64 does not take a leading plus sign, float64 does.
+    numbers = pc.ascii_ltrim(values, "+").cast(pa.int64() if whole else pa.float64())
+    why = "which is too large; mend the file"
+    _refuse(raw, name, pc.invert(pc.is_finite(numbers)), values, why)
+    bounds = (("minimum", column.minimum, pc.less), ("maximum", column.maximum, pc.greater))
+    for key, bound, outside in bounds:
+        if bound is not None:
+            why = (
+                f"beyond the {key} {bound:g}; mend the file, or correct columns.{name}.{key} in "
+                f"the card"
+            )
+            _refuse(raw, name, outside(numbers.cast(pa.float64()), bound), values, why)
+    return numbers
+
+
+def _refuse(raw: RawTable, name: str, wrong: pa.Array, values: pa.Array, why: str) -> None:
+    """Raise for the first row that is wrong; a missing value is not."""
+    wrong = pc.fill_null(wrong, False)
+    count = pc.sum(wrong).as_py()
+    if count:
+        first = _first(wrong)
+        raise UserError(
+            f"{raw.place(first)}, column {name}: found {values[first].as_py()!r}, {why} "
+            f"({count} such value(s))"
+        )
+
+
+def _first(mask: pa.Array) -> int:
+    return pc.index(mask, True).as_py()
+
+
+def _above_threshold(settings: PrepareSettings, values: pa.Array) -> pa.Array:
+    """Turn a numeric target into its two levels."""
+    threshold = settings.target.threshold
+    cut = float(np.median(values.to_numpy())) if threshold == "median" else threshold
+    low, high = settings.target.levels
+    logger.info("target %s: %r above %g, else %r", settings.target.column, high, cut, low)
+    return pc.if_else(pc.greater(values.cast(pa.float64()), cut), high, low)
+
+
+def _attribute(
+    raw: RawTable, name: str, column: Column, labelled: Labelled, values: pa.Array
+) -> Attribute:
+    """Return a sensitive attribute, or the target, whose levels are as the card says."""
+    found = sorted(pc.unique(values).to_pylist())
+    if len(found) < 2:
+        raise UserError(
+            f"{raw.names}: column {name} is constant ({found[0]!r} in every row); an attribute "
+            f"and a target need two levels at least"
+        )
+    levels = labelled.levels or found
+    if len(levels) > MAXIMUM_LEVELS:
+        raise UserError(
+            f"{raw.names}: column {name} has {len(levels)} levels, at most {MAXIMUM_LEVELS} are "
+            f"allowed; join levels in the file, or choose another column"
+        )
+    unknown = pc.invert(pc.is_in(values, value_set=pa.array(levels, pa.string())))
+    why = (
+        f"but the card allows the levels {', '.join(map(repr, levels))}; mend the file, or add "
+        f"the level to the card"
+    )
+    _refuse(raw, name, unknown, values, why)
+    for level in levels:
+        if level not in found:
+            logger.warning("column %s: no row has level %r", name, level)
+    labels = labelled.labels or levels
+    return Attribute(name, column.label or name, tuple(levels), tuple(labels))
+
+
+def _feature(raw: RawTable, name: str, column: Column, values: pa.Array) -> Feature:
+    """Return a feature with the resolution that the card states or the values show."""
+    numbers = values.cast(pa.float64())
+    resolution = column.resolution
+    if resolution is None:
+        resolution = 1.0 if column.type == "integer" else _found_resolution(numbers)
+        logger.info("column %s: recorded to %g, found from the data", name, resolution)
+    else:
+        why = (
+            f"finer than the resolution {resolution:g}; correct columns.{name}.resolution in the "
+            f"card, or leave it out to have it found"
+        )
+        _refuse(raw, name, pc.invert(_on_grid(numbers, resolution)), values, why)
+    return Feature(
+        column=name,
+        label=column.label or name,
+        unit=column.unit,
+        kind=column.type,
+        resolution=resolution,
+        lower=column.minimum,
+        upper=column.maximum,
+        formula=column.formula,
+    )
+
+
+def _found_resolution(numbers: pa.Array) -> float:
+    """Return the coarsest usual grid that holds every value, or 0."""
+    return next((grid for grid in _GRIDS if pc.all(_on_grid(numbers, grid)).as_py()), 0.0)
+
+
+def _on_grid(numbers: pa.Array, resolution: float) -> pa.Array:
+    steps = pc.divide(numbers, resolution)
+    # Decimal fractions are not exact in binary: 0.3 / 0.1 is not 3.
+    slack = pc.add(1e-6, pc.multiply(1e-12, pc.abs(steps)))
+    return pc.less_equal(pc.abs(pc.subtract(steps, pc.round(steps))), slack)
+
+
+def _check_formulas(
+    dataset: str, features: tuple[Feature, ...], typed: dict[str, pa.Array]
+) -> None:
+    """Check that derived columns follow from the others as far as rounding lets them.
+
+    A recorded value may differ from the formula of the recorded others by half its own resolution
+    and by what half a resolution of each of the others amounts to.
+    """
+    resolutions = {feature.column: feature.resolution for feature in features}
+    numbers = {
+        name: typed[name].cast(pa.float64()).to_numpy(zero_copy_only=False) for name in resolutions
+    }
+    for feature in features:
+        if feature.formula is None:
+            continue
+        computed = formulas.evaluate(feature.formula, numbers)
+        tolerance = feature.resolution / 2
+        for used in formulas.names(feature.formula):
+            step = resolutions[used] / 2
+            moved = [
+                formulas.evaluate(feature.formula, {**numbers, used: numbers[used] + sign * step})
+                for sign in (-1, 1)
+            ]
+            tolerance = tolerance + np.max(np.abs(np.stack(moved) - computed), axis=0)
+        known = np.isfinite(computed) & np.isfinite(numbers[feature.column])
+        error = np.abs(computed - numbers[feature.column])[known]
+        # A millionth more, for numbers that were stored in single precision once.
+        slack = tolerance + 1e-9 + 1e-6 * np.abs(computed)
+        off = int(np.sum(error > slack[known]))
+        share = off / max(1, error.size)
+        told = f"{off} of {error.size} rows ({share:.2%}) off by more than rounding explains"
+        logger.info("column %s = %s: %s", feature.column, feature.formula, told)
+        if share > MAXIMUM_SHARE_OFF:
+            raise UserError(
+                f"dataset {dataset}, column {feature.column}, formula '{feature.formula}': {told} "
+                f"(allowed: {MAXIMUM_SHARE_OFF:.0%}); correct or remove "
+                f"columns.{feature.column}.formula in the card"
+            )
+
+
+def _group_counts(settings: PrepareSettings, roles: Roles, table: pa.Table) -> dict[str, int]:
+    schema = GroupSchema.of(roles)
+    counts = schema.counts_by_label(schema.index(table))
+    for label, count in counts.items():
+        logger.info("group %s: %d rows", label, count)
+    for label, expected in settings.expected.groups.items():
+        if label not in counts:
+            raise UserError(
+                f"dataset {settings.name}: expected.groups names {label!r}"
+                f"{closest(label, list(counts))}; the groups are: {'; '.join(counts)}"
+            )
+        if counts[label] != expected:
+            raise UserError(
+                f"dataset {settings.name}: group {label} has {counts[label]} rows, the card "
+                f"expects {expected}; use the right file, or correct expected.groups in the card"
+            )
+    return counts

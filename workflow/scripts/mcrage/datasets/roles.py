@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""What each column of a prepared table is for: the roles that travel beside it as JSON."""
+
+import os
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from mcrage.tables import read_json
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A numeric column that generators model and classifiers use.
+
+    Attributes
+    ----------
+    column, label, unit : str
+        Name in the table; name and unit shown to readers (unit may be empty).
+    kind : {"continuous", "integer"}
+    resolution : float
+        Smallest recorded difference, e.g. 0.1; 0 when values are not rounded.
+    lower, upper : float or None
+        Bounds that hold by definition, if there are any.
+    formula : str or None
+        For a derived column, how it follows from others (see `mcrage.datasets.formula`).
+    """
+
+    column: str
+    label: str
+    unit: str = ""
+    kind: Literal["continuous", "integer"] = "continuous"
+    resolution: float = 0.0
+    lower: float | None = None
+    upper: float | None = None
+    formula: str | None = None
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A sensitive attribute and its levels, in the order in which groups are numbered."""
+
+    column: str
+    label: str
+    levels: tuple[str, ...]
+    level_labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The column to predict; ``levels[1]`` is the positive one."""
+
+    column: str
+    label: str
+    levels: tuple[str, str]
+    level_labels: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Roles:
+    """A dataset's columns by what they are for.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        The user's own columns in the table's order.
+    cluster : str or None
+        Column that names the patient or hospital; rows of one cluster stay on one side of a split.
+    """
+
+    dataset: str
+    title: str
+    features: tuple[Feature, ...]
+    sensitive: tuple[Attribute, ...]
+    target: Target
+    columns: tuple[str, ...]
+    cluster: str | None = field(default=None)
+
+    @property
+    def feature_columns(self) -> list[str]:
+        """Names of the feature columns, in the table's order."""
+        return [feature.column for feature in self.features]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> "Roles":
+        """Rebuild from the result of `to_dict`, also after a trip through JSON."""
+        return cls(
+            dataset=value["dataset"],
+            title=value["title"],
+            features=tuple(Feature(**feature) for feature in value["features"]),
+            sensitive=tuple(
+                Attribute(**_tuples(attribute, "levels", "level_labels"))
+                for attribute in value["sensitive"]
+            ),
+            target=Target(**_tuples(value["target"], "levels", "level_labels")),
+            columns=tuple(value["columns"]),
+            cluster=value["cluster"],
+        )
+
+
+def _tuples(value: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {name: tuple(item) if name in keys else item for name, item in value.items()}
+
+
+def read_roles(path: str | os.PathLike) -> Roles:
+    """Read the roles that `prepare` wrote beside the table."""
+    return Roles.from_dict(read_json(path))

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: MIT
+"""Networks as plain functions of stacked parameters: one code path for 1 and for 500 members."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import gelu, silu
+
+from mcrage.diffusion.condition import Condition
+
+Drop = Callable[[Tensor], Tensor]
+"""Inner dropout: (M, B, width) -> (M, B, width)."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One tensor of a member.
+
+    Attributes
+    ----------
+    name : str
+    shape : tuple of int
+        Without the ensemble axis.
+    bound : float
+        Starts uniform in ±bound; 0 starts at zero.
+    residual : bool
+        Decays with the group residual's own weight decay.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    bound: float
+    residual: bool = False
+
+
+class Network(Protocol):
+    """What training and sampling need of a network."""
+
+    parameters: tuple[Parameter, ...]
+
+    def __call__(
+        self,
+        values: Mapping[str, Tensor],
+        inputs: Tensor,
+        level: Tensor,
+        condition: Tensor,
+        drop: Drop | None = None,
+    ) -> Tensor:
+        """Predict the process's target.
+
+        Parameters
+        ----------
+        values : mapping of str to Tensor, shape (M, *shape)
+        inputs : Tensor, shape (M, B, d)
+        level : Tensor, shape (M, B)
+            Noise level, roughly in [-1, 1].
+        condition : Tensor, shape (M, B, C)
+        drop : callable, optional
+            Inner dropout; none in sampling.
+
+        Returns
+        -------
+        Tensor, shape (M, B, d)
+        """
+        ...
+
+
+def _linear_parameters(name: str, n_in: int, n_out: int, *, zero: bool = False) -> list[Parameter]:
+    bound = 0.0 if zero else 1.0 / math.sqrt(n_in)
+    return [
+        Parameter(f"{name}.weight", (n_in, n_out), bound),
+        Parameter(f"{name}.bias", (n_out,), bound),
+    ]
+
+
+def _linear(values: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
+    return torch.baddbmm(values[f"{name}.bias"].unsqueeze(1), x, values[f"{name}.weight"])
+
+
+class ResidualNetwork:
+    """Residual perceptron with SiLU, a sinusoidal noise embedding and an additive condition.
+
+    Parameters
+    ----------
+    n_columns : int
+        d, columns of a row.
+    condition : Condition
+    width : int
+    depth : int
+        Number of residual blocks, two products each.
+    n_frequencies : int
+        Of the noise embedding, which has twice as many columns.
+    """
+
+    def __init__(
+        self,
+        n_columns: int,
+        condition: Condition,
+        *,
+        width: int = 256,
+        depth: int = 3,
+        n_frequencies: int = 32,
+    ) -> None:
+        self.depth = depth
+        self.n_frequencies = n_frequencies
+        self._n_factor_columns = condition.n_factor_columns
+        parameters = [
+            *_linear_parameters("input", n_columns, width),
+            Parameter("noise.weight", (2 * n_frequencies, width), 1 / math.sqrt(n_frequencies)),
+            # Indicators are sparse: an embedding keeps the scale of one input, not of the sum.
+            Parameter("condition.weight", (condition.n_factor_columns, width), 1.0),
+        ]
+        for block in range(depth):
+            parameters += _linear_parameters(f"block{block}.expand", width, width)
+            parameters += _linear_parameters(f"block{block}.return", width, width)
+        parameters += _linear_parameters("output", width, n_columns, zero=True)
+        if condition.n_residual_columns:
+            shape = (condition.n_residual_columns, width)
+            parameters.append(Parameter("group.weight", shape, 0.0, residual=True))
+        self.parameters = tuple(parameters)
+
+    def __call__(
+        self,
+        values: Mapping[str, Tensor],
+        inputs: Tensor,
+        level: Tensor,
+        condition: Tensor,
+        drop: Drop | None = None,
+    ) -> Tensor:
+        """Predict the target; see `Network`."""
+        factors = condition[..., : self._n_factor_columns]
+        hidden = _linear(values, "input", inputs)
+        hidden = torch.baddbmm(hidden, sinusoids(level, self.n_frequencies), values["noise.weight"])
+        hidden = torch.baddbmm(hidden, factors, values["condition.weight"])
+        if "group.weight" in values:
+            groups = condition[..., self._n_factor_columns :]
+            hidden = torch.baddbmm(hidden, groups, values["group.weight"])
+        for block in range(self.depth):
+            inner = silu(_linear(values, f"block{block}.expand", silu(hidden)))
+            if drop is not None:
+                inner = drop(inner)
+            hidden = hidden + _linear(values, f"block{block}.return", inner)
+        return _linear(values, "output", silu(hidden))
+
+
+class PaperNetwork:
+    """The network of MCRAGE's notebook, without the activation and dropout on its output.
+
+    d -> width (GELU, kept for the skip) -> width (GELU), times an embedding of the group, plus an
+    embedding of the time, beside the skip -> d. The notebook ends in GELU and dropout .5: a GELU
+    is never below -.17, so the noise could not be predicted; both are left out.
+
+    Parameters
+    ----------
+    n_columns, condition, width
+        See `ResidualNetwork`; the condition should have no null tokens, since the notebook
+        masks a dropped group to zeros.
+    """
+
+    def __init__(self, n_columns: int, condition: Condition, *, width: int = 576) -> None:
+        n_condition = condition.n_factor_columns + condition.n_residual_columns
+        self.parameters = tuple(
+            [
+                *_linear_parameters("input", n_columns, width),
+                *_linear_parameters("hidden", width, width),
+                *_linear_parameters("condition0", n_condition, width),
+                *_linear_parameters("condition1", width, width),
+                *_linear_parameters("time0", 1, width),
+                *_linear_parameters("time1", width, width),
+                *_linear_parameters("output", 2 * width, n_columns),
+            ]
+        )
+
+    def __call__(
+        self,
+        values: Mapping[str, Tensor],
+        inputs: Tensor,
+        level: Tensor,
+        condition: Tensor,
+        drop: Drop | None = None,
+    ) -> Tensor:
+        """Predict the target; see `Network`."""
+        skip = gelu(_linear(values, "input", inputs))
+        hidden = gelu(_linear(values, "hidden", skip))
+        if drop is not None:
+            hidden = drop(hidden)
+        group = _linear(values, "condition1", gelu(_linear(values, "condition0", condition)))
+        time = _linear(values, "time1", gelu(_linear(values, "time0", level.unsqueeze(-1))))
+        return _linear(values, "output", torch.cat([group * hidden + time, skip], dim=-1))
+
+
+def sinusoids(level: Tensor, n_frequencies: int) -> Tensor:
+    """Return sines and cosines of a level at .5 to 16 cycles a unit, (...) -> (..., 2 n)."""
+    exponents = torch.linspace(-1.0, 4.0, n_frequencies, device=level.device, dtype=level.dtype)
+    phase = level.unsqueeze(-1) * (2 * math.pi * torch.exp2(exponents))
+    return torch.cat([phase.sin(), phase.cos()], dim=-1)
+
+
+class StackedParameters:
+    """All parameters of all members in one buffer, with a view a name.
+
+    One buffer lets the optimiser, the clipping and the moving average run as a few operations
+    over (M, P), whatever the number of layers.
+
+    Parameters
+    ----------
+    parameters : tuple of Parameter
+        Those of the group residual last.
+    n_members : int
+    device : torch.device or str
+
+    Attributes
+    ----------
+    flat : Tensor, shape (M, P)
+    n_main : int
+        Columns of `flat` before those of the group residual.
+    """
+
+    def __init__(
+        self,
+        parameters: tuple[Parameter, ...],
+        n_members: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.parameters = parameters
+        self.sizes = [math.prod(parameter.shape) for parameter in parameters]
+        self.flat = torch.zeros(n_members, sum(self.sizes), device=device)
+        self.n_main = sum(
+            size for p, size in zip(parameters, self.sizes, strict=True) if not p.residual
+        )
+
+    def views(self, flat: Tensor | None = None) -> dict[str, Tensor]:
+        """Return each parameter as a view (M, *shape) of `flat`, by default of this buffer."""
+        flat = self.flat if flat is None else flat
+        views, start = {}, 0
+        for parameter, size in zip(self.parameters, self.sizes, strict=True):
+            views[parameter.name] = flat.narrow(1, start, size).unflatten(1, parameter.shape)
+            start += size
+        return views

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: MIT
+"""Numeric features to a float matrix and back, with derived columns, rounding and bounds."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from typing import Any, Literal
+
+import numpy as np
+
+from mcrage.datasets.formula import evaluate
+from mcrage.datasets.roles import Feature
+from mcrage.encoding.scaling import SCALINGS, QuantileScaling, StandardScaling
+from mcrage.errors import UserError
+
+
+@dataclass(frozen=True)
+class NumericEncoding:
+    """What was learnt from training rows about their numeric features.
+
+    Attributes
+    ----------
+    features : tuple of Feature
+        All features, in the order of the raw matrix's columns.
+    modelled : tuple of int
+        Which of them a network sees; the others are recomputed from their formula.
+    scaling : StandardScaling or QuantileScaling
+        Of the modelled columns.
+    lower, upper : ndarray of float64, shape (n_modelled,)
+        Declared bounds, or the training range where none is declared.
+
+    Examples
+    --------
+    >>> rows = np.array([[10.0], [12.5], [11.0]])
+    >>> encoding = NumericEncoding.fit(rows, [Feature("HGB", "Haemoglobin", resolution=0.1)])
+    >>> encoding.inverse(encoding.transform(rows)).ravel().tolist()
+    [10.0, 12.5, 11.0]
+    """
+
+    features: tuple[Feature, ...]
+    modelled: tuple[int, ...]
+    scaling: StandardScaling | QuantileScaling
+    lower: np.ndarray
+    upper: np.ndarray
+
+    @classmethod
+    def fit(
+        cls,
+        rows: np.ndarray,
+        features: Sequence[Feature],
+        *,
+        scaling: Literal["standard", "quantile"] = "standard",
+        derive: bool = False,
+        seed: int = 0,
+    ) -> "NumericEncoding":
+        """Learn from training rows, and from nothing else.
+
+        Parameters
+        ----------
+        rows : ndarray of float64, shape (n, n_features), raw units
+        features : sequence of Feature
+            In the order of the columns of `rows`.
+        scaling : {"standard", "quantile"}
+        derive : bool
+            Leave columns with a formula out of the model and recompute them in `inverse`.
+        seed : int
+            Of the jitter that breaks the ties of rounded values before quantiles are taken.
+
+        Raises
+        ------
+        UserError
+            If there is no row or no modelled column, or a value is missing or infinite.
+        """
+        rows = np.asarray(rows, dtype=np.float64)
+        _check_rows(rows, features)
+        modelled = tuple(
+            column
+            for column, feature in enumerate(features)
+            if not (derive and feature.formula is not None)
+        )
+        if not modelled:
+            raise UserError(
+                "every feature has a formula, so none is left to model: "
+                "take the formula off the columns that were recorded."
+            )
+        values = rows[:, modelled]
+        kept = [features[column] for column in modelled]
+        lowest, highest = values.min(axis=0), values.max(axis=0)
+        lower = np.array(
+            [low if f.lower is None else f.lower for f, low in zip(kept, lowest, strict=True)]
+        )
+        upper = np.array(
+            [high if f.upper is None else f.upper for f, high in zip(kept, highest, strict=True)]
+        )
+        if scaling == "quantile":
+            values = _jitter(values, kept, seed)
+        return cls(
+            tuple(features), modelled, SCALINGS[scaling].fit(values, seed), lower, upper
+        )
+
+    @property
+    def n_modelled(self) -> int:
+        """Number of columns of the encoded matrix."""
+        return len(self.modelled)
+
+    def transform(self, rows: np.ndarray, *, jitter_seed: int | None = None) -> np.ndarray:
+        """Encode rows.
+
+        Parameters
+        ----------
+        rows : ndarray of float64, shape (n, n_features), raw units
+        jitter_seed : int, optional
+            Spread rounded values over their interval of rounding, so that a network sees a
+            density and not a comb. Only done for the quantile scaling.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, n_modelled)
+        """
+        rows = np.asarray(rows, dtype=np.float64)
+        _check_rows(rows, self.features)
+        values = rows[:, self.modelled]
+        if jitter_seed is not None and self.scaling.name == "quantile":
+            kept = [self.features[column] for column in self.modelled]
+            values = _jitter(values, kept, jitter_seed)
+        return self.scaling.transform(values).astype(np.float32)
+
+    def inverse(self, encoded: np.ndarray) -> np.ndarray:
+        """Decode: raw units, rounded as recorded, within bounds, derived columns recomputed.
+
+        Parameters
+        ----------
+        encoded : ndarray of float, shape (n, n_modelled)
+
+        Returns
+        -------
+        ndarray of float64, shape (n, n_features)
+
+        Raises
+        ------
+        UserError
+            If a formula gives no finite number.
+        """
+        values = self.scaling.inverse(np.asarray(encoded, dtype=np.float64))
+        columns: dict[str, np.ndarray] = {}
+        for place, column in enumerate(self.modelled):
+            feature = self.features[column]
+            rounded = _round(values[:, place], feature)
+            columns[feature.column] = np.clip(rounded, self.lower[place], self.upper[place])
+        for column, feature in enumerate(self.features):
+            if column in self.modelled:
+                continue
+            derived = evaluate(feature.formula, columns)
+            if not np.isfinite(derived).all():
+                raise UserError(
+                    f"column {feature.column}: the formula '{feature.formula}' divides by zero for "
+                    "drawn rows. Declare a `lower` bound above 0 for its denominator."
+                )
+            columns[feature.column] = _round(derived, feature)
+        return np.stack([columns[feature.column] for feature in self.features], axis=1)
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Return all that is needed to rebuild it: float64 arrays, and plain JSON values."""
+        arrays = {"lower": self.lower, "upper": self.upper, **self.scaling.arrays()}
+        facts = {
+            "features": [asdict(feature) for feature in self.features],
+            "modelled": list(self.modelled),
+            "scaling": self.scaling.name,
+        }
+        return arrays, facts
+
+    @classmethod
+    def from_state(
+        cls, arrays: dict[str, np.ndarray], facts: dict[str, Any]
+    ) -> "NumericEncoding":
+        """Rebuild from the result of `state`."""
+        arrays = dict(arrays)
+        lower, upper = arrays.pop("lower"), arrays.pop("upper")
+        return cls(
+            features=tuple(Feature(**feature) for feature in facts["features"]),
+            modelled=tuple(facts["modelled"]),
+            scaling=SCALINGS[facts["scaling"]](**arrays),
+            lower=lower,
+            upper=upper,
+        )
+
+
+def _check_rows(rows: np.ndarray, features: Sequence[Feature]) -> None:
+    if rows.ndim != 2 or rows.shape[1] != len(features) or len(rows) == 0:
+        raise UserError(
+            f"the feature matrix has shape {rows.shape}; "
+            f"it needs at least one row and {len(features)} columns."
+        )
+    bad = ~np.isfinite(rows)
+    if bad.any():
+        column = int(np.argmax(bad.any(axis=0)))
+        raise UserError(
+            f"column {features[column].column}: {int(bad[:, column].sum())} missing or infinite "
+            "values; generators need complete rows. Drop or impute them when preparing the table."
+        )
+
+
+def _grain(feature: Feature) -> float:
+    """Smallest recorded difference of a feature; integers have at least 1."""
+    return max(feature.resolution, 1.0) if feature.kind == "integer" else feature.resolution
+
+
+def _jitter(values: np.ndarray, features: Sequence[Feature], seed: int) -> np.ndarray:
+    grains = np.array([_grain(feature) for feature in features])
+    return values + np.random.default_rng(seed).uniform(-0.5, 0.5, values.shape) * grains
+
+
+def _round(values: np.ndarray, feature: Feature) -> np.ndarray:
+    grain = _grain(feature)
+    if grain == 0:
+        return values
+    # Rounding a second time, in decimals, turns 0.30000000000000004 into the recorded 0.3.
+    decimals = max(0, -int(Decimal(repr(float(grain))).normalize().as_tuple().exponent))
+    return np.round(np.round(values / grain) * grain, decimals)

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: MIT
+"""How each feature is distributed in real test rows and in synthetic ones: Figure 3 of the paper.
+
+The paper compares with the rows that the generator learned from; here the real rows are test rows,
+which no generator has seen.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mcrage.datasets.roles import Feature, Roles
+from mcrage.figures.samples import Sample
+from mcrage.figures.style import FAINT, INK, MUTED, WIDTH, figure_style, new_figure, series_style
+from mcrage.figures.words import (
+    capital,
+    feature_axis,
+    group_name,
+    subgroup_name,
+    treatment_name,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MAX_COLUMNS = 6
+_TOO_FEW = 10  # rows below which a density would pretend to know a shape
+_GRID = 160
+
+
+def density(values: np.ndarray, grid: np.ndarray) -> np.ndarray | None:
+    """Return a Gaussian kernel density (Scott's bandwidth), or None where there is none to show.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (n,)
+        NaN are passed over.
+    grid : ndarray of float, shape (m,)
+        Equally spaced. Density outside is not folded back.
+
+    Returns
+    -------
+    ndarray of float, shape (m,), or None
+        None for fewer than 10 values or values that are all equal.
+    """
+    from scipy.stats import gaussian_kde
+
+    values = values[np.isfinite(values)]
+    if len(values) < _TOO_FEW or np.ptp(values) == 0:
+        return None
+    return gaussian_kde(values)(grid)
+
+
+def columns_of(roles: Roles) -> tuple[int, list[str]]:
+    """Return by what number groups fall into columns, and the columns' names.
+
+    Groups when there are at most six, else subgroups when those are, else one column for all.
+
+    Returns
+    -------
+    modulus : int
+        A group's column is its number modulo this.
+    names : list of str
+    """
+    n_subgroups = int(np.prod([len(attribute.levels) for attribute in roles.sensitive]))
+    n_groups = n_subgroups * len(roles.target.levels)
+    if n_groups <= _MAX_COLUMNS:
+        return n_groups, [capital(group_name(roles, group)) for group in range(n_groups)]
+    if n_subgroups <= _MAX_COLUMNS:
+        return n_subgroups, [capital(subgroup_name(roles, s)) for s in range(n_subgroups)]
+    return 1, ["All rows"]
+
+
+def draw_densities(roles: Roles, real: Sample, synthetic: Mapping[str, Sample]) -> "Figure":
+    """Draw a grid of densities: a row per feature, a column per group.
+
+    Parameters
+    ----------
+    roles : Roles
+    real : Sample
+        Test rows.
+    synthetic : mapping of str to Sample
+        Name of generator to the rows it drew.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    modulus, names = columns_of(roles)
+    styles = {generator: series_style(number) for number, generator in enumerate(synthetic)}
+    n_rows, n_columns = len(roles.features), len(names)
+    with figure_style():
+        figure = new_figure(WIDTH, 0.95 * n_rows + 0.75 + 0.17 * len(synthetic))
+        axes = figure.subplots(n_rows, n_columns, squeeze=False)
+        figure.get_layout_engine().set(hspace=0.02, wspace=0.02)
+        for row, feature in enumerate(roles.features):
+            grid = _grid(feature, row, [real, *synthetic.values()])
+            for column in range(n_columns):
+                axis = axes[row, column]
+                sources = {
+                    name: sample.features[sample.groups % modulus == column, row]
+                    for name, sample in synthetic.items()
+                }
+                truth = real.features[real.groups % modulus == column, row]
+                _panel(axis, grid, truth, sources, styles)
+                axis.set_xlabel(feature_axis(feature), fontsize=8, labelpad=1)
+        for column, name in enumerate(names):
+            counts = [f"real test rows: {(real.groups % modulus == column).sum():,}"]
+            counts += [
+                f"{treatment_name(generator)}: {(sample.groups % modulus == column).sum():,}"
+                for generator, sample in synthetic.items()
+            ]
+            axes[0, column].set_title(
+                name + "\n" * len(counts), fontsize=9.5, linespacing=1.25, pad=4
+            )
+            axes[0, column].annotate(
+                "\n".join(counts), (0, 1), (0, 3), xycoords="axes fraction",
+                textcoords="offset points", fontsize=8, va="bottom", linespacing=1.25,
+            )  # fmt: skip
+        handles = [Patch(facecolor=FAINT, edgecolor=MUTED, label="real, test rows")]
+        handles += [
+            Line2D([], [], color=style.colour, linestyle=style.line, label=treatment_name(name))
+            for name, style in styles.items()
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)))
+    return figure
+
+
+def _grid(feature: Feature, index: int, samples: list[Sample]) -> np.ndarray:
+    """Cover the middle 99 % of real and synthetic values with a margin, within the bounds."""
+    values = np.concatenate([sample.features[:, index] for sample in samples])
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return np.linspace(0.0, 1.0, _GRID)
+    low, high = np.quantile(values, [0.005, 0.995])
+    margin = 0.08 * (high - low) or 0.5
+    low, high = low - margin, high + margin
+    if feature.lower is not None:
+        low = max(low, feature.lower)
+    if feature.upper is not None:
+        high = min(high, feature.upper)
+    return np.linspace(low, high, _GRID)
+
+
+def _panel(
+    axis: "Axes", grid: np.ndarray, truth: np.ndarray, sources: dict[str, np.ndarray], styles: dict
+) -> None:
+    curve = density(truth, grid)
+    if curve is not None:
+        axis.fill_between(grid, curve, color=FAINT, linewidth=0)
+        axis.plot(grid, curve, color=MUTED, linewidth=0.9)
+    else:
+        axis.vlines(truth, 0, 0.12, color=INK, linewidth=0.8, transform=axis.get_xaxis_transform())
+    for name, values in sources.items():
+        curve = density(values, grid)
+        if curve is not None:
+            axis.plot(grid, curve, color=styles[name].colour, linestyle=styles[name].line, lw=1.5)
+    axis.set(xlim=(grid[0], grid[-1]), yticks=[])
+    axis.set_ylim(bottom=0)
+    axis.locator_params(axis="x", nbins=4)
+    axis.tick_params(axis="x", labelsize=7.5, pad=1, length=2)
+    axis.spines["left"].set_visible(False)
+    axis.grid(False)

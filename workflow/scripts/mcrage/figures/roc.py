@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: MIT
+"""Receiver operating characteristics per subgroup, averaged over replicates."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mcrage.datasets.roles import Roles
+from mcrage.figures.style import FAINT, figure_style, panel_grid, treatment_styles
+from mcrage.figures.words import capital, subgroup_name, treatment_name
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_FALSE_POSITIVE_RATES = np.linspace(0.0, 1.0, 201)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a classifier said about the test rows of one replicate.
+
+    Attributes
+    ----------
+    subgroup : ndarray of int64, shape (n,)
+    y : ndarray of int8, shape (n,)
+        1 for the positive level.
+    score : ndarray of float64, shape (n,)
+    """
+
+    subgroup: np.ndarray
+    y: np.ndarray
+    score: np.ndarray
+
+    def within(self, subgroup: int | None) -> "Predictions":
+        """Return the rows of one subgroup, or all rows for None."""
+        if subgroup is None:
+            return self
+        rows = self.subgroup == subgroup
+        return Predictions(self.subgroup[rows], self.y[rows], self.score[rows])
+
+
+@dataclass(frozen=True)
+class MeanCurve:
+    """A mean curve over the replicates in which it is defined.
+
+    Attributes
+    ----------
+    true_positive_rate : ndarray of float64, shape (201,)
+        At equally spaced false positive rates from 0 to 1.
+    mean, std : float
+        Of the AUROC over replicates; std is NaN for one replicate.
+    n_replicates : int
+    """
+
+    true_positive_rate: np.ndarray
+    mean: float
+    std: float
+    n_replicates: int
+
+
+def mean_curve(predictions: Sequence[Predictions]) -> MeanCurve | None:
+    """Average the interpolated curves of the replicates.
+
+    Returns
+    -------
+    MeanCurve or None
+        None if no replicate has rows of both classes.
+    """
+    from sklearn.metrics import roc_auc_score, roc_curve
+
+    curves, areas = [], []
+    for replicate in predictions:
+        if len(np.unique(replicate.y)) < 2:
+            continue
+        false_positive, true_positive, _ = roc_curve(replicate.y, replicate.score)
+        curve = np.interp(_FALSE_POSITIVE_RATES, false_positive, true_positive)
+        curve[0] = 0.0
+        curves.append(curve)
+        areas.append(roc_auc_score(replicate.y, replicate.score))
+    if not curves:
+        return None
+    std = float(np.std(areas, ddof=1)) if len(areas) > 1 else float("nan")
+    return MeanCurve(np.mean(curves, axis=0), float(np.mean(areas)), std, len(curves))
+
+
+def draw_roc(roles: Roles, predictions: Mapping[str, Sequence[Predictions]]) -> "Figure":
+    """Draw a panel for everyone and one per subgroup, with a curve per treatment.
+
+    Parameters
+    ----------
+    roles : Roles
+    predictions : mapping of str to sequence of Predictions
+        Name of treatment to its predictions, one per replicate.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    n_subgroups = int(np.prod([len(attribute.levels) for attribute in roles.sensitive]))
+    panels = [None, *range(n_subgroups)] if n_subgroups > 1 else [None]
+    styles = treatment_styles(list(predictions))
+    one = next(iter(predictions.values()))
+    with figure_style():
+        figure, axes = panel_grid(
+            len(panels),
+            columns=3,
+            aspect=0.85,
+            extra_height=0.7 + 0.175 * len(predictions),
+            sharex=True,
+            sharey=True,
+        )
+        for axis, subgroup in zip(axes, panels, strict=True):
+            axis.plot([0, 1], [0, 1], color=FAINT, linewidth=1)
+            for treatment, replicates in predictions.items():
+                curve = mean_curve([replicate.within(subgroup) for replicate in replicates])
+                name = treatment_name(treatment)
+                style = styles[treatment]
+                if curve is None:
+                    axis.plot([], [], color=style.colour, linestyle=style.line,
+                              label=f"{name}: undefined")  # fmt: skip
+                    continue
+                spread = f" ± {curve.std:.3f}" if curve.n_replicates > 1 else ""
+                axis.plot(
+                    _FALSE_POSITIVE_RATES, curve.true_positive_rate, color=style.colour,
+                    linestyle=style.line, linewidth=1.5, label=f"{curve.mean:.3f}{spread}  {name}",
+                )  # fmt: skip
+            sizes = [len(replicate.within(subgroup).y) for replicate in one]
+            positives = [int(replicate.within(subgroup).y.sum()) for replicate in one]
+            who = "Everyone" if subgroup is None else capital(subgroup_name(roles, subgroup))
+            axis.set_title(f"{who}\n", fontsize=10)
+            axis.text(
+                0, 1.02,
+                f"{_mean(sizes)} test rows, {_mean(positives)} {roles.target.level_labels[1]}",
+                transform=axis.transAxes, fontsize=8.5,
+            )  # fmt: skip
+            axis.set_aspect("equal")
+            axis.legend(
+                loc="upper left", bbox_to_anchor=(0.0, -0.13), borderaxespad=0, fontsize=8,
+                title="AUROC, mean ± sd" if any(len(r) > 1 for r in predictions.values())
+                else "AUROC", title_fontsize=8.5, alignment="left", handlelength=2.6,
+            )  # fmt: skip
+        axes[0].set(xlim=(0, 1), ylim=(0, 1))
+        axes[0].set_ylabel("true positive rate")
+        for axis in axes:
+            axis.set_xlabel("false positive rate", labelpad=1)
+            axis.tick_params(labelbottom=True)
+    return figure
+
+
+def _mean(counts: Sequence[int]) -> str:
+    mean = float(np.mean(counts))
+    return f"{mean:,.0f}" if min(counts) == max(counts) else f"about {mean:,.0f}"

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""Rows as arrays, the form in which figures take tables."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mcrage.datasets.roles import Roles
+from mcrage.groups import GroupSchema
+from mcrage.tables import IS_SYNTHETIC
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows of one table.
+
+    Attributes
+    ----------
+    features : ndarray of float64, shape (n, n_features)
+        In the features' units and in the order of the roles; NaN where missing.
+    groups : ndarray of int64, shape (n,)
+    synthetic : ndarray of bool, shape (n,)
+    """
+
+    features: np.ndarray
+    groups: np.ndarray
+    synthetic: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    @classmethod
+    def of(cls, table: "pa.Table", roles: Roles, *, synthetic: bool = False) -> "Sample":
+        """Take the features and groups out of a stage's table.
+
+        Parameters
+        ----------
+        table : pyarrow.Table
+            With the features and the columns of the groups.
+        roles : Roles
+        synthetic : bool
+            What the rows are when the table has no column ``is_synthetic``.
+        """
+        n = table.num_rows
+        columns = [
+            table.column(column).to_pandas().to_numpy(dtype=np.float64, na_value=np.nan)
+            for column in roles.feature_columns
+        ]
+        flag = (
+            table.column(IS_SYNTHETIC).to_numpy().astype(bool)
+            if IS_SYNTHETIC in table.column_names
+            else np.full(n, synthetic)
+        )
+        features = np.stack(columns, axis=1) if columns else np.empty((n, 0))
+        return cls(features, GroupSchema.of(roles).index(table), flag)
+
+    def take(self, rows: np.ndarray) -> "Sample":
+        """Return the given rows, by number or by mask."""
+        return Sample(self.features[rows], self.groups[rows], self.synthetic[rows])

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+"""The reader's words for groups, subgroups, metrics, features and treatments."""
+
+from itertools import combinations, product
+
+from mcrage.datasets.roles import Feature, Roles
+
+METRICS = {
+    "accuracy": "accuracy",
+    "f1": "F1",
+    "balanced_accuracy": "balanced accuracy",
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "brier": "Brier score",
+    "true_positive_rate": "true positive rate",
+    "false_positive_rate": "false positive rate",
+    "selection_rate": "selection rate",
+}
+LOWER_IS_BETTER = frozenset({"brier", "false_positive_rate"})
+NO_DIRECTION = frozenset({"selection_rate"})
+EVERYONE = "all"
+
+
+def metric_name(metric: str) -> str:
+    """Return a metric's name in a sentence; an unknown one keeps its own, without underscores."""
+    return METRICS.get(metric, metric.replace("_", " "))
+
+
+def treatment_name(treatment: str) -> str:
+    """Return a treatment's (or generator's, scenario's) name as it is shown."""
+    return treatment.replace("_", " ")
+
+
+def capital(text: str) -> str:
+    """Return text with a capital first letter and the rest untouched."""
+    return text[:1].upper() + text[1:]
+
+
+def feature_axis(feature: Feature) -> str:
+    """Return a feature's axis label: its name, and its unit in parentheses."""
+    return f"{feature.label} ({feature.unit})" if feature.unit else feature.label
+
+
+def group_name(roles: Roles, group: int) -> str:
+    """Return a group in the reader's words, e.g. ``"women, inpatient care"``.
+
+    Parameters
+    ----------
+    roles : Roles
+    group : int
+        Group number; the first sensitive attribute is its fastest digit, the target its slowest.
+    """
+    names = []
+    for part in (*roles.sensitive, roles.target):
+        group, digit = divmod(group, len(part.levels))
+        names.append(part.level_labels[digit])
+    return ", ".join(names)
+
+
+def subgroup_name(roles: Roles, subgroup: int) -> str:
+    """Return a subgroup in the reader's words, e.g. ``"women"``."""
+    names = []
+    for part in roles.sensitive:
+        subgroup, digit = divmod(subgroup, len(part.levels))
+        names.append(part.level_labels[digit])
+    return ", ".join(names)
+
+
+def subgroup_words(roles: Roles) -> dict[str, str]:
+    """Return the reader's words of every subgroup label that metric tables use.
+
+    Parameters
+    ----------
+    roles : Roles
+
+    Returns
+    -------
+    dict of str to str
+        ``"SEX=F"`` to ``"women"``, for each attribute and each combination of attributes;
+        ``"all"`` to ``"everyone"``.
+    """
+    words = {EVERYONE: "everyone"}
+    for size in range(1, len(roles.sensitive) + 1):
+        for attributes in combinations(roles.sensitive, size):
+            parts = [
+                [
+                    (f"{attribute.column}={level}", label)
+                    for level, label in zip(attribute.levels, attribute.level_labels, strict=True)
+                ]
+                for attribute in attributes
+            ]
+            for choice in product(*parts):
+                words[", ".join(key for key, _ in choice)] = ", ".join(name for _, name in choice)
+    return words

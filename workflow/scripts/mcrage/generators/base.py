@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: MIT
+"""What every generator is and does, and the registry that finds one by name."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Protocol, Self, runtime_checkable
+
+import numpy as np
+import pyarrow as pa
+
+from mcrage.datasets.roles import Roles
+from mcrage.errors import UserError
+from mcrage.groups import GroupSchema
+
+Criterion = Callable[[np.ndarray, np.ndarray], float]
+"""(synthetic features (m, d) in raw units, their groups (m,)) -> score, larger is better."""
+
+ENTRY_POINTS = "mcrage.generators"
+
+_BUILT_IN = {
+    "cddpm": ("mcrage.generators.cddpm", "CddpmGenerator"),
+    "smote": ("mcrage.generators.smote", "SmoteGenerator"),
+}
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Rows to learn from.
+
+    Attributes
+    ----------
+    features : ndarray of float64, shape (n, d)
+        Raw units, in the order of ``roles.feature_columns``.
+    groups : ndarray of int64, shape (n,)
+    schema : GroupSchema
+    roles : Roles
+    """
+
+    features: np.ndarray
+    groups: np.ndarray
+    schema: GroupSchema
+    roles: Roles = field(repr=False)
+
+    def __post_init__(self) -> None:
+        expected = (len(self.groups), len(self.roles.features))
+        if self.features.shape != expected:
+            raise ValueError(f"features have shape {self.features.shape}, expected {expected}")
+
+    @classmethod
+    def of(cls, table: pa.Table, roles: Roles) -> "TrainingData":
+        """Return the rows of a table, e.g. train.parquet or a rebalanced one."""
+        schema = GroupSchema.of(roles)
+        columns = [
+            table.column(name).to_numpy().astype(np.float64) for name in roles.feature_columns
+        ]
+        return cls(np.column_stack(columns), schema.index(table), schema, roles)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Number of rows in each group, int64 of shape (n_groups,)."""
+        return self.schema.counts(self.groups)
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """Learns the distribution of features given the group, and draws rows of chosen groups.
+
+    A class is called with the plain values of its settings, ``Generator(settings)``.
+
+    Attributes
+    ----------
+    history : dict of str to list
+        Columns of the training curve, of equal length; empty when nothing is iterated.
+    facts : dict
+        What the fit cost and chose, plain JSON values. Times belong here and never into the saved
+        model: equal seeds give equal bytes.
+    """
+
+    history: dict[str, list]
+    facts: dict[str, Any]
+
+    def fit(
+        self,
+        train: TrainingData,
+        *,
+        validation: TrainingData | None = None,
+        criterion: Criterion | None = None,
+        seed: int,
+        device: str = "cpu",
+        threads: int = 1,
+    ) -> Self:
+        """Learn from training rows."""
+        ...
+
+    def save(self, folder: str | os.PathLike) -> None:
+        """Write ``model.safetensors`` and ``model.json``."""
+        ...
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike) -> Self:
+        """Read what `save` wrote."""
+        ...
+
+    def sample(self, groups: np.ndarray, *, seed: int, device: str = "cpu") -> np.ndarray:
+        """Draw one row for each entry of `groups`.
+
+        Parameters
+        ----------
+        groups : ndarray of int64, shape (m,)
+
+        Returns
+        -------
+        ndarray of float64, shape (m, d)
+            Raw units, in the order of ``roles.feature_columns``.
+        """
+        ...
+
+
+def generator_class(kind: str) -> type[Generator]:
+    """Return a generator's class by the `kind` of its settings, importing it only now.
+
+    Besides the built-in ones, those that installed packages announce under the entry point
+    ``mcrage.generators`` are found.
+
+    Raises
+    ------
+    UserError
+        If there is none of this name.
+    """
+    if kind in _BUILT_IN:
+        module, name = _BUILT_IN[kind]
+        return getattr(import_module(module), name)
+    plugins = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    if kind in plugins:
+        return plugins[kind].load()
+    raise UserError(
+        f"generator kind '{kind}' is unknown; known are {', '.join(sorted({*_BUILT_IN, *plugins}))}. "
+        f"A plug-in must be installed and announce itself under the entry point '{ENTRY_POINTS}'."
+    )

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: MIT
+"""The leakage guard: proof that no test or validation row was learnt from."""
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mcrage.errors import UserError
+from mcrage.tables import IS_SYNTHETIC, ROW_ID, row_keys
+
+# Synthetic rows may equal a held-out row by chance where columns are coarse; more than this share
+# is no chance.
+MAX_SHARE_OF_COPIES = 0.01
+
+
+def check_tables(tables: Mapping[str, pa.Table], columns: Sequence[str], cluster: str | None) -> list[str]:
+    """Check that the training tables share no row, and no patient, with those held out.
+
+    Parameters
+    ----------
+    tables : mapping of str to pyarrow.Table
+        ``train``, ``original``, ``validation`` and ``test``, each with row_id.
+    columns : sequence of str
+        The user's columns: a row's content.
+    cluster : str or None
+        Column that names the patient.
+
+    Returns
+    -------
+    list of str
+        One line for each problem; empty when all is well.
+    """
+    problems = []
+    pairs = [
+        (seen, held) for seen in ("train", "original") for held in ("validation", "test")
+    ] + [("validation", "test")]
+    for seen, held in pairs:
+        ids = _shared(tables[seen], tables[held], [ROW_ID])
+        if ids:
+            problems.append(f"{ids} row(s) of {held} are in {seen}, by row_id")
+        content = _shared(tables[seen], tables[held], columns)
+        if content:
+            problems.append(f"{content} row(s) of {held} are in {seen}, by content")
+        if cluster:
+            patients = _shared(tables[seen], tables[held], [cluster])
+            if patients:
+                problems.append(f"{patients} value(s) of {cluster} are in both {held} and {seen}")
+    return problems
+
+
+def check_treatment(
+    treatment: str,
+    rebalanced: pa.Table,
+    weights: pa.Table,
+    learnt_from: pa.Table,
+    held_out: Sequence[pa.Table],
+    columns: Sequence[str],
+) -> tuple[list[str], dict[str, int]]:
+    """Check that a rebalanced table holds rows of its training table and synthetic ones only.
+
+    Parameters
+    ----------
+    treatment : str
+    rebalanced, weights : pyarrow.Table
+        As `mcrage.rebalancing.rebalance` wrote them.
+    learnt_from : pyarrow.Table
+        The table that the treatment may use, with row_id.
+    held_out : sequence of pyarrow.Table
+        Validation and test rows.
+    columns : sequence of str
+        The user's columns.
+
+    Returns
+    -------
+    problems : list of str
+    facts : dict of str to int
+        Rows, and synthetic rows that equal a held-out row.
+    """
+    problems = []
+    if weights.num_rows != rebalanced.num_rows:
+        return [f"{treatment}: weights.parquet has {weights.num_rows} rows, not "
+                f"{rebalanced.num_rows}"], {}
+    synthetic = rebalanced.column(IS_SYNTHETIC)
+    ids = weights.column(ROW_ID)
+    if pc.any(pc.and_(synthetic, pc.is_valid(ids))).as_py():
+        problems.append(f"{treatment}: a row marked synthetic has a row_id")
+    real = rebalanced.filter(pc.invert(synthetic))
+    real_ids = ids.filter(pc.invert(synthetic)).to_pylist()
+    allowed = dict(
+        zip(learnt_from.column(ROW_ID).to_pylist(), row_keys(learnt_from, columns), strict=True)
+    )
+    foreign = sum(row_id not in allowed for row_id in real_ids)
+    if foreign:
+        problems.append(f"{treatment}: {foreign} real row(s) are not of its training set, by row_id")
+    altered = sum(
+        allowed.get(row_id, key) != key
+        for row_id, key in zip(real_ids, row_keys(real, columns), strict=True)
+    )
+    if altered:
+        problems.append(f"{treatment}: {altered} real row(s) differ from their original, by content")
+    drawn = rebalanced.filter(synthetic)
+    trained = set(allowed.values())
+    held = {key for table in held_out for key in row_keys(table, columns)} - trained
+    copies = sum(key in held for key in row_keys(drawn, columns))
+    if copies > MAX_SHARE_OF_COPIES * max(drawn.num_rows, 1):
+        problems.append(
+            f"{treatment}: {copies} of {drawn.num_rows} synthetic rows equal a test or validation row"
+        )
+    facts = {
+        "real_rows": real.num_rows,
+        "synthetic_rows": drawn.num_rows,
+        "synthetic_rows_equal_to_a_held_out_row": copies,
+    }
+    return problems, facts
+
+
+def check_model(generator: str, recorded: str, expected: str) -> list[str]:
+    """Check that a generator's model was fitted on the table it should have been.
+
+    Parameters
+    ----------
+    generator : str
+    recorded : str
+        Content hash of the training table that the model stores.
+    expected : str
+        Content hash of the table it may learn from.
+    """
+    if recorded == expected:
+        return []
+    return [
+        f"{generator}: the model was fitted on another table (content {recorded[:12]}, expected "
+        f"{expected[:12]})"
+    ]
+
+
+def refuse(problems: Sequence[str], context: str) -> None:
+    """Raise one UserError for all problems, if there are any."""
+    if problems:
+        raise UserError(
+            f"{context}: rows that judge were learnt from, so no result would be honest:\n"
+            + "\n".join(f"  {problem}" for problem in problems)
+            + "\nIf the dataset holds duplicates, remove them or name the cluster column in its "
+            "card; otherwise this is a defect of mcrage."
+        )
+
+
+def _shared(first: pa.Table, second: pa.Table, columns: Sequence[str]) -> int:
+    return len(set(row_keys(first, columns)) & set(row_keys(second, columns)))

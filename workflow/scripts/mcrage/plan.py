@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: MIT
+"""What is to be made, and each rule's params: the thought behind the Snakefile's helpers.
+
+A rule's params are one dict of plain JSON values: its own slice of the config, its seeds, the
+digest of the code it runs and the versions of the libraries that shape its result. Snakemake
+compares params without their keys and ignores values that are not plain, so one dict per rule,
+whose text holds the keys, is what makes reruns exact.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+from mcrage.code_digest import code_digest, versions
+from mcrage.config.model import Config, RandomForest, Treatment
+from mcrage.datasets.cards import Card, download_settings, prepare_settings
+from mcrage.errors import UserError
+from mcrage.seeds import derive
+
+_LIBRARIES = {
+    "download": ("scikit-learn",),
+    "prepare": ("pyarrow",),
+    "balance": ("numpy",),
+    "split": ("numpy",),
+    "induce_imbalance": ("numpy",),
+    "check_groups": (),
+    "rebalance": ("numpy",),
+    "evaluate": ("scikit-learn", "numpy"),
+    "check_leakage": (),
+    "summarise": ("pandas", "scipy"),
+    "plot_rule_graph": ("matplotlib", "snakemake"),
+    "plot_umap": ("umap-learn", "numpy", "matplotlib"),
+    "report": ("jinja2",),
+}
+_GENERATOR_LIBRARIES = {
+    "cddpm": ("torch", "numpy", "scikit-learn"),
+    "smote": ("imbalanced-learn", "numpy", "scikit-learn"),
+}
+
+
+class Plan:
+    """An experiment laid out: names, combinations, and params of every rule.
+
+    Parameters
+    ----------
+    config : Config
+    cards : mapping of str to Card
+        The card of every dataset of the experiment.
+
+    Raises
+    ------
+    UserError
+        If a scenario does not fit a dataset.
+    """
+
+    def __init__(self, config: Config, cards: Mapping[str, Card]) -> None:
+        self.config = config
+        self.cards = cards
+        self.datasets = config.experiment.datasets
+        self.scenarios = config.experiment.scenarios
+        self.replicates = [str(number) for number in range(config.experiment.replicates)]
+        self.treatments = config.experiment.treatments
+        self.classifiers = config.experiment.classifiers
+        self._check_scenarios()
+
+    def _check_scenarios(self) -> None:
+        problems = []
+        for scenario in self.scenarios:
+            for number, rule in enumerate(self.config.scenarios[scenario].keep):
+                for dataset, card in self.cards.items():
+                    for column, level in rule.where.items():
+                        key = f"scenarios.{scenario}.keep.{number}.where"
+                        if column not in card.sensitive:
+                            problems.append(
+                                f"{key}: '{column}' is not a sensitive attribute of {dataset}; "
+                                f"allowed: {', '.join(card.sensitive)}"
+                            )
+                        elif (known := card.sensitive[column].levels) and level not in known:
+                            problems.append(
+                                f"{key}.{column}: '{level}' is not a level in {dataset}; "
+                                f"allowed: {', '.join(known)}"
+                            )
+        if problems:
+            raise UserError("config:\n" + "\n".join(f"  {problem}" for problem in problems))
+
+    @cached_property
+    def generators(self) -> list[str]:
+        """Generators that the treatments need, directly or as the source of another."""
+        names: list[str] = []
+        for treatment in self.treatments:
+            self._add_generator(self.config.treatments[treatment], names)
+        return names
+
+    def _add_generator(self, treatment: Treatment, names: list[str]) -> None:
+        name = treatment.generator
+        if name is None or name in names:
+            return
+        if source := self.trained_on(name):
+            self._add_generator(self.config.treatments[source], names)
+        names.append(name)
+
+    @cached_property
+    def all_treatments(self) -> list[str]:
+        """The experiment's treatments, and those that a generator is trained on."""
+        sources = [self.trained_on(name) for name in self.generators]
+        return list(dict.fromkeys([*self.treatments, *(s for s in sources if s)]))
+
+    def trained_on(self, generator: str) -> str | None:
+        """Return the treatment whose table a generator learns from, or None for the training set."""
+        return getattr(self.config.generators[generator], "trained_on", None)
+
+    def kind(self, generator: str) -> str:
+        """Return a generator's kind, e.g. ``"cddpm"``."""
+        return self.config.generators[generator].kind
+
+    def smallest_groups(self) -> dict[str, int]:
+        """Return the rows that each treatment needs in every group of the training set."""
+        needed = {}
+        for name in self.all_treatments:
+            generator = self.config.treatments[name].generator
+            if generator and self.kind(generator) == "smote":
+                needed[name] = self.config.generators[generator].k_neighbors + 1
+        return needed
+
+    def judged_on_validation(self) -> list[str]:
+        """Return the generators whose checkpoint is chosen on the validation set."""
+        return [
+            name
+            for name in self.generators
+            if self._resolved(name).get("selection") == "criterion"
+        ]
+
+    def _resolved(self, generator: str) -> dict[str, Any]:
+        settings = self.config.generators[generator].resolved()
+        return {key: value for key, value in settings.items() if key != "trained_on"}
+
+    def params(self, rule: str) -> Callable[[Any], dict[str, Any]]:
+        """Return the function that Snakemake calls with the wildcards for a rule's params.
+
+        Parameters
+        ----------
+        rule : str
+            Name of the rule, which is the name of its script.
+        """
+        settings = getattr(self, f"_{rule}")
+
+        def params(wildcards: Any) -> dict[str, Any]:
+            facts = settings(wildcards)
+            modules = facts.get("modules", ())
+            libraries = facts.get("libraries", _LIBRARIES.get(rule, ("matplotlib", "seaborn")))
+            return {
+                "settings": facts.get("settings", {}),
+                "seeds": facts.get("seeds", {}),
+                "code": code_digest(rule, *modules),
+                "versions": versions(*libraries),
+            }
+
+        return params
+
+    def _seed(self, wildcards: Any, stage: str, *names: str) -> int:
+        return derive(
+            self.config.experiment.seed,
+            wildcards.dataset,
+            wildcards.scenario,
+            wildcards.replicate,
+            stage,
+            *names,
+        )
+
+    def _download(self, wildcards: Any) -> dict:
+        return {"settings": download_settings(self.cards[wildcards.dataset], wildcards.file)}
+
+    def _prepare(self, wildcards: Any) -> dict:
+        return {"settings": prepare_settings(self.cards[wildcards.dataset])}
+
+    def _balance(self, wildcards: Any) -> dict:
+        return {
+            "settings": {"balance": self.config.scenarios[wildcards.scenario].balance},
+            "seeds": {"balance": self._seed(wildcards, "balance")},
+        }
+
+    def _split(self, wildcards: Any) -> dict:
+        scenario = self.config.scenarios[wildcards.scenario]
+        return {
+            "settings": {"test_fraction": scenario.test_fraction},
+            "seeds": {"split": self._seed(wildcards, "split")},
+        }
+
+    def _induce_imbalance(self, wildcards: Any) -> dict:
+        scenario = self.config.scenarios[wildcards.scenario]
+        return {
+            "settings": {
+                "keep": [rule.model_dump() for rule in scenario.keep],
+                "validation_fraction": scenario.validation_fraction,
+            },
+            "seeds": {
+                "induce": self._seed(wildcards, "induce"),
+                "validation": self._seed(wildcards, "validation"),
+            },
+        }
+
+    def _check_groups(self, wildcards: Any) -> dict:
+        return {
+            "settings": {
+                "smallest": self.smallest_groups(),
+                "judged_on_validation": self.judged_on_validation(),
+            }
+        }
+
+    def _train_generator(self, wildcards: Any) -> dict:
+        settings = {"generator": self._resolved(wildcards.generator)}
+        if wildcards.generator in self.judged_on_validation():
+            # The paper's criterion: F1 of its forest on the validation set.
+            settings["judge"] = RandomForest().model_dump()
+        return {
+            "settings": settings,
+            "seeds": {"train": self._seed(wildcards, "train", wildcards.generator)},
+            **self._generator_code(wildcards.generator),
+        }
+
+    def _sample_generator(self, wildcards: Any) -> dict:
+        fills = [
+            treatment.fill
+            for treatment in (self.config.treatments[name] for name in self.all_treatments)
+            if treatment.generator == wildcards.generator
+        ]
+        return {
+            "settings": {"kind": self.kind(wildcards.generator), "fill": max(fills)},
+            "seeds": {"sample": self._seed(wildcards, "sample", wildcards.generator)},
+            **self._generator_code(wildcards.generator),
+        }
+
+    def _generator_code(self, generator: str) -> dict:
+        kind = self.kind(generator)
+        return {
+            "modules": (f"mcrage.generators.{kind}",),
+            "libraries": _GENERATOR_LIBRARIES[kind],
+        }
+
+    def _rebalance(self, wildcards: Any) -> dict:
+        treatment = self.config.treatments[wildcards.treatment]
+        return {
+            "settings": treatment.model_dump(include={"fill", "oversample", "weights"}),
+            "seeds": {"rebalance": self._seed(wildcards, "rebalance", wildcards.treatment)},
+            "libraries": ("imbalanced-learn", "numpy") if treatment.oversample else ("numpy",),
+        }
+
+    def _evaluate(self, wildcards: Any) -> dict:
+        # One seed for all treatments: they are compared within a replicate.
+        return {
+            "settings": {
+                "classifier": self.config.classifiers[wildcards.classifier].model_dump(),
+                "threshold": 0.5,
+            },
+            "seeds": {"classifier": self._seed(wildcards, "classifier", wildcards.classifier)},
+        }
+
+    def _check_leakage(self, wildcards: Any) -> dict:
+        treatments = self.config.treatments
+        return {
+            "settings": {
+                "train_on": {name: treatments[name].train_on for name in self.all_treatments},
+                "trained_on": {name: self.trained_on(name) for name in self.generators},
+            }
+        }
+
+    def _summarise(self, wildcards: Any) -> dict:
+        return {
+            "settings": {
+                "treatments": self.treatments,
+                "baselines": self.config.experiment.baselines,
+                "test_to_train": {
+                    name: self.config.scenarios[name].test_fraction
+                    / (1 - self.config.scenarios[name].test_fraction)
+                    for name in self.scenarios
+                },
+            }
+        }

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: MIT
+"""From the training set and synthetic rows to the table, and weights, that a classifier learns from."""
+
+import numpy as np
+import pyarrow as pa
+
+from mcrage.errors import UserError
+from mcrage.groups import GroupSchema, filling_plan
+from mcrage.tables import IS_SYNTHETIC, ROW_ID
+
+
+def synthetic_table(
+    features: np.ndarray, groups: np.ndarray, template: pa.Table, schema: GroupSchema, columns
+) -> pa.Table:
+    """Assemble drawn rows into the user's columns, dtypes and order.
+
+    Parameters
+    ----------
+    features : ndarray of float64, shape (m, d)
+        Raw units, in the order of `columns`.
+    groups : ndarray of int64, shape (m,)
+    template : pyarrow.Table
+        A real table, for column order and types. Columns that are neither a feature nor part of
+        the group (such as a patient's number) become null: synthetic rows are nobody's.
+    schema : GroupSchema
+    columns : sequence of str
+        Feature columns.
+
+    Returns
+    -------
+    pyarrow.Table
+        m rows, without row_id.
+    """
+    made = {column: pa.array(features[:, i]) for i, column in enumerate(columns)}
+    made |= schema.columns_of(groups)
+    arrays, fields = [], []
+    for field in template.schema:
+        if field.name == ROW_ID:
+            continue
+        if field.name in made:
+            array = made[field.name]
+            if pa.types.is_integer(field.type):
+                array = pa.array(np.rint(array.to_numpy()))
+            arrays.append(array.cast(field.type))
+        else:
+            arrays.append(pa.nulls(len(groups), field.type))
+        fields.append(field.remove_metadata())
+    return pa.table(arrays, schema=pa.schema(fields))
+
+
+def take_per_group(groups: np.ndarray, plan: np.ndarray) -> np.ndarray:
+    """Return the numbers of the first ``plan[k]`` rows of each group k, sorted.
+
+    Rows of one group are exchangeable draws, so the first are as good as any.
+
+    Raises
+    ------
+    UserError
+        If a group has fewer rows than asked for.
+    """
+    taken = []
+    for group, wanted in enumerate(plan):
+        rows = np.flatnonzero(groups == group)[:wanted]
+        if len(rows) < wanted:
+            raise UserError(
+                f"group {group}: {wanted} synthetic rows are asked for, {len(rows)} were drawn. "
+                "Delete synthetic.parquet and run snakemake again."
+            )
+        taken.append(rows)
+    return np.sort(np.concatenate(taken))
+
+
+def rebalance(
+    train: pa.Table,
+    schema: GroupSchema,
+    *,
+    synthetic: pa.Table | None = None,
+    fill: float = 1.0,
+    oversample: str | None = None,
+    weights: str | None = None,
+    seed: int = 0,
+) -> tuple[pa.Table, pa.Table]:
+    """Apply a treatment.
+
+    Parameters
+    ----------
+    train : pyarrow.Table
+        Real rows with row_id.
+    schema : GroupSchema
+    synthetic : pyarrow.Table, optional
+        Rows of a generator, without row_id; filled in by `mcrage.groups.filling_plan`.
+    fill : float in (0, 1]
+        Share of each gap to fill.
+    oversample : {"target", "group"}, optional
+        Repeat real rows until these are equally frequent.
+    weights : {"target", "group"}, optional
+        Weight rows so that these weigh the same.
+    seed : int
+        For the choice of repeated rows.
+
+    Returns
+    -------
+    rebalanced : pyarrow.Table
+        The user's columns and is_synthetic. Real rows first, repeated ones after them,
+        synthetic ones last.
+    weights : pyarrow.Table
+        row_id (null for synthetic rows) and weight (mean 1), in the same order.
+    """
+    groups = schema.index(train)
+    real = np.arange(train.num_rows)
+    if oversample:
+        real = np.concatenate([real, repeated_rows(_strata(oversample, groups, schema), seed)])
+    parts = [train.take(real)]
+    row_ids = [parts[0].column(ROW_ID).combine_chunks()]
+    parts[0] = parts[0].drop_columns([ROW_ID])
+    flags = [np.zeros(len(real), dtype=bool)]
+    all_groups = [groups[real]]
+    if synthetic is not None:
+        drawn = schema.index(synthetic)
+        taken = take_per_group(drawn, filling_plan(schema.counts(groups), fill))
+        parts.append(synthetic.take(taken).select(parts[0].column_names))
+        row_ids.append(pa.nulls(len(taken), pa.int64()))
+        flags.append(np.ones(len(taken), dtype=bool))
+        all_groups.append(drawn[taken])
+    table = pa.concat_tables([part.replace_schema_metadata() for part in parts])
+    table = table.append_column(IS_SYNTHETIC, pa.array(np.concatenate(flags)))
+    weight = np.ones(table.num_rows)
+    if weights:
+        weight = equal_weights(_strata(weights, np.concatenate(all_groups), schema))
+    return table, pa.table({ROW_ID: pa.concat_arrays(row_ids), "weight": weight})
+
+
+def _strata(by: str, groups: np.ndarray, schema: GroupSchema) -> np.ndarray:
+    return groups if by == "group" else schema.target_of(groups)
+
+
+def repeated_rows(strata: np.ndarray, seed: int) -> np.ndarray:
+    """Return the numbers of rows to repeat so that all strata are as large as the largest.
+
+    imbalanced-learn's RandomOverSampler: drawn with replacement within a stratum.
+
+    Parameters
+    ----------
+    strata : ndarray of int, shape (n,)
+    seed : int
+
+    Returns
+    -------
+    ndarray of int64
+        Row numbers beside the original ones, one for each repetition.
+    """
+    if len(np.unique(strata)) < 2:
+        return np.empty(0, dtype=np.int64)
+    from imblearn.over_sampling import RandomOverSampler
+
+    sampler = RandomOverSampler(random_state=seed)
+    sampler.fit_resample(np.zeros((len(strata), 1)), strata)
+    return sampler.sample_indices_[len(strata) :]
+
+
+def equal_weights(strata: np.ndarray) -> np.ndarray:
+    """Return weights n/(K n_k): every stratum present weighs the same, and the mean is 1.
+
+    Parameters
+    ----------
+    strata : ndarray of int, shape (n,)
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+    """
+    values, inverse, counts = np.unique(strata, return_inverse=True, return_counts=True)
+    return (len(strata) / (len(values) * counts))[inverse]

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: MIT
+"""How the training set comes about: undersampling, splits and the induced imbalance.
+
+All functions return row numbers, sorted, so that tables keep the order of the file.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mcrage.errors import UserError
+from mcrage.groups import GroupSchema
+
+
+def undersample(subgroups: np.ndarray, seed: int) -> np.ndarray:
+    """Draw rows at random until every subgroup is as large as the smallest (paper, section 4.1).
+
+    Parameters
+    ----------
+    subgroups : ndarray of int, shape (n,)
+        Each row's cell of sensitive attributes.
+    seed : int
+
+    Returns
+    -------
+    ndarray of int64
+        Sorted row numbers; subgroups without any row are not counted as the smallest.
+    """
+    rng = np.random.default_rng(seed)
+    values, counts = np.unique(subgroups, return_counts=True)
+    kept = [
+        rng.choice(np.flatnonzero(subgroups == value), size=counts.min(), replace=False)
+        for value in values
+    ]
+    return np.sort(np.concatenate(kept))
+
+
+def apportion(counts: np.ndarray, fraction: float) -> np.ndarray:
+    """Share out ``round(fraction * counts.sum())`` rows over groups by largest remainders.
+
+    Parameters
+    ----------
+    counts : ndarray of int, shape (n_groups,)
+    fraction : float in [0, 1]
+
+    Returns
+    -------
+    ndarray of int64, shape (n_groups,)
+        Within one row of ``fraction * counts`` in every group, never more than `counts`.
+    """
+    exact = np.asarray(counts) * fraction
+    shares = np.floor(exact + 1e-9).astype(np.int64)
+    left = round(float(exact.sum())) - int(shares.sum())
+    remainders = exact - shares
+    # Stable, so that ties go to the lower group number whatever the platform sorts like.
+    first = np.argsort(-remainders, kind="stable")[: max(left, 0)]
+    shares[first] += 1
+    return np.minimum(shares, counts)
+
+
+def draw(groups: np.ndarray, fraction: float, seed: int, n_groups: int) -> np.ndarray:
+    """Draw a fraction of the rows, stratified by group.
+
+    Parameters
+    ----------
+    groups : ndarray of int, shape (n,)
+    fraction : float in (0, 1]
+    seed : int
+    n_groups : int
+
+    Returns
+    -------
+    ndarray of int64
+        Sorted row numbers, `apportion` of them from each group.
+    """
+    rng = np.random.default_rng(seed)
+    shares = apportion(np.bincount(groups, minlength=n_groups), fraction)
+    drawn = [
+        rng.choice(np.flatnonzero(groups == group), size=share, replace=False)
+        for group, share in enumerate(shares)
+    ]
+    return np.sort(np.concatenate(drawn))
+
+
+def split(
+    groups: np.ndarray,
+    fraction: float,
+    seed: int,
+    n_groups: int,
+    clusters: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split rows in two, stratified by group.
+
+    Parameters
+    ----------
+    groups : ndarray of int, shape (n,)
+    fraction : float in (0, 1)
+        Share of the second part.
+    seed : int
+    n_groups : int
+    clusters : ndarray, shape (n,), optional
+        Patient or hospital of each row. Rows of one cluster stay together, and the fraction is
+        then met only as closely as whole clusters allow.
+
+    Returns
+    -------
+    first, second : ndarray of int64
+        Sorted row numbers; disjoint, together all rows.
+    """
+    if clusters is None:
+        second = draw(groups, fraction, seed, n_groups)
+    else:
+        second = _draw_clusters(groups, fraction, seed, clusters)
+    first = np.setdiff1d(np.arange(len(groups)), second)
+    return first, second
+
+
+def _draw_clusters(
+    groups: np.ndarray, fraction: float, seed: int, clusters: np.ndarray
+) -> np.ndarray:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    folds = StratifiedGroupKFold(n_splits=round(1 / fraction), shuffle=True, random_state=seed)
+    _, second = next(folds.split(np.zeros(len(groups)), groups, clusters))
+    return np.sort(second)
+
+
+def thin_out(
+    digits: np.ndarray, schema: GroupSchema, keep: Sequence[Mapping], seed: int
+) -> np.ndarray:
+    """Induce the imbalance: keep a fraction of the rows of given subgroups.
+
+    Within a subgroup the mix of outcomes stays as it is, to the row.
+
+    Parameters
+    ----------
+    digits : ndarray of int64, shape (n_columns, n)
+        Level numbers from `GroupSchema.digits`.
+    schema : GroupSchema
+    keep : sequence of mapping
+        Each with ``where`` (attribute: level) and ``fraction``; applied in order, the draws of
+        one rule independent of those of another.
+    seed : int
+
+    Returns
+    -------
+    ndarray of int64
+        Sorted row numbers that stay.
+
+    Raises
+    ------
+    UserError
+        If a rule names no sensitive attribute or level, or matches no row.
+    """
+    stays = np.ones(digits.shape[1], dtype=bool)
+    groups = schema.index_of(digits)
+    for number, rule in enumerate(keep):
+        matches = stays & _matching(digits, schema, rule["where"])
+        rows = np.flatnonzero(matches)
+        words = ", ".join(f"{column}={level}" for column, level in rule["where"].items())
+        if not len(rows):
+            raise UserError(
+                f"scenario, keep where {words}: no training row matches. Check the levels, or "
+                "remove the rule."
+            )
+        chosen = rows[draw(groups[rows], rule["fraction"], seed + number, schema.n_groups)]
+        stays[rows] = False
+        stays[chosen] = True
+    return np.flatnonzero(stays)
+
+
+def _matching(digits: np.ndarray, schema: GroupSchema, where: Mapping[str, str]) -> np.ndarray:
+    attributes = schema.columns[:-1]
+    matches = np.ones(digits.shape[1], dtype=bool)
+    for column, level in where.items():
+        if column not in attributes:
+            raise UserError(
+                f"scenario, keep where {column}: not a sensitive attribute of the dataset; "
+                f"allowed: {', '.join(attributes)}."
+            )
+        position = schema.columns.index(column)
+        levels = schema.levels[position]
+        if str(level) not in levels:
+            raise UserError(
+                f"scenario, keep where {column}={level}: no such level; allowed: "
+                f"{', '.join(levels)}."
+            )
+        matches &= digits[position] == levels.index(str(level))
+    return matches
+
+
+def check_groups(
+    train: Mapping[str, int],
+    validation: Mapping[str, int],
+    smallest: Mapping[str, int],
+    judged_on_validation: Sequence[str],
+) -> None:
+    """Refuse a training set that the treatments asked for can't learn from.
+
+    Parameters
+    ----------
+    train, validation : mapping of str to int
+        Rows by group label.
+    smallest : mapping of str to int
+        Rows that each treatment needs in every group.
+    judged_on_validation : sequence of str
+        Generators whose checkpoint is chosen by a classifier's F1 on the validation set.
+
+    Raises
+    ------
+    UserError
+        One line for each problem.
+    """
+    problems = [
+        f"group {group} has no training row left, and nothing can be learnt about it"
+        for group, n in train.items()
+        if n == 0
+    ]
+    for treatment, needed in smallest.items():
+        problems += [
+            f"group {group} has {n} training rows, but treatment '{treatment}' needs {needed}"
+            for group, n in train.items()
+            if 0 < n < needed
+        ]
+    if judged_on_validation and sum(validation.values()) == 0:
+        problems.append(
+            "the validation set is empty, but the checkpoint of "
+            f"{', '.join(judged_on_validation)} is chosen on it"
+        )
+    if problems:
+        raise UserError(
+            "The training set is too small for what is asked:\n"
+            + "\n".join(f"  {problem}" for problem in problems)
+            + "\nKeep a larger fraction in the scenario, lower k_neighbors of the generator, or "
+            "leave the treatment out."
+        )

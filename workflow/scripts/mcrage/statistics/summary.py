@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""From the long table of metrics to means and paired comparisons."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from mcrage.statistics.paired import corrected_interval, holm
+
+_CONTEXT = ["dataset", "scenario", "classifier", "threshold", "attribute", "subgroup", "metric"]
+
+
+_COMPARISON = [
+    *_CONTEXT,
+    *("treatment", "baseline", "n_replicates", "mean_difference", "ci_low", "ci_high", "p_value"),
+]
+
+
+def summarise(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Return mean and standard deviation over replicates of every metric.
+
+    Parameters
+    ----------
+    metrics : DataFrame
+        The long table of results/metrics.parquet.
+
+    Returns
+    -------
+    DataFrame
+        Its context columns, treatment, n_replicates (with a defined value), mean, std (ddof 1),
+        support (mean number of test rows).
+    """
+    grouped = metrics.groupby([*_CONTEXT, "treatment"], sort=False, observed=True)
+    out = grouped.agg(
+        n_replicates=("value", "count"),
+        mean=("value", "mean"),
+        std=("value", "std"),
+        support=("support", "mean"),
+    )
+    return out.reset_index()
+
+
+def compare(
+    metrics: pd.DataFrame,
+    baselines: Sequence[str],
+    test_to_train: Mapping[str, float],
+) -> pd.DataFrame:
+    """Compare every treatment with every baseline, paired over replicates.
+
+    Parameters
+    ----------
+    metrics : DataFrame
+        The long table of results/metrics.parquet.
+    baselines : sequence of str
+        Treatments to compare with.
+    test_to_train : mapping of str to float
+        By scenario, rows in the test set over rows in the training pool.
+
+    Returns
+    -------
+    DataFrame
+        The columns of results/comparisons.parquet. ``p_adjusted`` is Holm's, over the treatments
+        compared with one baseline on one metric and subgroup.
+    """
+    wide = metrics.pivot_table(
+        index=[*_CONTEXT, "replicate"],
+        columns="treatment",
+        values="value",
+        sort=False,
+        dropna=False,
+        observed=True,
+    )
+    order = list(dict.fromkeys(metrics["treatment"]))
+    rows = []
+    # dropna=False makes every combination of levels; those that never occur are not compared.
+    present = pd.MultiIndex.from_frame(metrics[[*_CONTEXT, "replicate"]].drop_duplicates())
+    wide = wide.reindex(present)
+    for context, block in wide.groupby(level=_CONTEXT, sort=False):
+        facts = dict(zip(_CONTEXT, context, strict=True))
+        for baseline in baselines:
+            for treatment in order:
+                if treatment == baseline:
+                    continue
+                difference = (block[treatment] - block[baseline]).to_numpy()
+                low, high, p = corrected_interval(difference, test_to_train[facts["scenario"]])
+                known = difference[~pd.isna(difference)]
+                rows.append(
+                    {
+                        **facts,
+                        "treatment": treatment,
+                        "baseline": baseline,
+                        "n_replicates": len(known),
+                        "mean_difference": known.mean() if len(known) else float("nan"),
+                        "ci_low": low,
+                        "ci_high": high,
+                        "p_value": p,
+                    }
+                )
+    out = pd.DataFrame(rows, columns=_COMPARISON)
+    family = [*_CONTEXT, "baseline"]
+    out["p_adjusted"] = out.groupby(family, sort=False)["p_value"].transform(
+        lambda p: holm(p.to_numpy())
+    )
+    return out

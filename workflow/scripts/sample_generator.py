@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT
+"""Draw the rows that each group lacks, n(π̂_k* − π̂_k) of Algorithm 3.1.
+
+Inputs: train (for the groups' sizes), weights, model, roles. Output: synthetic.
+"""
+
+import logging
+from pathlib import Path
+
+from mcrage.datasets.roles import read_roles
+from mcrage.generators.base import generator_class
+from mcrage.groups import GroupSchema, filling_plan, plan_rows
+from mcrage.rebalancing import synthetic_table
+from mcrage.stage import provenance, run_stage
+from mcrage.tables import read_table, write_table
+
+
+def main(input, output, params, wildcards, threads) -> None:
+    """Run the stage."""
+    roles = read_roles(input.roles)
+    schema = GroupSchema.of(roles)
+    train = read_table(input.train)
+    settings = params["settings"]
+    groups = plan_rows(filling_plan(schema.counts(schema.index(train)), settings["fill"]))
+    logging.info("rows to draw by group: %s", schema.counts_by_label(groups))
+    generator = generator_class(settings["kind"]).load(Path(input.model).parent)
+    features = generator.sample(
+        groups, seed=params["seeds"]["sample"], device=params["local"]["device"]
+    )
+    synthetic = synthetic_table(features, groups, train, schema, roles.feature_columns)
+    parents = [input.train, input.weights, input.model, input.roles]
+    write_table(synthetic, output.synthetic, provenance("sample_generator", params, parents))
+
+
+if __name__ == "__main__":
+    run_stage(snakemake, main)

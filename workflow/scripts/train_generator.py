@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""Fit a generator on the training rows of a replicate.
+
+Inputs: train (or the table of the treatment it learns from), validation, roles. Outputs:
+weights, model, history, facts (times and device).
+"""
+
+import logging
+from pathlib import Path
+
+import pyarrow as pa
+
+from mcrage.datasets.roles import read_roles
+from mcrage.generators.base import TrainingData, generator_class
+from mcrage.stage import provenance, run_stage
+from mcrage.tables import content_hash, read_json, read_table, write_json, write_table
+
+
+def main(input, output, params, wildcards, threads) -> None:
+    """Run the stage."""
+    roles = read_roles(input.roles)
+    table = read_table(input.train)
+    validation = read_table(input.validation)
+    train = TrainingData.of(table, roles)
+    logging.info("rows by group: %s", train.schema.counts_by_label(train.groups))
+    settings = params["settings"]
+    criterion = None
+    if judge := settings.get("judge"):
+        from mcrage.classifiers.validation import validation_f1
+
+        criterion = validation_f1(
+            judge, table, validation, roles, seed=params["seeds"]["train"], threads=threads
+        )
+    generator = generator_class(settings["generator"]["kind"])(settings["generator"])
+    generator.fit(
+        train,
+        criterion=criterion,
+        seed=params["seeds"]["train"],
+        device=params["local"]["device"],
+        threads=threads,
+    )
+    generator.save(Path(output.model).parent)
+    learnt_from = {"content": content_hash(table), "rows": table.num_rows}
+    write_json({**read_json(output.model), "trained_on": learnt_from}, output.model)
+    write_table(
+        pa.table(generator.history),
+        output.history,
+        provenance("train_generator", params, [input.train, input.validation, input.roles]),
+    )
+    write_json(generator.facts, output.facts)
+
+
+if __name__ == "__main__":
+    run_stage(snakemake, main)
