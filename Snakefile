@@ -56,5 +56,15 @@ rule evaluation:
         "<results>/comparisons.parquet",
 
 
+rule figures:
+    """All figures."""
+    input:
+        figure_files("png"),
+
+
+onstart:
+    refuse_a_missing_gpu()
+
+
 onsuccess:
     tell_where_the_results_are()

@@ -3,16 +3,26 @@
 import sys
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
+from snakemake.exceptions import CliException
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
+from mcrage.accelerator import require
 from mcrage.config.load import load_config
 from mcrage.datasets.cards import read_card
 from mcrage.errors import UserError
 from mcrage.plan import Plan
 
 CARDS = Path(workflow.basedir) / "resources" / "datasets"
+PUBLISHED = Path(workflow.basedir) / "resources" / "published"
+RULES = Path(workflow.basedir) / "workflow" / "rules"
+TEMPLATES = Path(workflow.basedir) / "workflow" / "scripts" / "mcrage" / "report" / "templates"
+
+
+class Mistake(CliException):
+    """A user's mistake: Snakemake prints its message, and no frames of ours below it."""
+
+    __traceback__ = None
 
 
 def make_plan():
@@ -22,8 +32,7 @@ def make_plan():
         cards = {name: read_card(name, CARDS) for name in checked.experiment.datasets}
         return Plan(checked, cards)
     except UserError as error:
-        # WorkflowError ends the run with its message and no traceback.
-        raise WorkflowError(str(error)) from None
+        raise Mistake(str(error)) from None
 
 
 PLAN = make_plan()
@@ -36,6 +45,7 @@ wildcard_constraints:
     generator="|".join(PLAN.generators) or "none",
     treatment="|".join(PLAN.all_treatments),
     classifier="|".join(PLAN.classifiers),
+    baseline="|".join(PLAN.baselines),
     file="[^/]+",
 
 
@@ -119,6 +129,78 @@ def tables_of_replicate(name):
         return expand(f"{REPLICATE}/{{treatment}}/{name}", treatment=PLAN.all_treatments, **wildcards)
 
     return files
+
+
+def shown_files(pattern, **names):
+    """The pattern in the replicate that figures show."""
+
+    def files(wildcards):
+        replicate = PLAN.config.figures.replicate
+        return expand(f"{REPLICATE}/{pattern}", replicate=replicate, **names, **wildcards)
+
+    return files
+
+
+def every_replicate(pattern, **names):
+    """The pattern in every replicate, name by name."""
+
+    def files(wildcards):
+        return [
+            path
+            for value in names[next(iter(names))]
+            for path in expand(
+                f"{REPLICATE}/{pattern}",
+                replicate=PLAN.replicates,
+                **{next(iter(names)): value},
+                **wildcards,
+            )
+        ]
+
+    return files
+
+
+def figure_files(ending):
+    """Every figure of the experiment."""
+    folder = "<results>/figures/{dataset}/{scenario}"
+    common = dict(dataset=PLAN.datasets, scenario=PLAN.scenarios, ending=ending)
+    return [
+        f"<results>/figures/rule_graph.{ending}",
+        *expand(f"{folder}/{{kind}}.{{ending}}", kind=PLAN.figures(), **common),
+        *expand(
+            f"{folder}/{{classifier}}/{{kind}}.{{ending}}",
+            kind=["roc", *(f"differences_to_{name}" for name in PLAN.baselines)],
+            classifier=PLAN.classifiers,
+            **common,
+        ),
+    ]
+
+
+def rule_files():
+    """What the rule graph is read from; content counts, since they are small."""
+    return [str(path) for path in [Path(workflow.basedir) / "Snakefile", *RULES.glob("*.smk")]]
+
+
+def published_files():
+    return [str(PUBLISHED / f"{name}.yaml") for name in PLAN.config.published]
+
+
+def snakefile(wildcards, output):
+    """Taking `output` keeps the place of the checkout out of what reruns a job."""
+    return str(Path(workflow.basedir) / "Snakefile")
+
+
+def benchmark_folder(wildcards, output):
+    """Taking `output`: times are shown, but new ones alone are no reason for a new report."""
+    return "results/benchmarks"
+
+
+def refuse_a_missing_gpu():
+    """Before any job. On a cluster the jobs have the GPUs, and each job looks for itself."""
+    if workflow.local_exec:
+        try:
+            require(PLAN.config.device)
+        except UserError as error:
+            raise Mistake(str(error)) from None
 
 
 def tell_where_the_results_are():

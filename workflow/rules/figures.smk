@@ -1,0 +1,229 @@
+"""Figures, SVG for the report and PNG for slides; none of them makes a model train again.
+
+REQUIRED INPUTS: <results>/{dataset}/roles.json
+                 <results>/{dataset}/{scenario}/{replicate}/{original,test}.parquet
+                 <results>/{dataset}/{scenario}/{replicate}/{generator}/{history,synthetic}.parquet
+                 <results>/{dataset}/{scenario}/{replicate}/{treatment}/{rebalanced,weights}.parquet
+                 <results>/{dataset}/{scenario}/{replicate}/{treatment}/{classifier}/predictions.parquet
+                 <results>/comparisons.parquet
+OUTPUTS: <results>/figures/rule_graph.{svg,png}
+         <results>/figures/{dataset}/{scenario}/{umap,densities}.{svg,png}
+         <results>/figures/{dataset}/{scenario}/{group_composition,training_curves}.{svg,png}
+         <results>/figures/{dataset}/{scenario}/{classifier}/roc.{svg,png}
+         <results>/figures/{dataset}/{scenario}/{classifier}/differences_to_{baseline}.{svg,png}
+"""
+
+
+rule plot_rule_graph:
+    """Show the reader what was done, from the workflow itself (Figure 1 of the paper)."""
+    input:
+        rules=rule_files(),
+    output:
+        svg=report(
+            "<results>/figures/rule_graph.svg",
+            caption="../report/rule_graph.rst",
+            category="How it was made",
+            labels={"figure": "Rule graph"},
+        ),
+        png="<results>/figures/rule_graph.png",
+    log:
+        "<logs>/figures/plot_rule_graph.log",
+    benchmark:
+        "<benchmarks>/figures/plot_rule_graph.jsonl"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        stage=stage_params("plot_rule_graph"),
+        snakefile=snakefile,
+    script:
+        "../scripts/plot_rule_graph.py"
+
+
+rule plot_umap:
+    """See whether synthetic rows fill their group's place or copy a few rows (Figure 2)."""
+    input:
+        roles="<results>/{dataset}/roles.json",
+        original=shown_files("original.parquet"),
+        rebalanced=shown_files(
+            "{treatment}/rebalanced.parquet",
+            treatment=PLAN.config.figures.umap_treatments,
+        ),
+    output:
+        svg=report(
+            "<results>/figures/{dataset}/{scenario}/umap.svg",
+            caption="../report/umap.rst",
+            category="Synthetic rows",
+            labels={
+                "figure": "UMAP",
+                "dataset": "{dataset}",
+                "scenario": "{scenario}",
+            },
+        ),
+        png="<results>/figures/{dataset}/{scenario}/umap.png",
+    log:
+        "<logs>/figures/{dataset}/{scenario}/plot_umap.log",
+    benchmark:
+        "<benchmarks>/figures/{dataset}/{scenario}/plot_umap.jsonl"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        stage=stage_params("plot_umap"),
+    script:
+        "../scripts/plot_umap.py"
+
+
+rule plot_densities:
+    """Hold every feature of the synthetic rows against test rows (Figure 3)."""
+    input:
+        roles="<results>/{dataset}/roles.json",
+        test=shown_files("test.parquet"),
+        synthetic=shown_files(
+            "{generator}/synthetic.parquet", generator=PLAN.density_generators()
+        ),
+    output:
+        svg=report(
+            "<results>/figures/{dataset}/{scenario}/densities.svg",
+            caption="../report/densities.rst",
+            category="Synthetic rows",
+            labels={
+                "figure": "Densities",
+                "dataset": "{dataset}",
+                "scenario": "{scenario}",
+            },
+        ),
+        png="<results>/figures/{dataset}/{scenario}/densities.png",
+    log:
+        "<logs>/figures/{dataset}/{scenario}/plot_densities.log",
+    benchmark:
+        "<benchmarks>/figures/{dataset}/{scenario}/plot_densities.jsonl"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        stage=stage_params("plot_densities"),
+    script:
+        "../scripts/plot_densities.py"
+
+
+rule plot_group_composition:
+    """Show how many rows of each group a classifier is given, and how many are real."""
+    input:
+        roles="<results>/{dataset}/roles.json",
+        rebalanced=shown_files(
+            "{treatment}/rebalanced.parquet", treatment=PLAN.treatments
+        ),
+        weights=shown_files("{treatment}/weights.parquet", treatment=PLAN.treatments),
+    output:
+        svg=report(
+            "<results>/figures/{dataset}/{scenario}/group_composition.svg",
+            caption="../report/group_composition.rst",
+            category="Training sets",
+            labels={
+                "figure": "Rows per group",
+                "dataset": "{dataset}",
+                "scenario": "{scenario}",
+            },
+        ),
+        png="<results>/figures/{dataset}/{scenario}/group_composition.png",
+    log:
+        "<logs>/figures/{dataset}/{scenario}/plot_group_composition.log",
+    benchmark:
+        "<benchmarks>/figures/{dataset}/{scenario}/plot_group_composition.jsonl"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        stage=stage_params("plot_group_composition"),
+    script:
+        "../scripts/plot_group_composition.py"
+
+
+rule plot_training_curves:
+    """Show whether the generators were trained long enough to be judged at all."""
+    input:
+        history=every_replicate(
+            "{generator}/history.parquet", generator=PLAN.iterated_generators()
+        ),
+    output:
+        svg=report(
+            "<results>/figures/{dataset}/{scenario}/training_curves.svg",
+            caption="../report/training_curves.rst",
+            category="Generators",
+            labels={
+                "figure": "Training",
+                "dataset": "{dataset}",
+                "scenario": "{scenario}",
+            },
+        ),
+        png="<results>/figures/{dataset}/{scenario}/training_curves.png",
+    log:
+        "<logs>/figures/{dataset}/{scenario}/plot_training_curves.log",
+    benchmark:
+        "<benchmarks>/figures/{dataset}/{scenario}/plot_training_curves.jsonl"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        stage=stage_params("plot_training_curves"),
+    script:
+        "../scripts/plot_training_curves.py"
+
+
+rule plot_roc:
+    """Show how well each subgroup is ranked, whatever threshold is chosen."""
+    input:
+        roles="<results>/{dataset}/roles.json",
+        predictions=every_replicate(
+            "{treatment}/{classifier}/predictions.parquet",
+            treatment=PLAN.config.figures.roc_treatments,
+        ),
+    output:
+        svg=report(
+            "<results>/figures/{dataset}/{scenario}/{classifier}/roc.svg",
+            caption="../report/roc.rst",
+            category="Results",
+            labels={
+                "figure": "ROC curves",
+                "dataset": "{dataset}",
+                "scenario": "{scenario}",
+                "classifier": "{classifier}",
+            },
+        ),
+        png="<results>/figures/{dataset}/{scenario}/{classifier}/roc.png",
+    log:
+        "<logs>/figures/{dataset}/{scenario}/{classifier}/plot_roc.log",
+    benchmark:
+        "<benchmarks>/figures/{dataset}/{scenario}/{classifier}/plot_roc.jsonl"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        stage=stage_params("plot_roc"),
+    script:
+        "../scripts/plot_roc.py"
+
+
+rule plot_differences:
+    """Show who is helped and who is harmed, with what uncertainty."""
+    input:
+        roles="<results>/{dataset}/roles.json",
+        comparisons="<results>/comparisons.parquet",
+    output:
+        svg=report(
+            "<results>/figures/{dataset}/{scenario}/{classifier}/differences_to_{baseline}.svg",
+            caption="../report/differences.rst",
+            category="Results",
+            labels={
+                "figure": "Differences to {baseline}",
+                "dataset": "{dataset}",
+                "scenario": "{scenario}",
+                "classifier": "{classifier}",
+            },
+        ),
+        png="<results>/figures/{dataset}/{scenario}/{classifier}/differences_to_{baseline}.png",
+    log:
+        "<logs>/figures/{dataset}/{scenario}/{classifier}/plot_differences_to_{baseline}.log",
+    benchmark:
+        "<benchmarks>/figures/{dataset}/{scenario}/{classifier}/plot_differences_to_{baseline}.jsonl"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        stage=stage_params("plot_differences"),
+    script:
+        "../scripts/plot_differences.py"

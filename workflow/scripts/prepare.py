@@ -20,4 +20,4 @@ def main(input, output, params, wildcards, threads) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(snakemake, main)  # noqa: F821
+    run_stage(snakemake, main)

@@ -61,6 +61,7 @@ class Plan:
         self.replicates = [str(number) for number in range(config.experiment.replicates)]
         self.treatments = config.experiment.treatments
         self.classifiers = config.experiment.classifiers
+        self.baselines = config.experiment.baselines
         self._check_scenarios()
 
     def _check_scenarios(self) -> None:
@@ -128,6 +129,24 @@ class Plan:
             name
             for name in self.generators
             if self._resolved(name).get("selection") == "criterion"
+        ]
+
+    def density_generators(self) -> list[str]:
+        """Return the generators of the treatments whose densities are shown."""
+        names = [self.config.treatments[t].generator for t in self.config.figures.density_treatments]
+        return list(dict.fromkeys(name for name in names if name))
+
+    def iterated_generators(self) -> list[str]:
+        """Return the generators that have a training curve."""
+        return [name for name in self.generators if self.kind(name) != "smote"]
+
+    def figures(self) -> list[str]:
+        """Return the figures made for each dataset and scenario, in order."""
+        return [
+            "group_composition",
+            *(["umap"] if self.config.figures.umap_treatments else []),
+            *(["densities"] if self.density_generators() else []),
+            *(["training_curves"] if self.iterated_generators() else []),
         ]
 
     def _resolved(self, generator: str) -> dict[str, Any]:
@@ -242,7 +261,6 @@ class Plan:
         return {
             "settings": treatment.model_dump(include={"fill", "oversample", "weights"}),
             "seeds": {"rebalance": self._seed(wildcards, "rebalance", wildcards.treatment)},
-            "libraries": ("imbalanced-learn", "numpy") if treatment.oversample else ("numpy",),
         }
 
     def _evaluate(self, wildcards: Any) -> dict:
@@ -269,10 +287,83 @@ class Plan:
             "settings": {
                 "treatments": self.treatments,
                 "baselines": self.config.experiment.baselines,
-                "test_to_train": {
-                    name: self.config.scenarios[name].test_fraction
-                    / (1 - self.config.scenarios[name].test_fraction)
-                    for name in self.scenarios
-                },
+                "test_to_train": self._test_to_train(),
             }
         }
+
+    def _test_to_train(self) -> dict[str, float]:
+        fractions = {name: self.config.scenarios[name].test_fraction for name in self.scenarios}
+        return {name: fraction / (1 - fraction) for name, fraction in fractions.items()}
+
+    def _plot_rule_graph(self, wildcards: Any) -> dict:
+        return {"settings": {"config": self._science()}}
+
+    def _plot_umap(self, wildcards: Any) -> dict:
+        seed = derive(
+            self.config.experiment.seed, wildcards.dataset, wildcards.scenario, "plot_umap"
+        )
+        return {
+            "settings": {"treatments": self.config.figures.umap_treatments},
+            "seeds": {"umap": seed},
+        }
+
+    def _plot_densities(self, wildcards: Any) -> dict:
+        return {"settings": {"names": self.density_generators()}}
+
+    def _plot_group_composition(self, wildcards: Any) -> dict:
+        return {"settings": {"treatments": self.treatments}}
+
+    def _plot_training_curves(self, wildcards: Any) -> dict:
+        return {
+            "settings": {
+                "generators": self.iterated_generators(),
+                "n_replicates": len(self.replicates),
+            }
+        }
+
+    def _plot_roc(self, wildcards: Any) -> dict:
+        return {
+            "settings": {
+                "treatments": self.config.figures.roc_treatments,
+                "n_replicates": len(self.replicates),
+            }
+        }
+
+    def _plot_differences(self, wildcards: Any) -> dict:
+        return {"settings": {"treatments": self.treatments}}
+
+    def _report(self, wildcards: Any) -> dict:
+        treatments = self.config.treatments
+        told = {"title", "description", "licence", "citation", "homepage"}
+        return {
+            "settings": {
+                "title": self.config.experiment.title,
+                "treatments": {name: treatments[name].description for name in self.treatments},
+                "datasets": {
+                    name: card.model_dump(mode="json", include=told)
+                    for name, card in self.cards.items()
+                },
+                "test_to_train": self._test_to_train(),
+                "config": self._science(),
+                "seed": self.config.experiment.seed,
+            }
+        }
+
+    def _science(self) -> dict[str, Any]:
+        # Without what is of the machine: a report is the same wherever it was made.
+        resolved = self.config.model_dump(mode="json", exclude={"mirror", "device"})
+        used = {
+            "scenarios": self.scenarios,
+            "generators": self.generators,
+            "treatments": self.all_treatments,
+            "classifiers": self.classifiers,
+        }
+        for section, names in used.items():
+            resolved[section] = {
+                name: _without_defaults(resolved[section][name]) for name in names
+            }
+        return resolved
+
+
+def _without_defaults(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if value is not None}

@@ -137,7 +137,8 @@ def _strata(by: str, groups: np.ndarray, schema: GroupSchema) -> np.ndarray:
 def repeated_rows(strata: np.ndarray, seed: int) -> np.ndarray:
     """Return the numbers of rows to repeat so that all strata are as large as the largest.
 
-    imbalanced-learn's RandomOverSampler: drawn with replacement within a stratum.
+    Drawn with replacement within a stratum, as imbalanced-learn's RandomOverSampler does (the
+    oracle in the tests; importing it takes longer than all of this stage).
 
     Parameters
     ----------
@@ -149,13 +150,14 @@ def repeated_rows(strata: np.ndarray, seed: int) -> np.ndarray:
     ndarray of int64
         Row numbers beside the original ones, one for each repetition.
     """
-    if len(np.unique(strata)) < 2:
-        return np.empty(0, dtype=np.int64)
-    from imblearn.over_sampling import RandomOverSampler
-
-    sampler = RandomOverSampler(random_state=seed)
-    sampler.fit_resample(np.zeros((len(strata), 1)), strata)
-    return sampler.sample_indices_[len(strata) :]
+    rng = np.random.default_rng(seed)
+    values, counts = np.unique(strata, return_counts=True)
+    return np.concatenate(
+        [
+            rng.choice(np.flatnonzero(strata == value), size=counts.max() - count)
+            for value, count in zip(values, counts, strict=True)
+        ]
+    )
 
 
 def equal_weights(strata: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@
 import hashlib
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -59,7 +60,7 @@ def run_stage(snakemake: Any, main: Callable[..., None]) -> None:
     local = {name: value for name, value in snakemake.params.items() if name != "stage"}
     params = {**snakemake.params.stage, "local": local}
     logger.info("rule %s, wildcards %s", snakemake.rule, dict(snakemake.wildcards.items()))
-    logger.info("settings %s", params["settings"])
+    logger.info("settings %s", _without_queries(str(params["settings"])))
     logger.info("seeds %s, versions %s", params["seeds"], params["versions"])
     try:
         main(
@@ -75,6 +76,11 @@ def run_stage(snakemake: Any, main: Callable[..., None]) -> None:
     except Exception:
         logger.exception("%s failed; this is a defect of mcrage, not of your input", snakemake.rule)
         sys.exit(1)
+
+
+def _without_queries(text: str) -> str:
+    # An address may carry a token behind its question mark; a log may be mailed around.
+    return re.sub(r"(https?://[^\s'\"?]*)\?[^\s'\"]*", r"\1?...", text)
 
 
 def provenance(rule: str, params: dict[str, Any], parents: Iterable[str | os.PathLike]) -> dict:

@@ -140,7 +140,7 @@ class Treatment(Closed):
 class RandomForest(Closed):
     """scikit-learn's RandomForestClassifier."""
 
-    kind: Literal["random_forest"] = Field("random_forest", description="Only random_forest yet.")
+    kind: Literal["random_forest"] = "random_forest"
     n_trees: int = Field(300, ge=1, le=100_000, description="Paper: 300. Cost: linear.")
     max_depth: int | None = Field(20, ge=1, description="Paper: 20. null: unlimited.")
     min_samples_split: int = Field(20, ge=2, description="Paper: 20.")

@@ -84,6 +84,8 @@ def _given(entry: Any) -> dict[str, Any]:
 def _explain(model: type[BaseModel]) -> list[str]:
     lines = []
     for key, field in model.model_fields.items():
+        if key == "kind":  # named in the title
+            continue
         allowed = _allowed(field.annotation)
         default = "" if field.is_required() else f" Default: {_short(field.default)}."
         if field.default is None and model is CddpmSettings:

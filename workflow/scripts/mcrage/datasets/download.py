@@ -46,6 +46,10 @@ class SourceError(Exception):
     """One source did not deliver; the message says why, and the next source is tried."""
 
 
+class _AbsentError(SourceError):
+    """A folder that lacks the file, as a mirror may: no reason to warn."""
+
+
 class _TransientError(SourceError):
     """A failure that may go away when tried again."""
 
@@ -122,7 +126,8 @@ def fetch(
                 _get(source, file, temporary, patience)
                 _check(temporary, file)
         except SourceError as failure:
-            logger.warning("%s: %s: %s", file.name, told, failure)
+            level = logging.INFO if isinstance(failure, _AbsentError) else logging.WARNING
+            logger.log(level, "%s: %s: %s", file.name, told, failure)
             failures.append(f"  - {told}: {failure}")
         else:
             logger.info("%s: from %s, SHA-256 %s", file.name, told, file.sha256)
@@ -176,7 +181,7 @@ def _get(source: Source, file: File, target: Path, patience: Patience) -> None:
 
 def _copy(source: Path, target: Path) -> None:
     if not source.is_file():
-        raise SourceError("no such file")
+        raise _AbsentError("no such file")
     try:
         shutil.copyfile(source, target)
     except OSError as problem:

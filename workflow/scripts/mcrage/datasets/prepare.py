@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 MAXIMUM_SHARE_OFF = 0.05
 _CONTINUOUS = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-_INTEGER = r"^[+-]?[0-9]{1,18}$"
+_INTEGER = r"^[+-]?[0-9]{1,15}$"  # float64 holds these exactly
 _GRIDS = (1.0, 0.5, 0.1, 0.05, 0.01, 0.005, 0.001, 1e-4, 1e-5, 1e-6)
 
 
@@ -142,7 +142,7 @@ def _typed(raw: RawTable, name: str, column: Column) -> pa.Array:
         return values
     whole = column.type == "integer"
     matches = pc.match_substring_regex(values, _INTEGER if whole else _CONTINUOUS)
-    wanted = "a whole number (type: integer)" if whole else "a number"
+    wanted = "a whole number of at most 15 digits (type: integer)" if whole else "a number"
     why = (
         f"which is not {wanted}; mend the file, correct columns.{name}.type in the card, or list "
         f"the entry in format.na_values if it means missing"

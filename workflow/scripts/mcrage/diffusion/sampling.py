@@ -7,6 +7,7 @@ x = x_0 + σ ε, a start x at the first noise level, and falling noise levels th
 
 import math
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -23,7 +24,7 @@ Denoise = Callable[[Tensor, float], Tensor]
 def heun(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
     """Heun's method on the probability-flow equation (Karras et al. 2022, algorithm 1)."""
     levels = sigmas.tolist()
-    for sigma, lower in zip(levels[:-1], levels[1:], strict=True):
+    for sigma, lower in pairwise(levels):
         slope = (x - denoise(x, sigma)) / sigma
         ahead = x + (lower - sigma) * slope
         if lower > 0:
@@ -37,7 +38,7 @@ def dpm_solver_2m(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
     """DPM-Solver++(2M) of Lu et al. 2022 (arXiv 2211.01095), one evaluation a step."""
     levels = sigmas.tolist()
     before, span_before = None, 0.0
-    for sigma, lower in zip(levels[:-1], levels[1:], strict=True):
+    for sigma, lower in pairwise(levels):
         clean = denoise(x, sigma)
         if lower == 0:
             return clean

@@ -67,15 +67,21 @@ class DiscreteSchedule:
         if t == 0:
             return 1.0, 0.0, 0.0
         beta = float(self.betas[t])
-        (signal, noise), (signal_before, noise_before) = self.marginal(t), self.marginal(t - 1)
+        noise = self.marginal(t)[1]
+        signal_before, noise_before = self.marginal(t - 1)
         from_data = signal_before * beta / noise**2
         from_state = math.sqrt(1.0 - beta) * noise_before**2 / noise**2
         return from_data, from_state, beta * noise_before**2 / noise**2
 
 
 def linear_schedule(n_timesteps: int, beta_min: float, beta_max: float) -> DiscreteSchedule:
-    """Return equally spaced variances from `beta_min` to `beta_max`."""
-    return DiscreteSchedule(torch.linspace(beta_min, beta_max, n_timesteps, dtype=torch.float64))
+    """Return variances that rise linearly from `beta_min` at t = 0 to `beta_max` at t = T.
+
+    As in MCRAGE's notebook the grid has T + 1 points and the chain begins at t = 1: at the
+    paper's ``beta_min`` of 1e-10 a step adds no noise that could be predicted.
+    """
+    grid = torch.linspace(beta_min, beta_max, n_timesteps + 1, dtype=torch.float64)
+    return DiscreteSchedule(grid[1:])
 
 
 def cosine_schedule(n_timesteps: int, beta_max: float = 0.999) -> DiscreteSchedule:

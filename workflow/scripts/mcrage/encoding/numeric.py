@@ -94,9 +94,7 @@ class NumericEncoding:
         )
         if scaling == "quantile":
             values = _jitter(values, kept, seed)
-        return cls(
-            tuple(features), modelled, SCALINGS[scaling].fit(values, seed), lower, upper
-        )
+        return cls(tuple(features), modelled, SCALINGS[scaling].fit(values, seed), lower, upper)
 
     @property
     def n_modelled(self) -> int:
@@ -111,7 +109,7 @@ class NumericEncoding:
         rows : ndarray of float64, shape (n, n_features), raw units
         jitter_seed : int, optional
             Spread rounded values over their interval of rounding, so that a network sees a
-            density and not a comb. Only done for the quantile scaling.
+            density and not a comb.
 
         Returns
         -------
@@ -120,7 +118,7 @@ class NumericEncoding:
         rows = np.asarray(rows, dtype=np.float64)
         _check_rows(rows, self.features)
         values = rows[:, self.modelled]
-        if jitter_seed is not None and self.scaling.name == "quantile":
+        if jitter_seed is not None:
             kept = [self.features[column] for column in self.modelled]
             values = _jitter(values, kept, jitter_seed)
         return self.scaling.transform(values).astype(np.float32)
@@ -170,9 +168,7 @@ class NumericEncoding:
         return arrays, facts
 
     @classmethod
-    def from_state(
-        cls, arrays: dict[str, np.ndarray], facts: dict[str, Any]
-    ) -> "NumericEncoding":
+    def from_state(cls, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> "NumericEncoding":
         """Rebuild from the result of `state`."""
         arrays = dict(arrays)
         lower, upper = arrays.pop("lower"), arrays.pop("upper")
@@ -214,6 +210,8 @@ def _round(values: np.ndarray, feature: Feature) -> np.ndarray:
     grain = _grain(feature)
     if grain == 0:
         return values
-    # Rounding a second time, in decimals, turns 0.30000000000000004 into the recorded 0.3.
     decimals = max(0, -int(Decimal(repr(float(grain))).normalize().as_tuple().exponent))
+    if grain == 10.0**-decimals:
+        return np.round(values, decimals)
+    # Rounding a second time turns 0.7500000000000001 into the recorded 0.75.
     return np.round(np.round(values / grain) * grain, decimals)

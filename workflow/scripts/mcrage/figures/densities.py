@@ -5,7 +5,9 @@ The paper compares with the rows that the generator learned from; here the real 
 which no generator has seen.
 """
 
+import textwrap
 from collections.abc import Mapping
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +18,7 @@ from mcrage.figures.style import FAINT, INK, MUTED, WIDTH, figure_style, new_fig
 from mcrage.figures.words import (
     capital,
     feature_axis,
-    group_name,
-    subgroup_name,
+    part_name,
     treatment_name,
 )
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _MAX_COLUMNS = 6
 _TOO_FEW = 10  # rows below which a density would pretend to know a shape
 _GRID = 160
+_CHARACTERS = 136  # of the axes' labels, in the width of a figure
 
 
 def density(values: np.ndarray, grid: np.ndarray) -> np.ndarray | None:
@@ -56,20 +58,20 @@ def density(values: np.ndarray, grid: np.ndarray) -> np.ndarray | None:
 def columns_of(roles: Roles) -> tuple[int, list[str]]:
     """Return by what number groups fall into columns, and the columns' names.
 
-    Groups when there are at most six, else subgroups when those are, else one column for all.
+    Groups when there are at most six, else subgroups, else the cross of as many sensitive
+    attributes, from the first, as make at most six, else one column for all rows.
 
     Returns
     -------
     modulus : int
-        A group's column is its number modulo this.
+        A group's column is its number modulo this, since the first attribute is the fastest digit.
     names : list of str
     """
-    n_subgroups = int(np.prod([len(attribute.levels) for attribute in roles.sensitive]))
-    n_groups = n_subgroups * len(roles.target.levels)
-    if n_groups <= _MAX_COLUMNS:
-        return n_groups, [capital(group_name(roles, group)) for group in range(n_groups)]
-    if n_subgroups <= _MAX_COLUMNS:
-        return n_subgroups, [capital(subgroup_name(roles, s)) for s in range(n_subgroups)]
+    parts = (*roles.sensitive, roles.target)
+    for size in range(len(parts), 0, -1):
+        modulus = prod(len(part.levels) for part in parts[:size])
+        if modulus <= _MAX_COLUMNS:
+            return modulus, [capital(part_name(parts[:size], k)) for k in range(modulus)]
     return 1, ["All rows"]
 
 
@@ -108,7 +110,8 @@ def draw_densities(roles: Roles, real: Sample, synthetic: Mapping[str, Sample]) 
                 }
                 truth = real.features[real.groups % modulus == column, row]
                 _panel(axis, grid, truth, sources, styles)
-                axis.set_xlabel(feature_axis(feature), fontsize=8, labelpad=1)
+                label = textwrap.fill(feature_axis(feature), int(_CHARACTERS / n_columns))
+                axis.set_xlabel(label, fontsize=8, labelpad=1, linespacing=1.0)
         for column, name in enumerate(names):
             counts = [f"real test rows: {(real.groups % modulus == column).sum():,}"]
             counts += [

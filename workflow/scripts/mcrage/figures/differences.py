@@ -9,7 +9,6 @@ import numpy as np
 from mcrage.errors import UserError
 from mcrage.figures.style import INK, MUTED, WIDTH, figure_style, new_figure
 from mcrage.figures.words import (
-    EVERYONE,
     LOWER_IS_BETTER,
     NO_DIRECTION,
     capital,
@@ -74,21 +73,22 @@ def draw_differences(
     """
     found = {(row["subgroup"], row["metric"], row["treatment"]): row for row in rows}
     baselines = sorted({row["baseline"] for row in rows})
+    thresholds = sorted({row["threshold"] for row in rows})
     treatments = [name for name in treatments if any(key[2] == name for key in found)]
     metrics = [metric for metric in metrics if any(key[1] == metric for key in found)]
     subgroups = [name for name in subgroup_words if any(key[0] == name for key in found)]
-    if not (treatments and metrics and subgroups) or len(baselines) != 1:
+    one = len(baselines) == len(thresholds) == 1
+    if not (treatments and metrics and subgroups and one):
         raise UserError(
-            f"no differences to draw: found the baselines {baselines}, treatments {treatments}, "
-            f"metrics {metrics}, subgroups {subgroups}; one baseline and at least one of each "
-            "other are needed. Add treatments, or leave the figure out."
+            f"no differences to draw: found the baselines {baselines}, thresholds {thresholds}, "
+            f"treatments {treatments}, metrics {metrics}, subgroups {subgroups}; one baseline, "
+            "one threshold and at least one of each other are needed. Add treatments, or leave "
+            "the figure out."
         )
     baseline = treatment_name(baselines[0])
     n_replicates = max(row["n_replicates"] for row in rows)
     with figure_style():
-        figure = new_figure(
-            WIDTH, len(subgroups) * (0.23 * len(treatments) + 0.55) + 0.75
-        )
+        figure = new_figure(WIDTH, len(subgroups) * (0.23 * len(treatments) + 0.55) + 0.75)
         axes = figure.subplots(
             len(subgroups), len(metrics), sharex="col", sharey=True, squeeze=False
         )

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mcrage.datasets.roles import Roles
-from mcrage.figures.style import INK, MUTED, figure_style, lighten, panel_grid
+from mcrage.figures.style import INK, MUTED, figure_style, label_bottom, panel_grid
 from mcrage.figures.words import capital, group_name, treatment_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_REAL, _SYNTHETIC = "#0072B2", "#E69F00"
+_LOOKS = {
+    "real": {"facecolor": "#0072B2", "edgecolor": "#0072B2"},
+    "repeated": {"facecolor": "#a9cfe6", "edgecolor": "#0072B2", "hatch": "...."},
+    "synthetic": {"facecolor": "#f2cd82", "edgecolor": "#b87f00", "hatch": "////"},
+}
 
 
 @dataclass(frozen=True)
@@ -23,15 +27,22 @@ class Composition:
 
     Attributes
     ----------
-    real, synthetic : ndarray of int64, shape (n_groups,)
+    real, repeated, synthetic : ndarray of int64, shape (n_groups,)
+        Different real rows; further copies of them; synthetic rows.
     weighted : ndarray of float64, shape (n_groups,), or None
         The rows that each group counts for by its weights, scaled to the same total; None when
         all weights are equal.
     """
 
     real: np.ndarray
+    repeated: np.ndarray
     synthetic: np.ndarray
     weighted: np.ndarray | None = None
+
+    @property
+    def total(self) -> np.ndarray:
+        """Rows of each group, of whatever kind."""
+        return self.real + self.repeated + self.synthetic
 
     @classmethod
     def of(
@@ -39,6 +50,8 @@ class Composition:
         groups: np.ndarray,
         synthetic: np.ndarray,
         n_groups: int,
+        *,
+        row_id: np.ndarray | None = None,
         weights: np.ndarray | None = None,
     ) -> "Composition":
         """Count a training set's rows.
@@ -48,14 +61,22 @@ class Composition:
         groups : ndarray of int, shape (n,)
         synthetic : ndarray of bool, shape (n,)
         n_groups : int
+        row_id : ndarray, shape (n,), optional
+            Of real rows; equal ones are copies. Without it all real rows count as different.
         weights : ndarray of float, shape (n,), optional
         """
+        copies = np.zeros(len(groups), dtype=bool)
+        if row_id is not None:
+            real = np.flatnonzero(~synthetic)
+            copies[real] = True
+            copies[real[np.unique(row_id[real], return_index=True)[1]]] = False
         weighted = None
         if weights is not None and len(weights) and not np.allclose(weights, weights[0]):
             weighted = np.bincount(groups, weights, minlength=n_groups)
             weighted = weighted * (len(groups) / weighted.sum())
         return cls(
-            real=np.bincount(groups[~synthetic], minlength=n_groups),
+            real=np.bincount(groups[~synthetic & ~copies], minlength=n_groups),
+            repeated=np.bincount(groups[copies], minlength=n_groups),
             synthetic=np.bincount(groups[synthetic], minlength=n_groups),
             weighted=weighted,
         )
@@ -81,7 +102,7 @@ def draw_group_composition(roles: Roles, compositions: Mapping[str, Composition]
     names = [capital(group_name(roles, group)) for group in range(n_groups)]
     ticks = np.arange(n_groups)
     longest = max(
-        max((c.real + c.synthetic).max(), c.weighted.max() if c.weighted is not None else 0)
+        max(c.total.max(), c.weighted.max() if c.weighted is not None else 0)
         for c in compositions.values()
     )
     with figure_style():
@@ -94,16 +115,24 @@ def draw_group_composition(roles: Roles, compositions: Mapping[str, Composition]
             sharey=True,
         )
         for axis, (treatment, rows) in zip(axes, compositions.items(), strict=True):
-            axis.barh(ticks, rows.real, height=0.66, color=_REAL, edgecolor=_REAL, linewidth=0.6)
-            drawn = rows.synthetic > 0
-            axis.barh(
-                ticks[drawn], rows.synthetic[drawn], left=rows.real[drawn], height=0.66, linewidth=0.6,
-                color=lighten(_SYNTHETIC, 0.45), edgecolor=_SYNTHETIC, hatch="////",
-            )  # fmt: skip
-            for tick, real, synthetic in zip(ticks, rows.real, rows.synthetic, strict=True):
-                told = f"{real:,}" + (f" + {synthetic:,}" if synthetic else "")
+            start = np.zeros(n_groups)
+            for kind, look in _LOOKS.items():
+                counts = getattr(rows, kind)
+                drawn = counts > 0
+                axis.barh(
+                    ticks[drawn], counts[drawn], left=start[drawn], height=0.66, linewidth=0.6,
+                    **look,
+                )  # fmt: skip
+                start += counts
+            for tick in ticks:
+                told = [f"{getattr(rows, kind)[tick]:,}" for kind in _LOOKS]
+                told = " + ".join(text for text in told if text != "0") or "0"
+                beside = rows.total[tick]
+                # A diamond at the end of a bar would cover the number.
+                if rows.weighted is not None and abs(rows.weighted[tick] - beside) < longest / 8:
+                    beside = max(beside, rows.weighted[tick]) + longest / 40
                 axis.annotate(
-                    told, (real + synthetic, tick), (4, 0), textcoords="offset points",
+                    told, (beside, tick), (4, 0), textcoords="offset points",
                     va="center", fontsize=8, color=INK,
                 )  # fmt: skip
             if rows.weighted is not None:
@@ -111,29 +140,28 @@ def draw_group_composition(roles: Roles, compositions: Mapping[str, Composition]
                     rows.weighted, ticks, linestyle="", marker="D", markersize=6,
                     markerfacecolor="white", markeredgecolor=INK, markeredgewidth=1.2, zorder=4,
                 )  # fmt: skip
-            n_real, n_synthetic = int(rows.real.sum()), int(rows.synthetic.sum())
+            told = [f"{int(rows.real.sum()):,} real"]
+            told += [
+                f"{n:,} {kind}"
+                for kind in ("repeated", "synthetic")
+                if (n := int(getattr(rows, kind).sum()))
+            ]
             axis.set_title(f"{treatment_name(treatment)}\n", fontsize=10)
-            axis.text(
-                0, 1.02, f"{n_real:,} real" + (f" + {n_synthetic:,} synthetic" if n_synthetic else ""),
-                transform=axis.transAxes, fontsize=8.5,
-            )  # fmt: skip
+            axis.text(0, 1.02, " + ".join(told), transform=axis.transAxes, fontsize=8.5)
             axis.grid(False, axis="y")
             axis.tick_params(axis="y", length=0)
             axis.locator_params(axis="x", nbins=4)
             axis.xaxis.set_major_formatter("{x:,.0f}")
         axes[0].set(
             yticks=ticks, yticklabels=names, ylim=(n_groups - 0.45, -0.55),
-            xlim=(0, 1.32 * longest),
+            xlim=(0, 1.36 * longest),
         )  # fmt: skip
-        for axis in axes:
-            axis.set_xlabel("rows", fontsize=8.5)
+        label_bottom(axes, "rows")
         handles = [
-            Patch(color=_REAL, label="real rows"),
-            Patch(
-                facecolor=lighten(_SYNTHETIC, 0.45), edgecolor=_SYNTHETIC, hatch="////",
-                label="synthetic rows",
-            ),
-        ]  # fmt: skip
+            Patch(label=f"{kind} rows", **look)
+            for kind, look in _LOOKS.items()
+            if any(getattr(rows, kind).any() for rows in compositions.values())
+        ]
         if any(rows.weighted is not None for rows in compositions.values()):
             handles.append(
                 Line2D(
@@ -141,5 +169,5 @@ def draw_group_composition(roles: Roles, compositions: Mapping[str, Composition]
                     markeredgecolor=INK, color=MUTED, label="what the rows count for by weight",
                 )
             )  # fmt: skip
-        figure.legend(handles=handles, loc="outside lower center", ncols=3)
+        figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure

@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mcrage.datasets.roles import Roles
-from mcrage.figures.style import FAINT, figure_style, panel_grid, treatment_styles
+from mcrage.figures.style import (
+    FAINT,
+    SeriesStyle,
+    figure_style,
+    panel_grid,
+    treatment_styles,
+)
 from mcrage.figures.words import capital, subgroup_name, treatment_name
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_TOO_FEW = 10  # test rows below which no curve is worth drawing
 _FALSE_POSITIVE_RATES = np.linspace(0.0, 1.0, 201)
 
 
@@ -101,7 +109,6 @@ def draw_roc(roles: Roles, predictions: Mapping[str, Sequence[Predictions]]) -> 
     n_subgroups = int(np.prod([len(attribute.levels) for attribute in roles.sensitive]))
     panels = [None, *range(n_subgroups)] if n_subgroups > 1 else [None]
     styles = treatment_styles(list(predictions))
-    one = next(iter(predictions.values()))
     with figure_style():
         figure, axes = panel_grid(
             len(panels),
@@ -112,41 +119,57 @@ def draw_roc(roles: Roles, predictions: Mapping[str, Sequence[Predictions]]) -> 
             sharey=True,
         )
         for axis, subgroup in zip(axes, panels, strict=True):
-            axis.plot([0, 1], [0, 1], color=FAINT, linewidth=1)
-            for treatment, replicates in predictions.items():
-                curve = mean_curve([replicate.within(subgroup) for replicate in replicates])
-                name = treatment_name(treatment)
-                style = styles[treatment]
-                if curve is None:
-                    axis.plot([], [], color=style.colour, linestyle=style.line,
-                              label=f"{name}: undefined")  # fmt: skip
-                    continue
-                spread = f" ± {curve.std:.3f}" if curve.n_replicates > 1 else ""
-                axis.plot(
-                    _FALSE_POSITIVE_RATES, curve.true_positive_rate, color=style.colour,
-                    linestyle=style.line, linewidth=1.5, label=f"{curve.mean:.3f}{spread}  {name}",
-                )  # fmt: skip
-            sizes = [len(replicate.within(subgroup).y) for replicate in one]
-            positives = [int(replicate.within(subgroup).y.sum()) for replicate in one]
+            within = {
+                treatment: [replicate.within(subgroup) for replicate in replicates]
+                for treatment, replicates in predictions.items()
+            }
             who = "Everyone" if subgroup is None else capital(subgroup_name(roles, subgroup))
             axis.set_title(f"{who}\n", fontsize=10)
-            axis.text(
-                0, 1.02,
-                f"{_mean(sizes)} test rows, {_mean(positives)} {roles.target.level_labels[1]}",
-                transform=axis.transAxes, fontsize=8.5,
-            )  # fmt: skip
-            axis.set_aspect("equal")
-            axis.legend(
-                loc="upper left", bbox_to_anchor=(0.0, -0.13), borderaxespad=0, fontsize=8,
-                title="AUROC, mean ± sd" if any(len(r) > 1 for r in predictions.values())
-                else "AUROC", title_fontsize=8.5, alignment="left", handlelength=2.6,
-            )  # fmt: skip
+            _panel(axis, within, styles, roles.target.level_labels[1])
         axes[0].set(xlim=(0, 1), ylim=(0, 1))
         axes[0].set_ylabel("true positive rate")
         for axis in axes:
             axis.set_xlabel("false positive rate", labelpad=1)
             axis.tick_params(labelbottom=True)
     return figure
+
+
+def _panel(
+    axis: "Axes",
+    predictions: Mapping[str, Sequence[Predictions]],
+    styles: Mapping[str, SeriesStyle],
+    positive: str,
+) -> None:
+    one = next(iter(predictions.values()))
+    rows, positives = [len(r.y) for r in one], [int(r.y.sum()) for r in one]
+    told = f"{_mean(rows)} test rows, {_mean(positives)} {positive}"
+    axis.text(0, 1.02, told, transform=axis.transAxes, fontsize=8.5)
+    axis.plot([0, 1], [0, 1], color=FAINT, linewidth=1)
+    axis.set_aspect("equal")
+    if np.mean(rows) < _TOO_FEW:
+        axis.text(0.5, 0.5, f"fewer than {_TOO_FEW} rows:\nno curve", ha="center", va="center")
+        return
+    for treatment, replicates in predictions.items():
+        curve, name = mean_curve(replicates), treatment_name(treatment)
+        look = {"color": styles[treatment].colour, "linestyle": styles[treatment].line}
+        if curve is None:
+            axis.plot([], [], label=f"{name}: undefined", **look)
+            continue
+        spread = f" ± {curve.std:.3f}" if curve.n_replicates > 1 else ""
+        label = f"{curve.mean:.3f}{spread}  {name}"
+        axis.plot(
+            _FALSE_POSITIVE_RATES, curve.true_positive_rate, linewidth=1.5, label=label, **look
+        )
+    axis.legend(
+        loc="upper left",
+        bbox_to_anchor=(0.0, -0.13),
+        borderaxespad=0,
+        fontsize=8,
+        title="AUROC, mean ± sd" if len(one) > 1 else "AUROC",
+        title_fontsize=8.5,
+        alignment="left",
+        handlelength=2.6,
+    )
 
 
 def _mean(counts: Sequence[int]) -> str:

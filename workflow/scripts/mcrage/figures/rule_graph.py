@@ -8,6 +8,7 @@ barycentres, long edges bent through every layer they cross.
 
 import re
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from mcrage.errors import UserError
@@ -120,7 +121,7 @@ def _neighbours(chains: dict[tuple[str, str], list[Node]]) -> tuple[dict, dict]:
     above: dict[Node, set[Node]] = {}
     below: dict[Node, set[Node]] = {}
     for chain in chains.values():
-        for upper, lower in zip(chain, chain[1:], strict=False):
+        for upper, lower in pairwise(chain):
             above.setdefault(lower, set()).add(upper)
             below.setdefault(upper, set()).add(lower)
     return above, below

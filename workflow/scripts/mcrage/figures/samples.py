@@ -31,6 +31,7 @@ class Sample:
     synthetic: np.ndarray
 
     def __len__(self) -> int:
+        """Return the number of rows."""
         return len(self.groups)
 
     @classmethod

@@ -119,12 +119,24 @@ def panel_grid(
     return figure, axes[:n_panels]
 
 
+def label_bottom(axes: Sequence["Axes"], text: str) -> None:
+    """Put an x label below the panels that carry tick labels."""
+    for axis in axes:
+        if axis.xaxis.get_tick_params()["labelbottom"]:
+            axis.set_xlabel(text, fontsize=8.5)
+
+
+def legend_columns(labels: Sequence[str]) -> int:
+    """Return how many columns of these labels fit below a figure of full width."""
+    return max(1, min(len(labels), int(118 / (max(map(len, labels)) + 6))))
+
+
 def series_style(number: int) -> SeriesStyle:
     """Return the style of the `number`-th series; every channel repeats with its own period."""
     return SeriesStyle(
         colour=COLOURS[number % len(COLOURS)],
         marker=MARKERS[number % len(MARKERS)],
-        line=LINES[(number + number // len(COLOURS)) % len(LINES)],
+        line=LINES[number % len(LINES)],
         hatch=HATCHES[number % len(HATCHES)],
     )
 

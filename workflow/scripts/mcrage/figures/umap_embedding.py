@@ -5,7 +5,7 @@ One UMAP is fitted on the original real rows; every panel's rows are transformed
 that positions can be compared between panels. The paper does not say how its axes relate.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -13,10 +13,19 @@ import numpy as np
 
 from mcrage.datasets.roles import Roles
 from mcrage.figures.samples import Sample
-from mcrage.figures.style import INK, figure_style, lighten, panel_grid, series_style
+from mcrage.figures.style import (
+    INK,
+    figure_style,
+    label_bottom,
+    legend_columns,
+    lighten,
+    panel_grid,
+    series_style,
+)
 from mcrage.figures.words import capital, group_name, treatment_name
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _MAX_COLOURS = 8
@@ -100,6 +109,7 @@ def draw_umap(
     *,
     seed: int,
     max_rows: int = 5000,
+    embedding: Callable[..., dict[str, np.ndarray]] = embed,
 ) -> "Figure":
     """Draw one panel per table in the axes of the original real table.
 
@@ -113,6 +123,8 @@ def draw_umap(
     seed : int
     max_rows : int
         Rows fitted and rows drawn per panel at most; titles count all.
+    embedding : callable
+        Called like `embed`.
 
     Returns
     -------
@@ -121,7 +133,7 @@ def draw_umap(
     from matplotlib.lines import Line2D
 
     shown = {name: thin(sample, max_rows, seed) for name, sample in panels.items()}
-    positions = embed(
+    positions = embedding(
         thin(original, max_rows, seed).features,
         {name: sample.features for name, sample in shown.items()},
         seed=seed,
@@ -134,6 +146,8 @@ def draw_umap(
     coloured = sorted(coloured)
     styles = {group: series_style(number) for number, group in enumerate(coloured)}
 
+    # Few rows would be lost as specks, many would hide each other.
+    scale = float(np.clip(3000 / max(map(len, shown.values())), 1.0, 4.0))
     limits = np.concatenate(list(positions.values()))
     low, high = limits.min(axis=0), limits.max(axis=0)
     margin = 0.04 * (high - low)
@@ -142,7 +156,7 @@ def draw_umap(
             len(panels), columns=3, aspect=0.85, extra_height=0.55, sharex=True, sharey=True
         )
         for axis, (name, sample) in zip(axes, shown.items(), strict=True):
-            _panel(axis, sample, positions[name], styles)
+            _panel(axis, sample, positions[name], styles, scale)
             full = panels[name]
             n_synthetic = int(full.synthetic.sum())
             told = f"{len(full) - n_synthetic:,} real"
@@ -157,37 +171,39 @@ def draw_umap(
             xticks=[],
             yticks=[],
         )
+        label_bottom(axes, "UMAP 1")
         for axis in axes:
-            axis.set_xlabel("UMAP 1", fontsize=8.5)
-            axis.set_ylabel("UMAP 2", fontsize=8.5)
-            axis.label_outer()
-        handles = []
-        for group, style in styles.items():
-            name = capital(group_name(roles, group))
-            options = {"marker": style.marker, "linestyle": "", "markersize": 6.5}
-            handles.append(
-                Line2D([], [], color=lighten(style.colour, 0.6), label=f"{name}, real", **options)
+            if axis.get_subplotspec().is_first_col():
+                axis.set_ylabel("UMAP 2", fontsize=8.5)
+            axis.tick_params(labelbottom=False)
+        handles = [
+            Line2D(
+                [], [], linestyle="", marker=style.marker, markersize=6.5, color=style.colour,
+                label=capital(group_name(roles, group)),
             )
-            handles.append(
-                Line2D(
-                    [], [], color=style.colour, markeredgecolor=INK, markeredgewidth=0.7,
-                    label=f"{name}, synthetic", **options,
-                )  # fmt: skip
-            )
+            for group, style in styles.items()
+        ]  # fmt: skip
         if len(coloured) < n_groups:
             handles.append(
                 Line2D([], [], color=_REST, marker=".", linestyle="", label="larger groups")
             )
-        figure.legend(
-            handles=handles, loc="outside lower center", ncols=min(4, -(-len(handles) // 2)),
-            columnspacing=1.2, handletextpad=0.3,
-        )  # fmt: skip
+        grey = {"linestyle": "", "marker": "o", "markersize": 6.5}
+        handles.append(Line2D([], [], color="#c4c4c4", label="pale: real", **grey))
+        handles.append(
+            Line2D(
+                [], [], color="#8a8a8a", markeredgecolor=INK, label="outlined: synthetic", **grey
+            )
+        )
+        columns = legend_columns([str(handle.get_label()) for handle in handles])
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     return figure
 
 
-def _panel(axis, sample: Sample, position: np.ndarray, styles: dict) -> None:
+def _panel(axis: "Axes", sample: Sample, position: np.ndarray, styles: dict, scale: float) -> None:
     rest = ~np.isin(sample.groups, list(styles))
-    axis.scatter(*position[rest].T, s=3, color=_REST, linewidths=0, rasterized=True, zorder=1)
+    axis.scatter(
+        *position[rest].T, s=3 * scale, color=_REST, linewidths=0, rasterized=True, zorder=1
+    )
     for synthetic in (False, True):
         rows = {
             group: np.flatnonzero((sample.groups == group) & (sample.synthetic == synthetic))
@@ -197,7 +213,7 @@ def _panel(axis, sample: Sample, position: np.ndarray, styles: dict) -> None:
         for turn, (group, style) in product(range(_TURNS), styles.items()):
             axis.scatter(
                 *position[rows[group][turn::_TURNS]].T,
-                s=8 if synthetic else 6,
+                s=(8 if synthetic else 6) * scale,
                 marker=style.marker,
                 color=style.colour if synthetic else lighten(style.colour, 0.6),
                 edgecolors=INK if synthetic else "none",

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The reader's words for groups, subgroups, metrics, features and treatments."""
 
+from collections.abc import Sequence
 from itertools import combinations, product
 
-from mcrage.datasets.roles import Feature, Roles
+from mcrage.datasets.roles import Attribute, Feature, Roles, Target
 
 METRICS = {
     "accuracy": "accuracy",
@@ -50,18 +51,19 @@ def group_name(roles: Roles, group: int) -> str:
     group : int
         Group number; the first sensitive attribute is its fastest digit, the target its slowest.
     """
-    names = []
-    for part in (*roles.sensitive, roles.target):
-        group, digit = divmod(group, len(part.levels))
-        names.append(part.level_labels[digit])
-    return ", ".join(names)
+    return part_name((*roles.sensitive, roles.target), group)
 
 
 def subgroup_name(roles: Roles, subgroup: int) -> str:
     """Return a subgroup in the reader's words, e.g. ``"women"``."""
+    return part_name(roles.sensitive, subgroup)
+
+
+def part_name(parts: Sequence[Attribute | Target], index: int) -> str:
+    """Return the level labels of a mixed-radix number, the first part's digit being the fastest."""
     names = []
-    for part in roles.sensitive:
-        subgroup, digit = divmod(subgroup, len(part.levels))
+    for part in parts:
+        index, digit = divmod(index, len(part.levels))
         names.append(part.level_labels[digit])
     return ", ".join(names)
 

@@ -45,6 +45,7 @@ class TrainingData:
     roles: Roles = field(repr=False)
 
     def __post_init__(self) -> None:
+        """Check the shapes."""
         expected = (len(self.groups), len(self.roles.features))
         if self.features.shape != expected:
             raise ValueError(f"features have shape {self.features.shape}, expected {expected}")
@@ -136,7 +137,8 @@ def generator_class(kind: str) -> type[Generator]:
     plugins = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if kind in plugins:
         return plugins[kind].load()
+    known = ", ".join(sorted({*_BUILT_IN, *plugins}))
     raise UserError(
-        f"generator kind '{kind}' is unknown; known are {', '.join(sorted({*_BUILT_IN, *plugins}))}. "
+        f"generator kind '{kind}' is unknown; known are {known}. "
         f"A plug-in must be installed and announce itself under the entry point '{ENTRY_POINTS}'."
     )

@@ -11,6 +11,7 @@
 - T' = 35 as run; the text's own rule gives 50 for its numbers (``timesteps: auto``).
 - No GELU and no dropout .5 on the network's output: with them ε cannot be predicted.
 - The notebook's ``up0`` is called with one argument but needs two; it is read as Linear + GELU.
+- The variances lie on the notebook's grid of T + 1 points, whose first, at t = 0, is not used.
 - The time enters as t / T.
 - Networks are evaluated without dropout; the notebook never leaves training mode.
 - The learning rate falls by .97 every 100 steps as in the notebook; the text gives no interval.
@@ -21,9 +22,9 @@
 - Drawn rows are rounded as recorded and clipped to the training range.
 
 `tuned` keeps the algorithm (one conditional model, the filling plan) and changes the rest:
-normal quantiles of the columns that are recorded with the derived ones recomputed, an additive
-condition, EDM preconditioning, no guidance, a batch mix that favours small groups, a budget of
-steps, and rows drawn evenly from the moving averages of several seeds.
+derived columns are recomputed, the condition is additive, EDM preconditioning, no guidance, a
+batch mix that favours small groups, small networks trained for few steps (longer training copies
+the accidents of small groups), and rows drawn evenly from the moving averages of several seeds.
 """
 
 import logging
@@ -129,7 +130,9 @@ class CddpmGenerator:
             derive=settings["derive"],
             seed=seed,
         )
-        rows = self._encoding.transform(train.features, jitter_seed=seed)
+        rows = self._encoding.transform(
+            train.features, jitter_seed=seed if settings["jitter"] else None
+        )
         self._timesteps = parts.count_timesteps(settings, rows)
         self._build(place)
         trainer = Trainer(
@@ -142,17 +145,27 @@ class CddpmGenerator:
             parts.training_settings(settings, len(rows)),
             place,
         )
-        self._log_start(train, trainer.settings.steps, len(trainer.members))
+        logger.info(
+            "%d members of %d parameters, %d steps on %s",
+            len(trainer.members),
+            trainer.parameters.flat.shape[1],
+            trainer.settings.steps,
+            parts.device_name(place),
+        )
         judge = None
         if settings["selection"] == "criterion":
             plan = plan_rows(filling_plan(train.counts))
+            if len(plan) == 0:
+                # A table that another treatment has filled lacks nothing; judge a copy of it.
+                plan = np.sort(train.groups)
             judge = self._judge(criterion, plan, len(trainer.members), seed)
+        epoch = parts.steps_per_epoch(settings, len(rows))
         run = Run(
             trainer,
-            len(rows),
+            epoch,
             averaged=settings["use_ema"],
             judge=judge,
-            judge_every=settings["select_every_epochs"] * parts.steps_per_epoch(settings, len(rows)),
+            judge_every=settings["select_every_epochs"] * epoch,
             checkpoint=checkpoint,
         )
         run.run()
@@ -188,13 +201,6 @@ class CddpmGenerator:
                 "be learnt about it. Keep more rows in the scenario, or merge levels in the "
                 "dataset card."
             )
-
-    def _log_start(self, train: TrainingData, steps: int, n_members: int) -> None:
-        counts = ", ".join(
-            f"{train.schema.label(k)}: {n}" for k, n in enumerate(train.counts.tolist())
-        )
-        logger.info("rows of each group: %s", counts)
-        logger.info("%d members, %d steps, settings %s", n_members, steps, self.settings)
 
     def _build(self, place: "torch.device") -> None:
         """Make condition, process and network: shapes that follow from settings and encoding."""
@@ -251,15 +257,15 @@ class CddpmGenerator:
         place = parts.check_device(device)
         self._build(place)
         groups = np.asarray(groups, dtype=np.int64)
+        if len(groups) == 0:
+            return np.empty((0, len(self._encoding.features)))
         n_members = len(self._weights)
         # Sorted by group and dealt in turn, so that every group is shared evenly by the members.
         order = np.argsort(groups, kind="stable")
         requests = np.resize(groups[order], (-(-len(groups) // n_members), n_members)).T
-        if len(groups) == 0:
-            return np.empty((0, len(self._encoding.features)))
         drawn = self._draw(self._weights.to(place), requests, seed)
         rows = np.empty((len(groups), drawn.shape[-1]))
-        rows[order] = drawn.transpose(1, 0, 2).reshape(-1, drawn.shape[-1])[: len(groups)]
+        rows[order] = drawn.swapaxes(0, 1).reshape(-1, drawn.shape[-1])[: len(groups)]
         return self._encoding.inverse(rows)
 
     def save(self, folder: str | os.PathLike) -> None:

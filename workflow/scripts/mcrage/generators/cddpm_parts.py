@@ -28,13 +28,15 @@ _MAX_ROWS_DIAMETER = 20_000
 
 
 def check_device(device: str) -> torch.device:
-    """Return the device that the user asked for.
+    """Return the device that the user asked for: ``auto`` is a GPU if there is one.
 
     Raises
     ------
     UserError
         If this machine has none.
     """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     wanted = torch.device(device)
     if wanted.type == "cuda" and not torch.cuda.is_available():
         raise UserError(
@@ -107,9 +109,7 @@ def make_network(settings: dict[str, Any], n_columns: int, condition: Condition)
     """Return the network, which holds shapes and no values."""
     if settings["network"] == "paper":
         return PaperNetwork(n_columns, condition, width=settings["width"])
-    return ResidualNetwork(
-        n_columns, condition, width=settings["width"], depth=settings["depth"]
-    )
+    return ResidualNetwork(n_columns, condition, width=settings["width"], depth=settings["depth"])
 
 
 def make_members(settings: dict[str, Any], seed: int) -> list[Member]:

@@ -41,8 +41,8 @@ class Run:
     Parameters
     ----------
     trainer : Trainer
-    n_rows : int
-        Rows of the training table, for the epochs of the curve.
+    steps_per_epoch : int
+        For the curve.
     averaged : bool
         Keep and judge the moving average of the parameters instead of the last ones.
     judge : callable, optional
@@ -62,7 +62,7 @@ class Run:
     def __init__(
         self,
         trainer: Trainer,
-        n_rows: int,
+        steps_per_epoch: int,
         *,
         averaged: bool,
         judge: Judge | None = None,
@@ -74,7 +74,7 @@ class Run:
         self.history: dict[str, list] = {name: [] for name in CURVE}
         self.seconds = 0.0
         self.steps_timed = 0
-        self._epoch_steps = n_rows / trainer.settings.batch_size
+        self._steps_per_epoch = steps_per_epoch
         self._judge, self._judge_every = judge, judge_every
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
         self._best: Tensor | None = None
@@ -140,6 +140,7 @@ class Run:
             self._best_score = float(scores[place])
             self._best_place = (self.trainer.n_steps, place)
             self._best = weights[place : place + 1].detach().clone()
+            logger.info("step %d: best score so far %.4f", self.trainer.n_steps, scores[place])
         return scores
 
     def _note(self, losses: list[float], scores: list[float]) -> None:
@@ -148,7 +149,7 @@ class Run:
         for place, member in enumerate(self.trainer.members):
             row = (
                 step,
-                step / self._epoch_steps,
+                step / self._steps_per_epoch,
                 place,
                 member.seed,
                 member.learning_rate,

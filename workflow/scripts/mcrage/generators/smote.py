@@ -77,20 +77,15 @@ class SmoteGenerator:
         present = self._schema.counts(self._groups)
         wanted = self._schema.counts(groups)
         self._check(present, wanted)
-        # imbalanced-learn takes final counts and refuses a single class, even when the class
-        # that is left alone is the only other one; a far-off dummy class serves as that one.
+        # imbalanced-learn takes final counts and puts the new rows after those it was given.
         strategy = {int(k): int(present[k] + wanted[k]) for k in np.flatnonzero(wanted)}
-        dummy = np.zeros((1, self._rows.shape[1]), dtype=self._rows.dtype)
         sampler = SMOTE(
             sampling_strategy=strategy,
             k_neighbors=self.settings["k_neighbors"],
             random_state=seed % 2**32,
         )
-        rows, labels = sampler.fit_resample(
-            np.concatenate([self._rows, dummy]),
-            np.concatenate([self._groups, [self._schema.n_groups]]),
-        )
-        drawn, labels = rows[len(self._rows) + 1 :], labels[len(self._rows) + 1 :]
+        rows, labels = sampler.fit_resample(self._rows, self._groups)
+        drawn, labels = rows[len(self._rows) :], labels[len(self._rows) :]
         # Both orders are stable, so the i-th row drawn for a group goes to its i-th request.
         out = np.empty_like(drawn)
         out[np.argsort(groups, kind="stable")] = drawn[np.argsort(labels, kind="stable")]

@@ -1,0 +1,44 @@
+# Two commands: `make` runs the experiment of config.yaml, `make test` the tests.
+# uv, bootstrapped into .venv, installs exactly what uv.lock names.
+.PHONY: all setup test test-all format lint config benchmark clean-results
+.DEFAULT_GOAL := all
+
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := $(BIN)/snakemake --cores all
+# One thread per library and job: Snakemake runs the jobs side by side.
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+all: setup
+	$(RUN)
+
+setup: .venv/.locked
+
+.venv/.locked: pyproject.toml uv.lock
+	@test -x $(BIN)/uv || { \
+	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "mcrage needs Python 3.11 or newer, found: $$($(PYTHON) --version). Say which: make PYTHON=python3.12"; exit 1; }; \
+	  $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet 'uv>=0.9'; }
+	@echo "Installing the packages of uv.lock into .venv (about 6 GB with torch and CUDA)"
+	$(BIN)/uv sync --locked --python $(BIN)/python
+	@touch $@
+
+test: setup
+	$(TEST) -m "not slow"
+
+test-all: setup
+	$(TEST)
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/snakefmt Snakefile workflow
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+config: setup
+	PYTHONPATH=workflow/scripts $(BIN)/python -m mcrage.config.render

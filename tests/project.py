@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""A copy of the project in a folder of its own, and Snakemake run in it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+PARTS = ["Snakefile", "config.yaml", "workflow", "resources", "profiles", "envs"]
+
+# The whole experiment in small: every kind of generator and treatment, and seconds to train.
+SMALL = {
+    "experiment": {
+        "replicates": 2,
+        "treatments": [
+            "original",
+            "imbalanced",
+            "group_weights",
+            "target_oversampling",
+            "smote",
+            "mcrage_paper",
+            "mcrage_tuned",
+            "mcrage_smote",
+        ],
+    },
+    "generators": {
+        "cddpm_paper": {
+            "learning_rates": [1e-4, 3e-4],
+            "condition_dropouts": [0.75],
+            "width": 64,
+            "epochs": 4,
+            "select_every_epochs": 2,
+        },
+        "cddpm_tuned": {"steps": 60, "seeds": 2},
+        "cddpm_after_smote": {"steps": 60, "seeds": 2},
+    },
+    "classifiers": {"random_forest": {"n_trees": 30}},
+}
+
+
+class Project:
+    """The repository's files copied to a folder, so that tests may change them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for part in PARTS:
+            source = ROOT / part
+            if source.is_dir():
+                shutil.copytree(
+                    source,
+                    folder / part,
+                    ignore=shutil.ignore_patterns("__pycache__", "downloads"),
+                )
+            else:
+                shutil.copy(source, folder / part)
+
+    def write_config(self, **sections) -> str:
+        path = self.folder / "small.yaml"
+        path.write_text(yaml.safe_dump(sections), encoding="utf-8")
+        return path.name
+
+    def run(self, *arguments: str, config: dict | None = SMALL) -> subprocess.CompletedProcess:
+        """Run snakemake; give what it printed in `stdout`."""
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+        if config is not None:
+            command += ["--configfile", self.write_config(**config)]
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"},
+            check=False,
+        )
+
+    def plan(self, *arguments: str, config: dict | None = SMALL) -> dict[str, int]:
+        """Return the number of jobs of each rule in a dry run."""
+        done = self.run(*arguments, "-n", "--quiet", "rules", config=config)
+        assert done.returncode == 0, done.stdout
+        if "Nothing to be done" in done.stdout:
+            return {}
+        table = done.stdout.split("Job stats:")[1].split("\n\n")[0]
+        return {name: int(n) for name, n in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""The config is closed, and what comes with the repository is what the model says."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mcrage.config.load import load_config
+from mcrage.config.render import render_config, render_schema
+from mcrage.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_config_yaml_is_what_the_model_renders():
+    assert (ROOT / "config.yaml").read_text() == render_config(), "run: make config"
+
+
+def test_schema_is_what_the_model_renders():
+    path = ROOT / "workflow" / "schemas" / "config.schema.json"
+    assert path.read_text() == render_schema(), "run: make config"
+
+
+def test_the_rendered_file_says_the_defaults():
+    assert load_config(yaml.safe_load(render_config())) == load_config({})
+
+
+def test_every_key_is_explained():
+    text = render_config()
+    keys = set()
+
+    def collect(value):
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                keys.add(str(key))
+                collect(inner)
+
+    collect({"experiment": load_config({}).experiment.model_dump()})
+    for key in keys:
+        before = text.split(f"\n  {key}:")[0] if f"\n  {key}:" in text else text.split(f"\n{key}:")[0]
+        assert before.splitlines()[-1].strip().startswith("#"), key
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"experimnt": {}}, "experimnt: no such key. Did you mean 'experiment'?"),
+        ({"experiment": {"replicate": 3}}, "experiment.replicate: no such key. Did you mean"),
+        ({"experiment": {"replicates": 0}}, "experiment.replicates: "),
+        ({"experiment": {"replicates": "many"}}, "(found: 'many')"),
+        ({"experiment": {"treatments": ["smotee"]}}, "'smotee' is not in treatments. Did you mean"),
+        ({"experiment": {"classifiers": ["svm"]}}, "'svm' is not in classifiers"),
+        ({"experiment": {"scenarios": ["some"]}}, "'some' is not in scenarios"),
+        ({"experiment": {"datasets": ["../../etc"]}}, "can't be the name of a folder"),
+        ({"experiment": {"datasets": ["a/b"]}}, "can't be the name of a folder"),
+        ({"experiment": {"treatments": ["smote", "smote"]}}, "smote is listed twice"),
+        ({"treatments": {"..": {"description": "x"}}}, "can't be the name of a folder"),
+        ({"device": "gpu"}, "device: "),
+        (
+            {"scenarios": {"x": {"keep": [{"where": {"SEX": "F"}, "fraction": 0}]}}},
+            "scenarios.x.keep.0.fraction: ",
+        ),
+        (
+            {"scenarios": {"x": {"keep": [{"where": {"SEX": "F"}, "fraction": 1.2}]}}},
+            "(found: 1.2)",
+        ),
+        ({"scenarios": {"x": {"test_fraction": 1.0}}}, "scenarios.x.test_fraction: "),
+        (
+            {"treatments": {"x": {"description": "x", "generator": "nil"}}},
+            "treatments.x.generator: 'nil' is not in generators",
+        ),
+        (
+            {"treatments": {"x": {"description": "x", "generator": "smote", "oversample": "group"}}},
+            "give either generator or oversample",
+        ),
+        ({"treatments": {"x": {"weights": "group"}}}, "treatments.x.description: is required"),
+        ({"generators": {"x": {"kind": "gan"}}}, "generators.x: "),
+        (
+            {"generators": {"x": {"kind": "cddpm", "preset": "tuned", "trained_on": "nil"}}},
+            "generators.x.trained_on: 'nil' is not in treatments",
+        ),
+        (
+            {"generators": {"x": {"kind": "cddpm", "preset": "tuned", "trained_on": "original"}}},
+            "holds the real rows before thinning",
+        ),
+        (
+            {"generators": {"x": {"kind": "cddpm", "preset": "tuned", "trained_on": "mcrage_smote"}}},
+            "one such step is allowed",
+        ),
+        (
+            {"generators": {"x": {"kind": "cddpm", "preset": "tuned", "step": 4}}},
+            "generators.x.cddpm.step: no such key. Did you mean 'steps'?",
+        ),
+        ({"figures": {"replicate": 5}}, "replicates are numbered 0 to 4"),
+        ({"figures": {"density_treatments": ["imbalanced"]}}, "'imbalanced' has no generator"),
+    ],
+)
+def test_a_mistake_is_named_with_what_is_allowed(change, message):
+    raw = yaml.safe_load(render_config())
+    for key, value in change.items():
+        raw[key] = {**raw.get(key, {}), **value} if isinstance(value, dict) else value
+    with pytest.raises(UserError) as caught:
+        load_config(raw)
+    assert message in str(caught.value)
+
+
+def test_all_mistakes_are_named_at_once():
+    with pytest.raises(UserError) as caught:
+        load_config({"device": "gpu", "miror": "x", "experiment": {"replicates": 0}})
+    assert len(str(caught.value).splitlines()) == 4
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_experiment_is_a_valid_config(path):
+    from snakemake.utils import update_config
+
+    raw = yaml.safe_load(render_config())
+    update_config(raw, yaml.safe_load(path.read_text()))
+    assert load_config(raw).experiment.title != load_config({}).experiment.title

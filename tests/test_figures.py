@@ -1,0 +1,456 @@
+# SPDX-License-Identifier: MIT
+"""Figures: what they compute, held against independent oracles, and that they draw and write."""
+
+import dataclasses
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from example_tables import ROLES, TREATMENTS, metrics, rows
+from mcrage.datasets.roles import Attribute
+from mcrage.errors import UserError
+from mcrage.figures import rule_graph, style
+from mcrage.figures.densities import columns_of, density, draw_densities
+from mcrage.figures.differences import draw_differences, verdict
+from mcrage.figures.group_composition import Composition, draw_group_composition
+from mcrage.figures.roc import Predictions, draw_roc, mean_curve
+from mcrage.figures.samples import Sample
+from mcrage.figures.training_curves import draw_training_curves, lines_of, mean_line
+from mcrage.figures.umap_embedding import draw_umap, embed, standardise, thin
+from mcrage.figures.words import group_name, subgroup_name, subgroup_words
+from mcrage.groups import GroupSchema
+from mcrage.statistics.summary import compare
+
+SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
+COUNTS = {("F", "out"): 12, ("M", "out"): 40, ("F", "in"): 11, ("M", "in"): 30}
+
+
+def texts(figure) -> str:
+    """All words in a figure."""
+    import matplotlib.text
+
+    return "\n".join(text.get_text() for text in figure.findobj(matplotlib.text.Text))
+
+
+def save(figure, folder, name="figure") -> tuple[bytes, bytes]:
+    svg, png = folder / f"{name}.svg", folder / f"{name}.png"
+    style.save(figure, svg, png)
+    ElementTree.parse(svg)
+    return svg.read_bytes(), png.read_bytes()
+
+
+# --- words -----------------------------------------------------------------------------------
+
+
+def test_names_follow_the_numbering_of_groups():
+    schema = GroupSchema.of(ROLES)
+    for group in range(schema.n_groups):
+        attribute, target = schema.indices_of(np.array([group]))[:, 0]
+        expected = f"{('women', 'men')[attribute]}, {('outpatient', 'inpatient')[target]}"
+        assert group_name(ROLES, group) == expected
+    assert [subgroup_name(ROLES, s) for s in range(2)] == ["women", "men"]
+
+
+def test_every_judged_subgroup_has_words():
+    from mcrage.metrics.binary import parts
+
+    schema = GroupSchema.of(ROLES)
+    labels = {label for _, label, _ in parts(schema, np.arange(schema.n_groups))}
+    assert labels <= set(subgroup_words(ROLES))
+
+
+# --- look ------------------------------------------------------------------------------------
+
+
+def test_series_are_told_apart_without_colour():
+    styles = [style.series_style(number) for number in range(24)]
+    assert len({(s.colour, s.marker, s.line) for s in styles}) == 24
+    assert len({(s.marker, s.line) for s in styles[:8]}) == 8
+
+
+def test_controls_look_the_same_whatever_else_is_drawn():
+    few, many = style.treatment_styles(["smote"]), style.treatment_styles(TREATMENTS)
+    assert few["original"] == many["original"]
+    assert few["imbalanced"] == many["imbalanced"]
+
+
+def test_equal_figures_give_equal_bytes_without_dates(tmp_path):
+    composition = {"imbalanced": Composition.of(np.array([0, 1, 1]), np.zeros(3, bool), 4)}
+    first = save(draw_group_composition(ROLES, composition), tmp_path, "a")
+    second = save(draw_group_composition(ROLES, composition), tmp_path, "b")
+    assert first == second
+    assert b"<dc:date>" not in first[0]
+
+
+# --- rule graph ------------------------------------------------------------------------------
+
+DOT = """Building DAG of jobs...
+digraph snakemake_dag {
+    graph[bgcolor=white, margin=0];
+	0[label = "all", color = "0.00 0.6 0.85", style="rounded"];
+	1[label = "split", color = "0.33 0.6 0.85", style="rounded"];
+	2[label = "prepare", color = "0.17 0.6 0.85", style="rounded"];
+	3[label = "evaluate", color = "0.50 0.6 0.85", style="rounded"];
+	3 -> 0
+	1 -> 3
+	2 -> 3
+	2 -> 1
+}
+"""
+
+
+def test_dot_is_parsed_and_the_collecting_rule_left_out():
+    assert rule_graph.parse_dot(DOT) == [
+        ("prepare", "evaluate"),
+        ("prepare", "split"),
+        ("split", "evaluate"),
+    ]
+    assert ("evaluate", "all") in rule_graph.parse_dot(DOT, without=())
+
+
+def test_text_without_edges_is_a_user_error():
+    with pytest.raises(UserError, match="snakemake --rulegraph dot"):
+        rule_graph.parse_dot("MissingInputException")
+
+
+@given(
+    st.sets(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1).map(
+        lambda pairs: sorted({(f"r{a}", f"r{b}") for a, b in pairs if a < b} or {("r0", "r1")})
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_arrows_point_down_and_boxes_do_not_overlap(edges):
+    layers = rule_graph.layers_of(edges)
+    assert all(layers[source] < layers[sink] for source, sink in edges)
+    assert min(layers.values()) == 0
+    lanes, chains = rule_graph._with_bends(edges, layers)
+    widths = {node: 1.0 for lane in lanes for node in lane}
+    x = rule_graph.place(lanes, chains, widths)
+    for lane in lanes:
+        places = sorted(x[node] for node in lane)
+        assert all(b - a >= 1.0 for a, b in pairwise(places))
+
+
+def test_a_cycle_is_refused():
+    with pytest.raises(ValueError, match="cycle"):
+        rule_graph.layers_of([("a", "b"), ("b", "a")])
+
+
+def test_rule_graph_names_every_rule(tmp_path):
+    figure = rule_graph.draw_rule_graph(DOT)
+    assert {"prepare", "split", "evaluate"} <= set(texts(figure).split("\n"))
+    save(figure, tmp_path)
+
+
+def test_rule_graph_of_a_locked_workflow(tmp_path, monkeypatch):
+    """The script's own Snakemake must run while the outer one holds the lock."""
+    (tmp_path / "Snakefile").write_text(
+        'configfile: "config.yaml"\n'
+        "rule all:\n    input: f\"{config['name']}.txt\"\n"
+        'rule first:\n    output: "first"\n    shell: "touch {output}"\n'
+        'rule second:\n    input: "first"\n    output: "{name}.txt"\n    shell: "touch {output}"\n'
+    )
+    (tmp_path / "config.yaml").write_text("name: default\n")
+    locks = tmp_path / ".snakemake" / "locks"
+    locks.mkdir(parents=True)
+    (locks / "0.output.lock").write_text("run.txt\n")
+    monkeypatch.chdir(tmp_path)
+    sys.path.insert(0, str(SCRIPTS))
+    from plot_rule_graph import rule_graph as run
+
+    text = run("Snakefile", {"name": "run"})
+    assert rule_graph.parse_dot(text) == [("first", "second")]
+    with pytest.raises(UserError, match="NoSuchFile"):
+        run("NoSuchFile", {})
+
+
+# --- samples and UMAP ------------------------------------------------------------------------
+
+
+def test_sample_takes_features_groups_and_flags():
+    table = rows(COUNTS)
+    sample = Sample.of(table.append_column("is_synthetic", pa.array([True] * len(table))), ROLES)
+    assert sample.features.shape == (93, 3)
+    np.testing.assert_allclose(sample.features[:, 0], table.column("HGB").to_numpy())
+    assert np.bincount(sample.groups).tolist() == [12, 40, 11, 30]
+    assert sample.synthetic.all()
+    assert not Sample.of(table, ROLES).synthetic.any()
+
+
+def test_missing_values_and_integers_become_floats():
+    table = rows(COUNTS)
+    ages = pa.array([None, *table.column("AGE").to_pylist()[1:]], pa.int64())
+    sample = Sample.of(table.set_column(1, "AGE", ages), ROLES)
+    assert np.isnan(sample.features[0, 1])
+    assert sample.features.dtype == np.float64
+
+
+def test_standardise_uses_the_reference_only():
+    reference = np.array([[0.0, 5.0], [2.0, 5.0], [4.0, np.nan]])
+    scaled = standardise(reference, np.array([[2.0, 6.0], [np.nan, 5.0]]))
+    np.testing.assert_allclose(scaled, [[0.0, 1.0], [0.0, 0.0]])
+
+
+def test_thinning_keeps_rows_and_order():
+    sample = Sample.of(rows(COUNTS), ROLES)
+    thinned = thin(sample, 20, seed=3)
+    assert len(thinned) == 20
+    where = [
+        int(np.flatnonzero((sample.features == row).all(axis=1))[0]) for row in thinned.features
+    ]
+    assert where == sorted(where)
+    assert thin(sample, 1000, seed=3) is sample
+
+
+def first_two(reference, panels, *, seed):
+    return {name: features[:, :2] for name, features in panels.items()}
+
+
+def test_umap_figure_counts_rows_and_names_groups(tmp_path):
+    original = Sample.of(rows(COUNTS), ROLES)
+    table = rows({("F", "in"): 5}, seed=9).append_column("is_synthetic", pa.array([True] * 5))
+    panels = {"original": original, "smote": Sample.of(table, ROLES)}
+    figure = draw_umap(ROLES, original, panels, seed=1, max_rows=50, embedding=first_two)
+    words = texts(figure)
+    assert "93 real rows (50 drawn)" in words
+    assert "0 real + 5 synthetic rows" in words
+    assert "Women, inpatient" in words
+    svg, _ = save(figure, tmp_path)
+    assert b"<image" in svg  # points are rasterised, so the file stays small
+
+
+@pytest.mark.slow  # numba compiles UMAP for half a minute
+def test_umap_places_equal_rows_alike_and_new_rows_near():
+    original = Sample.of(rows(COUNTS), ROLES)
+    near = original.features[::3] + 1e-3
+    placed = embed(original.features, {"all": original.features, "near": near}, seed=1)
+    again = embed(original.features, {"some": original.features[::3]}, seed=1)
+    np.testing.assert_array_equal(placed["all"][::3], again["some"])
+    spread = np.ptp(placed["all"], axis=0).max()
+    assert np.median(np.abs(placed["near"] - placed["all"][::3])) < spread / 5
+
+
+# --- densities -------------------------------------------------------------------------------
+
+
+def test_density_agrees_with_the_normal_one_and_integrates_to_one():
+    from scipy.stats import norm
+
+    values = norm.ppf((np.arange(4000) + 0.5) / 4000)
+    grid = np.linspace(-6, 6, 2401)
+    curve = density(values, grid)
+    assert np.trapezoid(curve, grid) == pytest.approx(1, abs=1e-3)
+    np.testing.assert_allclose(curve, norm.pdf(grid), atol=0.02)
+
+
+@pytest.mark.parametrize("values", [np.arange(9.0), np.full(50, 3.0), np.full(50, np.nan)])
+def test_no_density_where_there_is_none(values):
+    assert density(values, np.linspace(0, 1, 5)) is None
+
+
+def test_columns_are_groups_while_they_fit():
+    assert columns_of(ROLES) == (
+        4,
+        ["Women, outpatient", "Men, outpatient", "Women, inpatient", "Men, inpatient"],
+    )
+
+
+def test_columns_shrink_to_the_attributes_that_fit():
+    races = tuple("ABCDE")
+    roles = dataclasses.replace(
+        ROLES, sensitive=(Attribute("RACE", "Race", races, races), *ROLES.sensitive)
+    )
+    modulus, names = columns_of(roles)
+    schema = GroupSchema.of(roles)
+    groups = np.arange(schema.n_groups)
+    assert names == list(races)
+    np.testing.assert_array_equal(groups % modulus, schema.indices_of(groups)[0])
+
+
+def test_densities_show_units_and_counts(tmp_path):
+    real = Sample.of(rows(COUNTS), ROLES)
+    drawn = Sample.of(rows({("F", "in"): 19}, seed=4), ROLES, synthetic=True)
+    figure = draw_densities(ROLES, real, {"cddpm_tuned": drawn})
+    words = texts(figure)
+    assert "Haemoglobin (g/dL)" in words
+    assert "real test rows: 11\ncddpm tuned: 19" in words
+    assert "real test rows: 40\ncddpm tuned: 0" in words
+    save(figure, tmp_path)
+
+
+# --- composition -----------------------------------------------------------------------------
+
+
+def test_copies_are_counted_apart_and_weights_keep_the_total():
+    groups = np.array([0, 0, 0, 1, 2])
+    synthetic = np.array([False, False, False, False, True])
+    row_id = np.array([7, 7, 8, 9, np.nan])
+    weights = np.array([1.0, 1.0, 1.0, 3.0, 2.0])
+    rows_ = Composition.of(groups, synthetic, 4, row_id=row_id, weights=weights)
+    assert rows_.real.tolist() == [2, 1, 0, 0]
+    assert rows_.repeated.tolist() == [1, 0, 0, 0]
+    assert rows_.synthetic.tolist() == [0, 0, 1, 0]
+    np.testing.assert_allclose(rows_.weighted, np.array([3, 3, 2, 0]) * 5 / 8)
+
+
+def test_equal_weights_are_not_shown():
+    rows_ = Composition.of(np.array([0, 1]), np.zeros(2, bool), 4, weights=np.full(2, 0.5))
+    assert rows_.weighted is None
+
+
+def test_composition_tells_numbers(tmp_path):
+    compositions = {
+        "smote": Composition(*np.array([[10, 20, 3, 4], [0, 0, 0, 0], [10, 0, 17, 16]])),
+        "weights": Composition.of(
+            np.array([0, 1, 1, 2, 3]), np.zeros(5, bool), 4, weights=np.array([2.0, 1, 1, 2, 2])
+        ),
+    }
+    words = texts(draw_group_composition(ROLES, compositions))
+    assert "3 + 17" in words
+    assert "37 real + 43 synthetic" in words
+    assert "what the rows count for by weight" in words
+    assert "repeated rows" not in words
+
+
+# --- training curves -------------------------------------------------------------------------
+
+
+def test_members_are_separate_lines_and_their_mean_is_theirs():
+    history = {
+        "step": np.array([10, 10, 20, 20]),
+        "member": np.array([0, 1, 0, 1]),
+        "loss": np.array([1.0, 3.0, 0.5, 1.5]),
+        "validation_f1": np.array([np.nan, np.nan, 0.6, np.nan]),
+    }
+    lines = lines_of(history, "loss")
+    assert [values.tolist() for _, values in lines] == [[1.0, 0.5], [3.0, 1.5]]
+    grid, mean = mean_line(lines)
+    assert grid.tolist() == [10, 20]
+    assert mean.tolist() == [2.0, 1.0]
+    assert len(lines_of(history, "validation_f1")) == 1
+
+
+def test_training_curves_mark_the_choice_and_name_what_has_none(tmp_path):
+    history = {
+        "step": np.arange(5),
+        "loss": np.linspace(1, 0.2, 5),
+        "validation_f1": np.array([0.1, 0.5, 0.9, 0.4, 0.3]),
+    }
+    figure = draw_training_curves({"cddpm": [history, history], "smote": [{}, {}]})
+    diamonds = [line for axis in figure.axes for line in axis.lines if line.get_marker() == "D"]
+    assert [float(line.get_xdata()[0]) for line in diamonds] == [2.0, 2.0]
+    assert "without a curve: smote" in texts(figure)
+    save(figure, tmp_path)
+    assert "without a curve: smote" in texts(draw_training_curves({"smote": [{}]}))
+
+
+# --- ROC -------------------------------------------------------------------------------------
+
+
+def predictions(seed: int, n: int = 300) -> Predictions:
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 2, n).astype(np.int8)
+    return Predictions(rng.integers(0, 2, n), y, y + rng.normal(0, 1.2, n))
+
+
+def test_mean_curve_agrees_with_scikit_learn():
+    from sklearn.metrics import roc_auc_score
+
+    replicates = [predictions(seed) for seed in range(4)]
+    areas = [roc_auc_score(p.y, p.score) for p in replicates]
+    curve = mean_curve(replicates)
+    assert curve.mean == pytest.approx(np.mean(areas))
+    assert curve.std == pytest.approx(np.std(areas, ddof=1))
+    assert np.trapezoid(curve.true_positive_rate, dx=1 / 200) == pytest.approx(curve.mean, abs=0.01)
+    assert (np.diff(curve.true_positive_rate) >= 0).all()
+
+
+def test_one_class_gives_no_curve_and_says_so(tmp_path):
+    lone = Predictions(np.zeros(20, int), np.ones(20, np.int8), np.linspace(0, 1, 20))
+    assert mean_curve([lone]) is None
+    words = texts(draw_roc(ROLES, {"smote": [lone], "mcrage": [predictions(0)]}))
+    assert "smote: undefined" in words
+    assert "Women" in words
+    assert "fewer than 10 rows" in words  # no men in the first replicate
+
+
+# --- differences -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("metric", "low", "high", "expected"),
+    [
+        ("auroc", 0.01, 0.02, "better"),
+        ("auroc", -0.02, -0.01, "worse"),
+        ("auroc", -0.01, 0.02, "unclear"),
+        ("auroc", 0.0, 0.0, "unclear"),
+        ("auroc", np.nan, np.nan, "unclear"),
+        ("brier", 0.01, 0.02, "worse"),
+        ("false_positive_rate", -0.02, -0.01, "better"),
+        ("selection_rate", 0.01, 0.02, "changed"),
+    ],
+)
+def test_verdict(metric, low, high, expected):
+    assert verdict({"metric": metric, "ci_low": low, "ci_high": high}) == expected
+
+
+@pytest.fixture(scope="module")
+def comparisons() -> pd.DataFrame:
+    return compare(metrics(), ["imbalanced", "smote"], {"keep_10_percent_of_women": 0.25})
+
+
+def test_differences_are_drawn_where_they_are(comparisons, tmp_path):
+    chosen = comparisons[comparisons["baseline"] == "imbalanced"].to_dict("records")
+    figure = draw_differences(chosen, treatments=TREATMENTS, subgroup_words=subgroup_words(ROLES))
+    assert len(figure.axes) == 3 * 4
+    row = next(
+        r
+        for r in chosen
+        if (r["subgroup"], r["metric"], r["treatment"]) == ("SEX=F", "f1", "smote")
+    )
+    axis = figure.axes[1 * 4 + 1]  # women, F1
+    line = 2  # after original and group_weights: the baseline has no line
+    points = [x for x in axis.lines if len(x.get_xdata()) == 1 and x.get_ydata()[0] == line]
+    assert row["mean_difference"] in [point.get_xdata()[0] for point in points]
+    save(figure, tmp_path)
+
+
+def test_differences_need_one_baseline(comparisons):
+    with pytest.raises(UserError, match="one baseline"):
+        draw_differences(
+            comparisons.to_dict("records"),
+            treatments=TREATMENTS,
+            subgroup_words=subgroup_words(ROLES),
+        )
+
+
+def test_undefined_differences_are_named():
+    one = compare(
+        metrics(2, small_subgroup=True), ["imbalanced"], {"keep_10_percent_of_women": 0.25}
+    )
+    figure = draw_differences(
+        one.to_dict("records"), treatments=TREATMENTS, subgroup_words=subgroup_words(ROLES)
+    )
+    assert texts(figure).count(" undefined") == len(TREATMENTS) - 1
+
+
+def test_figures_import_no_torch_and_nothing_heavy():
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]);"
+        "import mcrage.figures.words, mcrage.figures.style, mcrage.figures.differences,"
+        "mcrage.figures.umap_embedding, mcrage.report.page;"
+        "print([m for m in ('torch', 'umap', 'matplotlib.pyplot', 'sklearn') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(SCRIPTS)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: MIT
+"""Generators through their protocol: settings, fit, sample, save, load, selection, resuming."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from mcrage.config.generators import CddpmSettings, GeneratorSettings, SmoteSettings
+from mcrage.datasets.roles import Attribute, Feature, Roles, Target
+from mcrage.errors import UserError
+from mcrage.generators import Generator, TrainingData, cddpm_run, generator_class
+from mcrage.groups import GroupSchema
+
+ROLES = Roles(
+    dataset="toy",
+    title="Toy",
+    features=(
+        Feature("A", "a", resolution=0.1),
+        Feature("B", "b", resolution=0.01, lower=0.5),
+        Feature("C", "c", resolution=0.1, formula="A / B"),
+        Feature("N", "n", kind="integer"),
+    ),
+    sensitive=(Attribute("SEX", "Sex", ("F", "M"), ("women", "men")),),
+    target=Target("Y", "Outcome", ("no", "yes"), ("no", "yes")),
+    columns=("A", "B", "C", "N", "SEX", "Y"),
+)
+SMALL = {
+    "tuned": {"steps": 60, "width": 16, "depth": 1, "seeds": 2},
+    "paper": {
+        "epochs": 3,
+        "select_every_epochs": 1,
+        "width": 16,
+        "learning_rates": [1e-3, 1e-2],
+        "condition_dropouts": [0.7],
+    },
+}
+
+
+def data(counts=(20, 120, 12, 80), seed=0) -> TrainingData:
+    """Return rows whose means differ by group."""
+    rng = np.random.default_rng(seed)
+    groups = rng.permutation(np.repeat(np.arange(4), counts))
+    a = np.round(rng.normal(10, 2, len(groups)) + 3 * groups, 1)
+    b = np.round(rng.gamma(4, 0.5, len(groups)) + 0.5, 2)
+    n = rng.poisson(40 + 5 * groups).astype(float)
+    features = np.stack([a, b, np.round(a / b, 1), n], axis=1)
+    return TrainingData(features, groups, GroupSchema.of(ROLES), ROLES)
+
+
+def mean_of_a(features: np.ndarray, groups: np.ndarray) -> float:
+    """Judge rows, as a forest would, without its cost."""
+    return float(features[:, 0].mean())
+
+
+def settings(name: str) -> dict:
+    """Return small settings by name."""
+    if name == "smote":
+        return SmoteSettings(kind="smote").resolved()
+    return CddpmSettings(kind="cddpm", preset=name, **SMALL[name]).resolved()
+
+
+def fitted(name: str, **options) -> Generator:
+    """Return a generator fitted on `data`."""
+    values = settings(name) | options.pop("override", {})
+    generator = generator_class(values["kind"])(values)
+    return generator.fit(data(), criterion=mean_of_a, seed=5, **options)
+
+
+@pytest.mark.parametrize("name", ["smote", "tuned", "paper"])
+def test_every_generator_keeps_the_contract(name, tmp_path):
+    generator = fitted(name)
+    assert isinstance(generator, Generator)
+    groups = np.array([2, 0, 2, 2, 0, 1, 3] * 5)
+    rows = generator.sample(groups, seed=1)
+    assert rows.shape == (35, 4)
+    assert rows.dtype == np.float64
+    for column, decimals in enumerate((1, 2, 1, 0)):
+        np.testing.assert_array_equal(rows[:, column], np.round(rows[:, column], decimals))
+    train = data().features
+    for column in (0, 3):
+        assert rows[:, column].min() >= train[:, column].min()
+        assert rows[:, column].max() <= train[:, column].max()
+    np.testing.assert_array_equal(rows, generator.sample(groups, seed=1))
+    assert (rows != generator.sample(groups, seed=2)).any()
+    assert generator.sample(groups[:0], seed=1).shape == (0, 4)
+
+    generator.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "model.safetensors"]
+    loaded = type(generator).load(tmp_path)
+    np.testing.assert_array_equal(rows, loaded.sample(groups, seed=1))
+    assert len({len(column) for column in generator.history.values()}) <= 1
+    json.dumps(generator.facts)
+
+
+@pytest.mark.parametrize("name", ["smote", "tuned", "paper"])
+def test_equal_seeds_give_equal_bytes(name, tmp_path):
+    for place in ("first", "second"):
+        fitted(name).save(tmp_path / place)
+    for file in ("model.json", "model.safetensors"):
+        first, second = ((tmp_path / place / file).read_bytes() for place in ("first", "second"))
+        assert first == second
+
+
+def test_derived_columns_hold_in_drawn_rows():
+    rows = fitted("tuned").sample(np.repeat(np.arange(4), 50), seed=0)
+    np.testing.assert_array_equal(rows[:, 2], np.round(rows[:, 0] / rows[:, 1], 1))
+
+
+def test_members_share_every_group_evenly():
+    generator = fitted("tuned")
+    groups = np.array([0, 2] * 10)
+    seen = []
+    original = generator._draw
+
+    def spy(weights, requests, seed):
+        seen.append(requests)
+        return original(weights, requests, seed)
+
+    generator._draw = spy
+    generator.sample(groups, seed=0)
+    np.testing.assert_array_equal((seen[0] == 0).sum(axis=1), [5, 5])
+
+
+def test_a_trained_model_tells_the_groups_apart():
+    override = {"steps": 600, "width": 32, "learning_rates": [3e-3], "warmup_steps": 20}
+    generator = fitted("tuned", override=override)
+    groups = np.repeat(np.arange(4), 200)
+    a = generator.sample(groups, seed=0)[:, 0]
+    means = [a[groups == k].mean() for k in range(4)]
+    train = data()
+    real = [train.features[train.groups == k, 0].mean() for k in range(4)]
+    np.testing.assert_allclose(means, real, atol=1.0)
+
+
+def test_selection_keeps_the_best_member_at_its_best_checkpoint():
+    scores = iter([0.1, 0.2, 0.9, 0.3, 0.4, 0.5])
+    values = settings("paper")
+    generator = generator_class("cddpm")(values)
+    generator.fit(data(), criterion=lambda features, groups: next(scores), seed=5)
+    per_epoch = -(-232 // values["batch_size"])
+    assert generator.facts["chosen_member"] == 0
+    assert generator.facts["chosen_step"] == 2 * per_epoch
+    assert generator.facts["chosen_validation_f1"] == 0.9
+    assert generator.facts["chosen_learning_rate"] == 1e-3
+    shown = [value for value in generator.history["validation_f1"] if not np.isnan(value)]
+    assert shown == [0.1, 0.2, 0.9, 0.3, 0.4, 0.5]
+    assert len(generator._weights) == 1
+
+
+def test_the_criterion_sees_the_filling_plan():
+    seen = []
+
+    def criterion(features, groups):
+        seen.append((features.shape, np.bincount(groups, minlength=4).tolist()))
+        return 0.0
+
+    generator_class("cddpm")(settings("paper")).fit(data(), criterion=criterion, seed=0)
+    assert set(map(str, seen)) == {str(((248, 4), [100, 0, 108, 40]))}
+
+
+@pytest.mark.parametrize("name", ["tuned", "paper"])
+def test_a_killed_run_continues_to_the_same_model(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(cddpm_run, "_CHECKPOINT_SECONDS", 0.0)
+    override = {} if name == "paper" else {"steps": 200}
+    whole = fitted(name, override=override)
+    checkpoint = tmp_path / "run.safetensors"
+    calls = 0
+
+    class KilledError(Exception):
+        pass
+
+    original = cddpm_run.Run._note
+
+    def note(self, losses, scores):
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KilledError
+        original(self, losses, scores)
+
+    monkeypatch.setattr(cddpm_run.Run, "_note", note)
+    with pytest.raises(KilledError):
+        fitted(name, override=override, checkpoint=checkpoint)
+    monkeypatch.setattr(cddpm_run.Run, "_note", original)
+    assert checkpoint.exists()
+    resumed = fitted(name, override=override, checkpoint=checkpoint)
+    assert not checkpoint.exists()
+    for place, generator in (("whole", whole), ("resumed", resumed)):
+        generator.save(tmp_path / place)
+    first, second = (
+        (tmp_path / place / "model.safetensors").read_bytes() for place in ("whole", "resumed")
+    )
+    assert first == second
+    np.testing.assert_equal(whole.history, resumed.history)
+    choices = [
+        {k: v for k, v in g.facts.items() if k.startswith("chosen")} for g in (whole, resumed)
+    ]
+    assert choices[0] == choices[1]
+
+
+def test_the_papers_rule_sets_the_number_of_steps():
+    values = settings("paper") | {"timesteps": "auto", "epochs": 1}
+    generator = generator_class("cddpm")(values).fit(data(), criterion=mean_of_a, seed=0)
+    rows = generator._encoding.transform(data().features).astype(float)
+    distances = np.sqrt(np.square(rows[:, None] - rows[None]).sum(axis=2))
+    assert generator.facts["timesteps"] == np.ceil(12.8 * (1 + np.log1p(distances.max())))
+
+
+def test_smote_lies_between_rows_of_its_group():
+    """Each drawn row is within the range of its own group's training rows, before rounding."""
+    train = data()
+    rows = fitted("smote").sample(np.repeat([0, 2], 200), seed=0)
+    for group, drawn in ((0, rows[:200]), (2, rows[200:])):
+        own = train.features[train.groups == group]
+        grain = np.array([0.05, 0.005, 0.05, 0.5]) + 1e-9
+        assert (drawn >= own.min(axis=0) - grain).all()
+        assert (drawn <= own.max(axis=0) + grain).all()
+
+
+def test_smote_refuses_a_group_that_is_too_small():
+    generator = generator_class("smote")(settings("smote"))
+    generator.fit(data(counts=(5, 50, 6, 50)), seed=0)
+    assert generator.sample(np.array([2, 2]), seed=0).shape == (2, 4)
+    with pytest.raises(UserError, match=r"group SEX=F, Y=no has 5 training rows.*at least 6"):
+        generator.sample(np.array([0]), seed=0)
+
+
+def test_an_empty_group_is_refused():
+    with pytest.raises(UserError, match="group SEX=F, Y=yes has no training rows"):
+        generator_class("cddpm")(settings("tuned")).fit(data(counts=(9, 9, 0, 9)), seed=0)
+
+
+def test_selection_without_a_criterion_is_refused():
+    with pytest.raises(UserError, match="needs a validation set"):
+        generator_class("cddpm")(settings("paper")).fit(data(), seed=0)
+
+
+def test_a_missing_gpu_is_refused(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="finds no GPU"):
+        fitted("tuned", device="cuda")
+
+
+def test_a_model_of_another_kind_is_refused(tmp_path):
+    fitted("smote").save(tmp_path)
+    with pytest.raises(UserError, match="holds a model of kind 'smote', expected 'cddpm'"):
+        generator_class("cddpm").load(tmp_path)
+
+
+def test_a_damaged_model_is_refused(tmp_path):
+    fitted("smote").save(tmp_path)
+    Path(tmp_path / "model.safetensors").write_bytes(b"short")
+    with pytest.raises(UserError, match=r"model\.safetensors: damaged"):
+        generator_class("smote").load(tmp_path)
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(UserError, match="'gan' is unknown; known are cddpm, smote"):
+        generator_class("gan")
+
+
+def test_the_papers_values():
+    values = CddpmSettings(kind="cddpm", preset="paper").resolved()
+    assert values["timesteps"] == 35
+    assert values["guidance"] == 3
+    assert values["epochs"] == 10_000
+    assert values["steps"] is None
+    np.testing.assert_allclose(values["learning_rates"], np.logspace(-4.5, -3.9, 5))
+    assert len(values["condition_dropouts"]) == 5
+
+
+def test_epochs_become_steps_of_whole_batches():
+    from mcrage.generators.cddpm_parts import training_settings
+
+    values = CddpmSettings(kind="cddpm", preset="paper").resolved()
+    assert training_settings(values, 1792).steps == 14 * 10_000
+    assert training_settings(values, 129).steps == 2 * 10_000
+    values = CddpmSettings(kind="cddpm", preset="tuned", epochs=3).resolved()
+    assert training_settings(values, 100).steps == 3
+
+
+def test_overrides_replace_the_preset():
+    values = CddpmSettings(kind="cddpm", preset="paper", steps=7, guidance=0.5).resolved()
+    assert (values["steps"], values["epochs"], values["guidance"]) == (7, None, 0.5)
+    json.dumps(values)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"steps": 5, "epochs": 5}, "either steps or epochs"),
+        ({"sampler": "ancestral"}, "needs target 'epsilon' or 'v'"),
+        ({"guidance": 1.0}, "condition_dropouts above 0"),
+        ({"learning_rates": [1e-3, 1e-4]}, "cannot choose among a grid of 2"),
+        ({"target": "v", "timesteps": 1}, "at least 2"),
+        ({"beta_min": 0.5}, "must be below beta_max"),
+        ({"sigma_min": 50.0}, "must be below sigma_max"),
+        ({"widht": 3}, "Extra inputs"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(given, message):
+    with pytest.raises(ValidationError, match=message):
+        CddpmSettings(kind="cddpm", preset="tuned", **given)
+
+
+def test_settings_are_told_apart_by_kind():
+    adapter = TypeAdapter(GeneratorSettings)
+    assert isinstance(adapter.validate_python({"kind": "smote"}), SmoteSettings)
+    assert isinstance(adapter.validate_python({"kind": "cddpm", "preset": "paper"}), CddpmSettings)
+
+
+def test_training_data_of_a_table():
+    import pyarrow as pa
+
+    expected = data()
+    columns = dict(zip("ABCN", expected.features.T, strict=True))
+    columns["N"] = columns["N"].astype(np.int32)
+    table = pa.table({**expected.schema.columns_of(expected.groups), **columns})
+    got = TrainingData.of(table, ROLES)
+    np.testing.assert_array_equal(got.features, expected.features)
+    np.testing.assert_array_equal(got.groups, expected.groups)
+
+
+def test_a_balanced_table_is_judged_by_a_copy_of_itself():
+    seen = []
+
+    def criterion(features, groups):
+        seen.append(np.bincount(groups).tolist())
+        return 0.0
+
+    values = settings("paper") | {"epochs": 1}
+    generator_class("cddpm")(values).fit(data((20,) * 4), criterion=criterion, seed=0)
+    assert seen == [[20] * 4] * 2

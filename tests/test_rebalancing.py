@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: MIT
+"""Treatments: filled groups, weights and repeated rows."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from conftest import make_table
+from hypothesis import given
+from hypothesis import strategies as st
+from imblearn.over_sampling import RandomOverSampler
+from sklearn.utils.class_weight import compute_sample_weight
+
+from mcrage.errors import UserError
+from mcrage.rebalancing import equal_weights, rebalance, repeated_rows, synthetic_table
+
+COUNTS = [30, 40, 20, 50]
+
+
+def drawn(table, schema, counts) -> pa.Table:
+    groups = np.repeat(np.arange(4), counts)
+    features = np.column_stack([np.arange(len(groups)) + 0.4, np.full(len(groups), 7.25)])
+    return synthetic_table(features, groups, table, schema, ["age", "iron"])
+
+
+def test_nothing_is_done_without_a_treatment(table, schema):
+    rebalanced, weights = rebalance(table, schema)
+    assert rebalanced.drop_columns(["is_synthetic"]).equals(table.drop_columns(["row_id"]))
+    assert weights["row_id"].to_pylist() == table["row_id"].to_pylist()
+    assert set(weights["weight"].to_pylist()) == {1.0}
+
+
+def test_synthetic_rows_fill_every_group(table, schema):
+    synthetic = drawn(table, schema, [20, 10, 30, 0])
+    rebalanced, weights = rebalance(table, schema, synthetic=synthetic)
+    assert schema.counts(schema.index(rebalanced)).tolist() == [50] * 4
+    flags = rebalanced["is_synthetic"].to_numpy()
+    assert flags.sum() == 60
+    assert not flags[:140].any()
+    assert [row is None for row in weights["row_id"].to_pylist()] == flags.tolist()
+    assert rebalanced.column_names == ["age", "SEX", "iron", "SOURCE", "is_synthetic"]
+    assert rebalanced.schema.field("age").type == table.schema.field("age").type
+
+
+def test_a_partial_fill_uses_a_part_of_the_rows(table, schema):
+    synthetic = drawn(table, schema, [20, 10, 30, 0])
+    rebalanced, _ = rebalance(table, schema, synthetic=synthetic, fill=0.5)
+    assert schema.counts(schema.index(rebalanced)).tolist() == [40, 45, 35, 50]
+
+
+def test_too_few_synthetic_rows_are_an_error(table, schema):
+    with pytest.raises(UserError, match="30 synthetic rows are asked for, 29 were drawn"):
+        rebalance(table, schema, synthetic=drawn(table, schema, [20, 10, 29, 0]))
+
+
+def test_synthetic_rows_are_nobodys(schema, table):
+    with_patient = table.append_column("patient", pa.array(range(140), pa.int64()))
+    synthetic = drawn(with_patient, schema, [1, 1, 1, 1])
+    assert synthetic["patient"].null_count == 4
+    assert synthetic.schema.field("patient").type == pa.int64()
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=60))
+def test_equal_weights_are_scikit_learns_balanced_ones(strata):
+    ours = equal_weights(np.array(strata))
+    assert np.allclose(ours, compute_sample_weight("balanced", strata))
+    assert np.isclose(ours.mean(), 1)
+
+
+@pytest.mark.parametrize(("by", "n"), [("group", 4), ("target", 2)])
+def test_weights_make_all_groups_or_outcomes_weigh_the_same(table, schema, by, n):
+    rebalanced, weights = rebalance(table, schema, weights=by)
+    strata = schema.index(rebalanced)
+    strata = strata if by == "group" else schema.target_of(strata)
+    totals = np.bincount(strata, weights=weights["weight"].to_numpy())
+    assert np.allclose(totals, 140 / n)
+
+
+def test_weights_count_synthetic_rows_too(table, schema):
+    synthetic = drawn(table, schema, [20, 10, 30, 0])
+    _, weights = rebalance(table, schema, synthetic=synthetic, weights="group")
+    assert np.allclose(weights["weight"].to_numpy(), 1)
+
+
+@pytest.mark.parametrize("by", ["group", "target"])
+def test_oversampling_repeats_real_rows_of_the_right_kind(table, schema, by):
+    rebalanced, weights = rebalance(table, schema, oversample=by, seed=1)
+    groups = schema.index(rebalanced)
+    strata = groups if by == "group" else schema.target_of(groups)
+    assert len(set(np.bincount(strata))) == 1
+    assert not rebalanced["is_synthetic"].to_numpy().any()
+    by_id = {row["row_id"]: row for row in table.to_pylist()}
+    for row_id, row in zip(weights["row_id"].to_pylist(), rebalanced.to_pylist(), strict=True):
+        assert all(row[key] == by_id[row_id][key] for key in ("age", "SEX", "iron", "SOURCE"))
+
+
+@given(st.lists(st.integers(0, 3), min_size=4, max_size=60), st.integers(0, 3))
+def test_repeated_rows_are_as_many_as_imbalanced_learns(strata, seed):
+    strata = np.array(strata)
+    ours = np.bincount(strata, minlength=4) + np.bincount(
+        strata[repeated_rows(strata, seed)], minlength=4
+    )
+    if len(np.unique(strata)) > 1:
+        _, theirs = RandomOverSampler(random_state=seed).fit_resample(
+            np.zeros((len(strata), 1)), strata
+        )
+        assert ours.tolist() == np.bincount(theirs, minlength=4).tolist()
+    else:
+        assert ours.sum() == len(strata)
+
+
+def test_the_table_is_the_same_for_the_same_seed_and_another_for_another(schema):
+    table = make_table(COUNTS, seed=5)
+    first, again, other = (rebalance(table, schema, oversample="group", seed=s)[0] for s in (1, 1, 2))
+    assert first.equals(again)
+    assert not first.equals(other)

@@ -1,0 +1,364 @@
+# SPDX-License-Identifier: MIT
+"""The report: numbers as written, claims that the numbers bear, a page that stands alone."""
+
+import dataclasses
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from example_tables import ROLES, TREATMENTS, metrics
+from mcrage.errors import UserError
+from mcrage.figures.words import EVERYONE
+from mcrage.report import summary_text
+from mcrage.report.answer import answer
+from mcrage.report.costs import generator_costs, stage_costs
+from mcrage.report.numbers import difference, interval, number, p_value, signed
+from mcrage.report.page import FIGURES, FigureFile, render_report
+from mcrage.report.published import read_published
+from mcrage.report.results import Results, split_results
+from mcrage.report.tables import (
+    difference_entry,
+    difference_tables,
+    mean_entry,
+    overall_table,
+    subgroup_tables,
+)
+from mcrage.statistics.summary import compare
+
+PUBLISHED = Path(__file__).parents[1] / "resources" / "published" / "mcrage.yaml"
+SCENARIO = "keep_10_percent_of_women"
+DATASET = "patient-treatment"
+
+
+def sections(replicates: int = 5, *, small_subgroup: bool = False, baselines=None) -> list[Results]:
+    table = metrics(replicates, small_subgroup=small_subgroup).assign(dataset=DATASET)
+    differences = compare(table, baselines or ["imbalanced", "smote"], {SCENARIO: 0.25})
+    roles = dataclasses.replace(ROLES, dataset=DATASET)
+    return split_results(table, differences, {DATASET: roles}, list(TREATMENTS))
+
+
+def with_differences(results: Results, **changes: dict) -> Results:
+    """Replace the difference to `imbalanced` in AUROC: subgroup, treatment -> (mean, low, high)."""
+    new = {
+        key: {**row, "mean_difference": 0.0, "ci_low": -0.01, "ci_high": 0.01, "p_adjusted": 1.0}
+        for key, row in results.differences.items()
+    }
+    for (subgroup, treatment), (mean, low, high, p) in changes.pop("to", {}).items():
+        new["imbalanced", treatment, subgroup, "auroc"].update(
+            mean_difference=mean, ci_low=low, ci_high=high, p_adjusted=p
+        )
+    return dataclasses.replace(results, differences=new)
+
+
+def settings() -> dict:
+    return {
+        "title": "A <title> & more",
+        "treatments": {name: f"What {name} does." for name in TREATMENTS},
+        "datasets": {
+            DATASET: {
+                "title": "Patient treatment",
+                "description": "One row per patient.",
+                "licence": "CC BY 4.0",
+                "citation": "Sadikin 2020",
+                "homepage": None,
+            }
+        },
+        "test_to_train": {SCENARIO: 0.25},
+        "config": {"experiment": {"replicates": 5}},
+        "seed": 2310,
+    }
+
+
+# --- numbers ---------------------------------------------------------------------------------
+
+
+def test_numbers_are_written_for_readers():
+    assert number(0.71348) == "0.713"
+    assert number(-0.5) == "\N{MINUS SIGN}0.500"
+    assert number(float("nan")) == "undefined"
+    assert signed(0.0123) == "+0.012"
+    assert interval(float("nan"), 1.0) == ""
+    assert difference(0.012, 0.003, 0.021) == "+0.012 [0.003, 0.021]"
+    assert p_value(0.00001) == "p < 0.001"
+    assert p_value(float("nan")) == ""
+
+
+@given(st.floats(-2, 2, allow_nan=False))
+def test_signed_reads_back_and_zero_has_no_sign(value):
+    text = signed(value)
+    assert abs(float(text.replace("\N{MINUS SIGN}", "-")) - value) <= 0.0005 + 1e-12
+    assert (text[0] in "+\N{MINUS SIGN}") == (float(text.replace("\N{MINUS SIGN}", "-")) != 0)
+
+
+# --- tables ----------------------------------------------------------------------------------
+
+
+def test_mean_entry_is_mean_sd_and_corrected_interval():
+    from scipy import stats
+
+    values = np.array([0.70, 0.72, 0.71, 0.75])
+    entry = mean_entry(values, 883, 0.25)
+    assert entry.text == f"{values.mean():.3f} ± {values.std(ddof=1):.3f}"
+    half = stats.t.ppf(0.975, 3) * values.std(ddof=1) * np.sqrt(1 / 4 + 0.25)
+    assert entry.small == f"[{values.mean() - half:.3f}, {values.mean() + half:.3f}]"
+
+
+def test_undefined_values_keep_their_support():
+    entry = mean_entry(np.array([np.nan, np.nan]), 7, 0.25)
+    assert entry.text == "undefined (n = 7)"
+    assert entry.kind == "undefined few"
+    partly = mean_entry(np.array([np.nan, 0.5, 0.7]), 40, 0.25)
+    assert partly.small.endswith("2 of 3 replicates")
+    assert difference_entry(None, 12).text == "undefined (n = 12)"
+
+
+def test_few_rows_are_marked():
+    assert mean_entry(np.array([0.5, 0.6]), 29.9, 0.25).kind == "few"
+    assert mean_entry(np.array([0.5, 0.6]), 30, 0.25).kind == ""
+
+
+def test_means_are_those_of_the_long_table():
+    [results] = sections()
+    table = overall_table(results, 0.25)
+    long = metrics().query("treatment == 'smote' and subgroup == 'all' and metric == 'f1'")
+    entries = dict(table.rows)["smote"]
+    shown = entries[table.columns.index("F1")].text
+    assert shown == f"{long['value'].mean():.3f} ± {long['value'].std():.3f}"
+
+
+def test_published_values_stand_beside_their_true_metric():
+    [results] = sections()
+    paper = read_published(PUBLISHED)
+    table = overall_table(results, 0.25, [paper])
+    rows = {name: dict(zip(table.columns, entries, strict=True)) for name, entries in table.rows}
+    assert rows["mcrage paper"]["Balanced accuracy"].published == "paper: 0.72"
+    assert rows["mcrage paper"]["Accuracy"].published == "paper: 0.725"
+    assert rows["original"]["F1"].published == "paper: 0.654"
+    assert all(row["AUROC"].published == "" for row in rows.values())
+    assert rows["group weights"]["Accuracy"].published == ""
+    other = dataclasses.replace(results, scenario="natural")
+    assert all(not e.published for _, row in overall_table(other, 0.25, [paper]).rows for e in row)
+
+
+def test_published_numbers_are_the_papers():
+    """640 of 883 patients, and so on: the counts behind the printed percentages."""
+    paper = read_published(PUBLISHED)
+    correct = {"imbalanced": 630, "SMOTE": 623, "MCRAGE": 640, "balanced": 646}
+    for row in paper.rows:
+        assert float(row.values["accuracy"]) == pytest.approx(
+            correct[row.printed] / paper.n_test, abs=6e-6
+        )
+
+
+def test_published_mistakes_are_named(tmp_path):
+    with pytest.raises(UserError, match=r"nobody\.yaml does not exist; known: none"):
+        read_published(tmp_path / "nobody.yaml")
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(PUBLISHED.read_text().replace("n_seeds", "seeds"))
+    with pytest.raises(UserError, match="seeds: Extra inputs"):
+        read_published(wrong)
+
+
+def test_difference_tables_have_everyone_and_all_subgroups():
+    [results] = sections()
+    tables = {table.title: table for table in difference_tables(results, "smote")}
+    assert tables["AUROC"].columns == ("Everyone (n = 883)", "Women (n = 426)", "Men (n = 457)")
+    assert [name for name, _ in tables["AUROC"].rows] == [
+        name.replace("_", " ") for name in TREATMENTS if name != "smote"
+    ]
+    assert subgroup_tables(results, 0.25)[0].title == "Accuracy"
+
+
+# --- the answer ------------------------------------------------------------------------------
+
+
+def test_no_claim_where_every_interval_includes_zero():
+    [results] = sections()
+    sentences = " ".join(answer(with_differences(results)))
+    assert "no difference in AUROC could be shown for any of the 4 treatments" in sentences
+    assert "no gain and no loss in AUROC could be shown" in sentences
+    assert not re.search(r"\b(rose|fell|gained with|lost with)\b", sentences)
+
+
+def test_who_gained_and_who_lost_is_told_with_intervals():
+    [results] = sections()
+    changed = with_differences(
+        results,
+        to={
+            (EVERYONE, "mcrage_tuned"): (0.012, 0.004, 0.020, 0.03),
+            (EVERYONE, "smote"): (-0.012, -0.020, -0.004, 0.3),
+            ("SEX=F", "mcrage_tuned"): (0.03, 0.01, 0.05, 0.03),
+            ("SEX=M", "mcrage_paper"): (-0.02, -0.03, -0.01, 0.03),
+        },
+    )
+    overall, by_subgroup, against = answer(changed)
+    assert "rose with mcrage tuned +0.012 [0.004, 0.020] and fell with smote" in overall
+    assert "the other 2" in overall
+    assert "1 of these 2 holds after Holm" in overall
+    assert "women gained with mcrage tuned +0.030 [0.010, 0.050]" in by_subgroup
+    assert "men lost with mcrage paper \N{MINUS SIGN}0.020" in by_subgroup
+    assert against.startswith("Against “smote”, no difference in AUROC could be shown")
+    assert "“original”" in against
+
+
+def test_a_treatment_never_counts_its_controls_as_findings():
+    [results] = sections()
+    changed = with_differences(results, to={(EVERYONE, "original"): (0.02, 0.01, 0.03, 0.001)})
+    assert "no difference in AUROC could be shown for any" in answer(changed)[0]
+
+
+def test_one_replicate_claims_nothing():
+    [results] = sections(1)
+    [sentence] = answer(results)
+    assert "nothing can be claimed" in sentence
+
+
+def test_too_few_rows_are_not_judged():
+    [results] = sections(small_subgroup=True)
+    assert "too few test rows to judge women (n = 7)" in answer(results)[1]
+
+
+# --- the short text --------------------------------------------------------------------------
+
+
+def test_summary_has_every_treatment_and_marks_what_is_shown():
+    results = sections()
+    text = summary_text(results, "results/report.html")
+    assert text.startswith("Report: results/report.html\n")
+    lines = {line.split("  ")[0]: line for line in text.splitlines()}
+    for treatment in TREATMENTS:
+        assert treatment.replace("_", " ") in lines
+    assert "AUROC, women" in text
+    row = results[0].differences["imbalanced", "smote", EVERYONE, "auroc"]
+    assert row["ci_high"] < 0  # the example is made so
+    mean = results[0].values["smote", EVERYONE, "auroc"].mean()
+    assert f"{mean:.3f} ({signed(row['mean_difference'])}*)" in lines["smote"]
+    assert "*" not in lines["imbalanced"]
+
+
+def test_summary_says_undefined():
+    text = summary_text(sections(small_subgroup=True), "r.html")
+    assert text.count("undefined (n = 7)") == len(TREATMENTS)
+
+
+# --- costs -----------------------------------------------------------------------------------
+
+
+def test_costs_add_up_over_formats(tmp_path):
+    (tmp_path / "d" / "0").mkdir(parents=True)
+    (tmp_path / "d" / "0" / "train.jsonl").write_text(
+        json.dumps({"s": 60.5, "max_rss": 512.0}) + "\n"
+    )
+    (tmp_path / "d" / "train.tsv").write_text("s\th:m:s\tmax_rss\n30\t0:00:30\tNA\n")
+    (tmp_path / "evaluate.jsonl").write_text(json.dumps({"s": 2.0, "max_rss": None}) + "\n")
+    train, evaluate = stage_costs(tmp_path)
+    assert (train.stage, train.n_jobs, train.total, train.longest) == ("train", 2, 90.5, 60.5)
+    assert train.told()[-1] == "512 MiB"
+    assert evaluate.told()[-1] == "not recorded"
+    assert stage_costs(tmp_path / "nowhere") == []
+
+
+def test_generator_costs_tell_the_device(tmp_path):
+    for replicate, seconds in enumerate((10.0, 20.0, 90.0)):
+        folder = tmp_path / str(replicate) / "cddpm_tuned"
+        folder.mkdir(parents=True)
+        facts = {"device": "a GPU", "seconds": seconds, "n_parameters": 1234}
+        facts |= {"steps_per_second": 100.0, "peak_memory": 3 * 2**30}
+        (folder / "train_facts.json").write_text(json.dumps(facts))
+    [row] = generator_costs(tmp_path)
+    assert row == ["cddpm tuned", "3", "a GPU", "20 s", "100 steps/s", "1,234", "3.0 GiB"]
+
+
+# --- the page --------------------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """Collects what a page would fetch, and whether its tags close."""
+
+    VOID = frozenset({"meta", "img", "br", "link", "input", "hr"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses, self.open, self.images, self.tags = [], [], [], set()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        attributes = dict(attrs)
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if tag == "img":
+            self.images.append(attributes)
+        self.addresses += [attributes[key] for key in ("src", "srcset") if key in attributes]
+        if tag == "link":
+            self.addresses.append(attributes["href"])
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture
+def figures(tmp_path):
+    folder = tmp_path / "figures"
+    names = [
+        "rule_graph.svg",
+        f"{DATASET}/{SCENARIO}/umap.svg",
+        f"{DATASET}/{SCENARIO}/random_forest/roc.svg",
+        f"{DATASET}/{SCENARIO}/random_forest/differences_to_imbalanced.svg",
+    ]
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    return [FigureFile.of(folder / name, folder) for name in names]
+
+
+def test_figures_are_known_by_their_paths(figures):
+    assert [figure.kind for figure in figures] == ["rule_graph", "umap", "roc", "differences"]
+    assert figures[3].baseline == "imbalanced"
+    assert figures[2].classifier == "random_forest"
+    assert figures[0].dataset == ""
+    assert {figure.kind for figure in figures} <= set(FIGURES)
+
+
+def test_the_page_stands_alone(figures):
+    html = render_report(
+        sections(), settings=settings(), figures=figures, published=[read_published(PUBLISHED)]
+    )
+    page = Page()
+    page.feed(html)
+    assert page.open == []
+    assert len(page.images) == 4
+    assert all(address.startswith("data:") for address in page.addresses)
+    assert all(image["alt"] for image in page.images)
+    assert "script" not in page.tags
+    assert "url(" not in html.split("</style>")[0]
+    assert "A &lt;title&gt; &amp; more" in html
+    assert "What mcrage_tuned does." in html
+    assert "balanced accuracy" in html
+    assert "n = 883 test rows" in html
+
+
+def test_the_page_says_undefined_and_draws_no_conclusion_from_one_replicate(figures):
+    html = render_report(sections(1, small_subgroup=True), settings=settings(), figures=figures)
+    assert "undefined (n = 7)" in html
+    assert "nothing can be claimed" in html
+    assert "nan" not in re.sub(r"<[^>]+>", " ", html).split()
+
+
+def test_sections_are_kept_apart():
+    table = metrics().assign(dataset=DATASET)
+    other = table.assign(scenario="natural", value=table["value"] / 2)
+    both = pd.concat([table, other])
+    differences = compare(both, ["imbalanced"], {SCENARIO: 0.25, "natural": 0.25})
+    roles = {DATASET: dataclasses.replace(ROLES, dataset=DATASET)}
+    first, second = split_results(both, differences, roles, list(TREATMENTS))
+    assert (first.scenario, second.scenario) == (SCENARIO, "natural")
+    key = ("smote", EVERYONE, "f1")
+    np.testing.assert_allclose(second.values[key], first.values[key] / 2)
+    assert first.n_replicates == second.n_replicates == 5

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT
+"""What the run cost and what it ran on: the only part of the results with times in it."""
+
+import csv
+import json
+import os
+import platform
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from mcrage.progress import duration
+from mcrage.report.numbers import count, memory
+
+_LIBRARIES = (
+    "snakemake", "torch", "scikit-learn", "imbalanced-learn", "numpy", "scipy", "pandas",
+    "pyarrow", "matplotlib", "umap-learn",
+)  # fmt: skip
+_FACTS = "train_facts.json"
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """What all jobs of one stage took.
+
+    Attributes
+    ----------
+    stage : str
+    n_jobs : int
+    total, longest : float
+        Wall seconds.
+    peak_memory : float
+        MiB of resident memory of the largest job; NaN when not recorded.
+    """
+
+    stage: str
+    n_jobs: int
+    total: float
+    longest: float
+    peak_memory: float
+
+    def told(self) -> list[str]:
+        """Return the row of the table."""
+        peak = "not recorded" if self.peak_memory != self.peak_memory else memory(self.peak_memory)
+        longest = duration(self.longest)
+        return [self.stage, count(self.n_jobs), duration(self.total), longest, peak]
+
+
+def read_benchmark(path: str | os.PathLike) -> list[dict[str, Any]]:
+    """Read one benchmark file of Snakemake, JSON lines or tab-separated, a row per repetition."""
+    path = Path(path)
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
+    return list(csv.DictReader(text.splitlines(), delimiter="\t"))
+
+
+def stage_costs(folder: str | os.PathLike) -> list[StageCost]:
+    """Add up the benchmark files under a folder by the stage they are named after.
+
+    Parameters
+    ----------
+    folder : path-like
+        results/benchmarks. Without it there are no costs.
+
+    Returns
+    -------
+    list of StageCost
+        The longest in total first.
+    """
+    times: dict[str, list[float]] = {}
+    peaks: dict[str, list[float]] = {}
+    files = [path for kind in ("*.jsonl", "*.tsv") for path in Path(folder).rglob(kind)]
+    for path in sorted(files):
+        stage = "download" if "download" in path.parts else path.stem.replace("_", " ")
+        for row in read_benchmark(path):
+            times.setdefault(stage, []).append(float(row["s"]))
+            peaks.setdefault(stage, []).append(_float(row.get("max_rss")))
+    costs = [
+        StageCost(stage, len(taken), sum(taken), max(taken), _peak(peaks[stage]))
+        for stage, taken in times.items()
+    ]
+    return sorted(costs, key=lambda cost: (-cost.total, cost.stage))
+
+
+def _float(text: Any) -> float:
+    try:
+        return float(text)
+    except (TypeError, ValueError):  # Snakemake writes NA or null for jobs too short to sample
+        return float("nan")
+
+
+def _peak(values: Iterable[float]) -> float:
+    known = [value for value in values if value == value]
+    return max(known, default=float("nan"))
+
+
+def generator_costs(folder: str | os.PathLike) -> list[list[str]]:
+    """Return a row per generator: fits, device, median time, speed, parameters, GPU memory."""
+    by_name: dict[str, list[dict]] = {}
+    for path in sorted(Path(folder).rglob(_FACTS)):
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        by_name.setdefault(path.parent.name, []).append(facts)
+    rows = []
+    for name, facts in by_name.items():
+        devices = sorted({str(fact.get("device", "unknown")) for fact in facts})
+        seconds = sorted(float(fact.get("seconds", 0.0)) for fact in facts)
+        speed = [float(f["steps_per_second"]) for f in facts if f.get("steps_per_second")]
+        parameters = max(int(fact.get("n_parameters", 0)) for fact in facts)
+        peak = max(float(fact.get("peak_memory") or 0) for fact in facts)
+        rows.append(
+            [
+                name.replace("_", " "),
+                count(len(facts)),
+                ", ".join(devices),
+                _short(seconds[len(seconds) // 2]),
+                f"{sum(speed) / len(speed):,.0f} steps/s" if speed else "no steps",
+                count(parameters) if parameters else "none",
+                memory(peak / 2**20) if peak else "none",
+            ]
+        )
+    return rows
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
+
+
+def machine_facts() -> dict[str, str]:
+    """Return what the report was made with: machine, Python, library versions."""
+    versions = []
+    for library in _LIBRARIES:
+        try:
+            versions.append(f"{library} {version(library)}")
+        except PackageNotFoundError:
+            continue
+    return {
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
+        "Python": platform.python_version(),
+        "libraries": ", ".join(versions),
+    }

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: MIT
+"""The page: everything the reader needs in one HTML file that asks the network for nothing."""
+
+import base64
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mcrage.figures.words import metric_name, treatment_name
+from mcrage.report.answer import LEADING_METRIC, answer, headline, question
+from mcrage.report.costs import generator_costs, machine_facts, stage_costs
+from mcrage.report.published import Published
+from mcrage.report.results import Results
+from mcrage.report.tables import difference_tables, overall_table, subgroup_tables
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+# Kind of figure: title, and how to read it. The order is the order on the page.
+FIGURES = {
+    "differences": (
+        "Who is helped and who is harmed",
+        "Each line is a treatment. The mark is its mean difference to the baseline on the same "
+        "test rows, the bar its 95 % interval. Filled triangles: the interval leaves out 0, "
+        "pointing up is better and down is worse. Open circles: no difference could be shown. "
+        "An arrow head means that the bar goes on outside the panel.",
+    ),
+    "roc": (
+        "ROC curves",
+        "True positive rate at every false positive rate, averaged over replicates; higher and "
+        "further left is better, the diagonal is guessing. Curves that lie on each other do not "
+        "differ. Numbers: area under the curve, mean ± standard deviation over replicates.",
+    ),
+    "group_composition": (
+        "Rows per group",
+        "What the classifier is trained on, in one replicate. Solid: different real rows; dotted: "
+        "copies of them; striped: synthetic rows. Diamonds: what the rows of a group count for "
+        "where a treatment weights them.",
+    ),
+    "umap": (
+        "Where the synthetic rows lie",
+        "Each point is a row, projected from all features to two axes without units. The "
+        "projection is fitted on the original real rows and is the same in every panel. Pale: "
+        "real; strong and outlined: synthetic. Good synthetic rows spread over the places that "
+        "the same colour takes among the original rows; tight knots are near copies of few real "
+        "rows. "
+        "Distances between far-apart points mean little.",
+    ),
+    "densities": (
+        "Each feature, real and synthetic",
+        "Grey: real test rows, which no generator has seen. Lines: rows that a generator drew. A "
+        "good generator follows the grey outline. No line: the group needed fewer than ten rows; "
+        "ticks instead of an area: fewer than ten real rows.",
+    ),
+    "training_curves": (
+        "Training of the generators",
+        "Thin lines are single replicates, the thick one is their mean. The loss should fall and "
+        "level off. Where checkpoints are chosen by F1 on the validation set, the lower panel "
+        "shows it and diamonds mark the choice.",
+    ),
+    "rule_graph": (
+        "How the results are made",
+        "Every box is a step of the workflow, every arrow a table, model or figure handed on.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class FigureFile:
+    """A figure as it was written.
+
+    Attributes
+    ----------
+    path : path-like
+        SVG.
+    kind : str
+        Key of `FIGURES`.
+    dataset, scenario, classifier, baseline : str
+        What it shows; empty where it does not depend on it.
+    """
+
+    path: str | os.PathLike
+    kind: str
+    dataset: str = ""
+    scenario: str = ""
+    classifier: str = ""
+    baseline: str = ""
+
+    @classmethod
+    def of(cls, path: str | os.PathLike, folder: str | os.PathLike) -> "FigureFile":
+        """Read what a figure shows off its path below the folder of figures.
+
+        ``rule_graph.svg``, ``{dataset}/{scenario}/{kind}.svg``,
+        ``{dataset}/{scenario}/{classifier}/{kind}.svg`` or ``.../differences_to_{baseline}.svg``.
+        """
+        parts = Path(path).relative_to(folder).with_suffix("").parts
+        kind, _, baseline = parts[-1].partition("_to_")
+        places = dict(zip(("dataset", "scenario", "classifier"), parts[:-1], strict=False))
+        return cls(path, kind, baseline=baseline, **places)
+
+    def belongs_to(self, results: Results) -> bool:
+        """Say whether the figure shows what a section is about."""
+        return (
+            self.dataset == results.dataset
+            and self.scenario == results.scenario
+            and self.classifier in ("", results.classifier)
+        )
+
+
+def data_uri(path: str | os.PathLike) -> str:
+    """Return an SVG file as an address that holds the file itself."""
+    return "data:image/svg+xml;base64," + base64.b64encode(Path(path).read_bytes()).decode()
+
+
+def _figure(figure: FigureFile) -> dict[str, str]:
+    title, caption = FIGURES[figure.kind]
+    if figure.baseline:
+        title += f": differences to “{treatment_name(figure.baseline)}”"
+    return {"title": title, "caption": caption, "uri": data_uri(figure.path)}
+
+
+def render_report(
+    sections: Sequence[Results],
+    *,
+    settings: Mapping[str, Any],
+    figures: Sequence[FigureFile],
+    published: Sequence[Published] = (),
+    benchmarks: str | os.PathLike | None = None,
+) -> str:
+    """Return the page.
+
+    Parameters
+    ----------
+    sections : sequence of Results
+    settings : mapping
+        ``title``; ``treatments``: name to description, in order; ``datasets``: name to the
+        card's title, description, licence, citation, homepage; ``test_to_train``: by scenario;
+        ``config``: the resolved config; ``seed``.
+    figures : sequence of FigureFile
+    published : sequence of Published
+    benchmarks : path-like, optional
+        Folder with benchmark files and training facts; without it costs are left out.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
+    import jinja2
+    import yaml
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    order = list(FIGURES)
+    figures = sorted((f for f in figures if f.kind in FIGURES), key=lambda f: order.index(f.kind))
+    used = [p for p in published if any(_applies(p, results) for results in sections)]
+    return environment.get_template("report.html.j2").render(
+        title=settings["title"],
+        style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
+        sections=[
+            _section(results, settings, figures, published, number)
+            for number, results in enumerate(sections, 1)
+        ],
+        metric=metric_name(LEADING_METRIC),
+        treatments={treatment_name(k): text for k, text in settings["treatments"].items()},
+        datasets=settings["datasets"],
+        general=[_figure(figure) for figure in figures if not figure.dataset],
+        published=used,
+        stages=[cost.told() for cost in stage_costs(benchmarks)] if benchmarks else [],
+        generators=generator_costs(benchmarks) if benchmarks else [],
+        machine=machine_facts(),
+        seed=settings["seed"],
+        config=yaml.safe_dump(settings["config"], sort_keys=False, allow_unicode=True, width=90),
+        n_replicates=max((results.n_replicates for results in sections), default=0),
+    )
+
+
+def _applies(paper: Published, results: Results) -> bool:
+    return paper.applies_to(results.dataset, results.scenario, results.classifier)
+
+
+def _section(
+    results: Results,
+    settings: Mapping[str, Any],
+    figures: Sequence[FigureFile],
+    published: Sequence[Published],
+    number: int,
+) -> dict[str, Any]:
+    ratio = settings["test_to_train"][results.scenario]
+    papers = [paper for paper in published if _applies(paper, results)]
+    mine = [figure for figure in figures if figure.belongs_to(results)]
+    return {
+        "id": f"section-{number}",
+        "headline": headline(results),
+        "question": question(results),
+        "answer": answer(results),
+        "papers": papers,
+        "renamed": [
+            {
+                "paper": paper.name,
+                "printed": paper.metrics[metric].printed,
+                "true": metric_name(metric),
+            }
+            for paper in papers
+            for metric in paper.metrics
+            if paper.metrics[metric].printed.lower() != metric_name(metric).lower()
+        ],
+        "overall": overall_table(results, ratio, papers),
+        "subgroups": subgroup_tables(results, ratio),
+        "differences": [
+            {
+                "baseline": treatment_name(baseline),
+                "tables": difference_tables(results, baseline),
+            }
+            for baseline in results.baselines
+        ],
+        "main_figures": [_figure(figure) for figure in mine if figure.kind == "differences"],
+        "figures": [_figure(figure) for figure in mine if figure.kind != "differences"],
+        "threshold": results.threshold,
+        "n_replicates": results.n_replicates,
+    }

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MIT
+"""The tables of results, taken apart by what the report has one section for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mcrage.figures.words import EVERYONE, subgroup_words
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mcrage.datasets.roles import Roles
+
+CONTEXT = ("dataset", "scenario", "classifier", "threshold")
+CONTROLS = ("original", "imbalanced")
+
+
+@dataclass(frozen=True)
+class Results:
+    """What one classifier made of every treatment, under one scenario of one dataset.
+
+    Attributes
+    ----------
+    dataset, scenario, classifier, threshold : str
+    roles : Roles
+    treatments : tuple of str
+        In the order of tables.
+    values : mapping of (treatment, subgroup, metric) to ndarray of float64, shape (k,)
+        One value per replicate; NaN where undefined.
+    support : mapping of (subgroup, metric) to float
+        Mean number of test rows behind a value.
+    differences : mapping of (baseline, treatment, subgroup, metric) to dict
+        Rows of comparisons.parquet.
+    """
+
+    dataset: str
+    scenario: str
+    classifier: str
+    threshold: str
+    roles: "Roles"
+    treatments: tuple[str, ...]
+    values: Mapping[tuple[str, str, str], Any]
+    support: Mapping[tuple[str, str], float]
+    differences: Mapping[tuple[str, str, str, str], Mapping[str, Any]]
+
+    @property
+    def n_replicates(self) -> int:
+        """Number of replicates."""
+        return max(len(values) for values in self.values.values())
+
+    @property
+    def tested(self) -> list[str]:
+        """The treatments that are no controls."""
+        return [name for name in self.treatments if name not in CONTROLS]
+
+    @property
+    def baselines(self) -> list[str]:
+        """The baselines that differences are given to, in the table's order."""
+        return list(dict.fromkeys(baseline for baseline, *_ in self.differences))
+
+    @property
+    def subgroups(self) -> dict[str, str]:
+        """Judged subgroups without "all": label to the reader's words, in the order of roles."""
+        judged = {subgroup for _, subgroup, _ in self.values}
+        words = subgroup_words(self.roles)
+        words.update({name: name for name in sorted(judged) if name not in words})
+        return {k: v for k, v in words.items() if k in judged and k != EVERYONE}
+
+    @property
+    def who(self) -> dict[str, str]:
+        """`subgroups`, with everyone first."""
+        return {EVERYONE: "everyone", **self.subgroups}
+
+
+def split_results(
+    metrics: "pd.DataFrame",
+    comparisons: "pd.DataFrame",
+    roles: Mapping[str, "Roles"],
+    treatments: list[str],
+) -> list[Results]:
+    """Take the long tables apart.
+
+    Parameters
+    ----------
+    metrics, comparisons : DataFrame
+        results/metrics.parquet and results/comparisons.parquet.
+    roles : mapping of str to Roles
+        By dataset.
+    treatments : list of str
+        Order of the tables.
+
+    Returns
+    -------
+    list of Results
+        In the order in which they occur in `metrics`.
+    """
+    metrics = metrics.sort_values("replicate", kind="stable")
+    occurring = metrics[list(CONTEXT)].drop_duplicates()
+    out = []
+    for context in sorted(occurring.itertuples(index=False, name=None)):
+        mine = _of(metrics, context)
+        present = set(mine["treatment"])
+        out.append(
+            Results(
+                *context,
+                roles=roles[context[0]],
+                treatments=tuple(name for name in treatments if name in present),
+                values={
+                    key: block["value"].to_numpy(dtype=float)
+                    for key, block in mine.groupby(
+                        ["treatment", "subgroup", "metric"], sort=False, observed=True
+                    )
+                },
+                support={
+                    key: float(block["support"].mean())
+                    for key, block in mine.groupby(
+                        ["subgroup", "metric"], sort=False, observed=True
+                    )
+                },
+                differences={
+                    (row["baseline"], row["treatment"], row["subgroup"], row["metric"]): row
+                    for row in _of(comparisons, context).to_dict("records")
+                },
+            )
+        )
+    return out
+
+
+def _of(table: "pd.DataFrame", context: tuple[str, ...]) -> "pd.DataFrame":
+    chosen = table
+    for column, value in zip(CONTEXT, context, strict=True):
+        chosen = chosen[chosen[column] == value]
+    return chosen

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: MIT
+"""The report's tables, as text ready for the page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mcrage.figures.differences import verdict
+from mcrage.figures.words import EVERYONE, capital, metric_name, treatment_name
+from mcrage.report.numbers import count, difference, interval, number, p_value
+from mcrage.report.published import Published
+from mcrage.report.results import Results
+from mcrage.statistics.paired import corrected_interval
+
+OVERALL_METRICS = ("accuracy", "f1", "balanced_accuracy", "auroc", "auprc", "brier")
+SUBGROUP_METRICS = (
+    "accuracy", "f1", "balanced_accuracy", "auroc", "brier",
+    "true_positive_rate", "false_positive_rate", "selection_rate",
+)  # fmt: skip
+FEW_ROWS = 30
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a table.
+
+    Attributes
+    ----------
+    text, small : str
+        The number, and what stands smaller below it.
+    published : str
+        The paper's value, or empty.
+    kind : str
+        A word for its looks: "", "better", "worse", "changed", "unclear" or "undefined", with
+        " few" when fewer than 30 test rows are behind it.
+    """
+
+    text: str
+    small: str = ""
+    published: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with one row per treatment."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Entry, ...]], ...]
+
+
+def mean_entry(values: np.ndarray, support: float, test_to_train: float) -> Entry:
+    """Return mean ± sd over replicates, and the 95 % interval of the mean.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (k,)
+        One per replicate.
+    support : float
+        Mean number of test rows.
+    test_to_train : float
+        For the correction of Nadeau and Bengio: replicates resample the same rows.
+    """
+    known = np.asarray(values, dtype=float)
+    known = known[~np.isnan(known)]
+    few = " few" if support < FEW_ROWS else ""
+    if not len(known):
+        return Entry(f"undefined (n = {count(support)})", kind=f"undefined{few}")
+    if len(known) == 1:
+        return Entry(number(float(known[0])), "one replicate", kind=few.strip())
+    low, high, _ = corrected_interval(known, test_to_train)
+    small = interval(low, high)
+    if len(known) < len(values):
+        small += f", {len(known)} of {len(values)} replicates"
+    text = f"{number(float(known.mean()))} ± {number(float(known.std(ddof=1)))}"
+    return Entry(text, small, kind=few.strip())
+
+
+def overall_table(
+    results: Results, test_to_train: float, published: Sequence[Published] = ()
+) -> Table:
+    """Return Table 1: every treatment by the metrics for everyone, the paper's values beside.
+
+    Parameters
+    ----------
+    results : Results
+    test_to_train : float
+    published : sequence of Published
+        Only those that apply are used.
+    """
+    papers = [
+        paper
+        for paper in published
+        if paper.applies_to(results.dataset, results.scenario, results.classifier)
+    ]
+    metrics = [m for m in OVERALL_METRICS if any(k[1:] == (EVERYONE, m) for k in results.values)]
+    rows = []
+    for treatment in results.treatments:
+        entries = []
+        for metric in metrics:
+            entry = _mean(results, treatment, EVERYONE, metric, test_to_train)
+            told = [
+                f"{paper.name if len(papers) > 1 else 'paper'}: {value}"
+                for paper in papers
+                if (value := paper.beside(treatment, metric)) is not None
+            ]
+            entries.append(Entry(entry.text, entry.small, ", ".join(told), entry.kind))
+        rows.append((treatment_name(treatment), tuple(entries)))
+    columns = tuple(
+        capital(metric_name(metric)) + (" (lower is better)" if metric == "brier" else "")
+        for metric in metrics
+    )
+    return Table("For everyone", columns, tuple(rows))
+
+
+def subgroup_tables(results: Results, test_to_train: float) -> list[Table]:
+    """Return a table per metric, with a column per subgroup."""
+    tables = []
+    for metric in SUBGROUP_METRICS:
+        who = [s for s in results.subgroups if (s, metric) in results.support]
+        if not who:
+            continue
+        columns = tuple(
+            f"{capital(results.subgroups[s])} (n = {count(results.support[s, metric])})"
+            for s in who
+        )
+        rows = tuple(
+            (
+                treatment_name(treatment),
+                tuple(_mean(results, treatment, s, metric, test_to_train) for s in who),
+            )
+            for treatment in results.treatments
+        )
+        tables.append(Table(capital(metric_name(metric)), columns, rows))
+    return tables
+
+
+def difference_tables(results: Results, baseline: str) -> list[Table]:
+    """Return a table per metric with the differences to a baseline, a column per subgroup."""
+    tables = []
+    for metric in dict.fromkeys((*OVERALL_METRICS, *SUBGROUP_METRICS)):
+        who = {
+            subgroup: words
+            for subgroup, words in results.who.items()
+            if any(
+                (baseline, t, subgroup, metric) in results.differences for t in results.treatments
+            )
+        }
+        if not who:
+            continue
+        rows = tuple(
+            (
+                treatment_name(treatment),
+                tuple(
+                    difference_entry(
+                        results.differences.get((baseline, treatment, subgroup, metric)),
+                        results.support.get((subgroup, metric), float("nan")),
+                    )
+                    for subgroup in who
+                ),
+            )
+            for treatment in results.treatments
+            if treatment != baseline
+        )
+        columns = tuple(
+            f"{capital(words)} (n = {count(results.support[subgroup, metric])})"
+            for subgroup, words in who.items()
+        )
+        tables.append(Table(capital(metric_name(metric)), columns, rows))
+    return tables
+
+
+def difference_entry(row: Mapping | None, support: float) -> Entry:
+    """Return one difference with its interval and its p-value after Holm's correction."""
+    few = " few" if support < FEW_ROWS else ""
+    if row is None or row["mean_difference"] != row["mean_difference"]:
+        return Entry(f"undefined (n = {count(support)})", kind=f"undefined{few}")
+    text = difference(row["mean_difference"], row["ci_low"], row["ci_high"])
+    adjusted = p_value(row["p_adjusted"])
+    return Entry(text, f"{adjusted} adjusted" if adjusted else "", kind=f"{verdict(row)}{few}")
+
+
+def _mean(
+    results: Results, treatment: str, subgroup: str, metric: str, test_to_train: float
+) -> Entry:
+    values = results.values.get((treatment, subgroup, metric), np.array([]))
+    support = results.support.get((subgroup, metric), float("nan"))
+    return mean_entry(values, support, test_to_train)

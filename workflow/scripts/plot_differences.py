@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MIT
+"""Draw the paired differences of every treatment to one baseline.
+
+Inputs: roles, comparisons. Outputs: svg, png. Settings: ``treatments``, in order.
+Wildcards: dataset, scenario, classifier, baseline.
+"""
+
+import pyarrow.compute as pc
+
+from mcrage.datasets.roles import read_roles
+from mcrage.figures.differences import draw_differences
+from mcrage.figures.style import save
+from mcrage.figures.words import subgroup_words
+from mcrage.stage import run_stage
+from mcrage.tables import read_table
+
+
+def main(input, output, params, wildcards, threads) -> None:
+    """Run the stage."""
+    table = read_table(input.comparisons)
+    for column in ("dataset", "scenario", "classifier", "baseline"):
+        table = table.filter(pc.field(column) == getattr(wildcards, column))
+    figure = draw_differences(
+        table.to_pylist(),
+        treatments=params["settings"]["treatments"],
+        subgroup_words=subgroup_words(read_roles(input.roles)),
+    )
+    save(figure, output.svg, output.png)
+
+
+if __name__ == "__main__":
+    run_stage(snakemake, main)

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+"""Draw how many rows of each group every treatment gives to the classifier.
+
+Inputs: roles, rebalanced and weights (one of each per treatment). Outputs: svg, png.
+Settings: ``treatments``, in the order of the tables.
+"""
+
+from mcrage.datasets.roles import read_roles
+from mcrage.figures.group_composition import Composition, draw_group_composition
+from mcrage.figures.samples import Sample
+from mcrage.figures.style import save
+from mcrage.groups import GroupSchema
+from mcrage.stage import run_stage
+from mcrage.tables import read_table
+
+
+def main(input, output, params, wildcards, threads) -> None:
+    """Run the stage."""
+    roles = read_roles(input.roles)
+    n_groups = GroupSchema.of(roles).n_groups
+    compositions = {}
+    for treatment, rebalanced, weights in zip(
+        params["settings"]["treatments"], input.rebalanced, input.weights, strict=True
+    ):
+        rows = Sample.of(read_table(rebalanced), roles)
+        beside = read_table(weights, ["row_id", "weight"])
+        compositions[treatment] = Composition.of(
+            rows.groups,
+            rows.synthetic,
+            n_groups,
+            row_id=beside.column("row_id").to_pandas().to_numpy(),
+            weights=beside.column("weight").to_numpy(),
+        )
+    save(draw_group_composition(roles, compositions), output.svg, output.png)
+
+
+if __name__ == "__main__":
+    run_stage(snakemake, main)

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MIT
+"""Draw ROC curves per subgroup, averaged over replicates.
+
+Inputs: roles, predictions (for each treatment, one table per replicate). Outputs: svg, png.
+Settings: ``treatments``, ``n_replicates``: the tables come treatment by treatment.
+"""
+
+from mcrage.datasets.roles import read_roles
+from mcrage.figures.roc import Predictions, draw_roc
+from mcrage.figures.style import save
+from mcrage.stage import run_stage
+from mcrage.tables import read_table
+
+
+def main(input, output, params, wildcards, threads) -> None:
+    """Run the stage."""
+    predictions: dict[str, list[Predictions]] = {}
+    names = [
+        name
+        for name in params["settings"]["treatments"]
+        for _ in range(params["settings"]["n_replicates"])
+    ]
+    for name, path in zip(names, input.predictions, strict=True):
+        table = read_table(path, ["subgroup", "y", "score"])
+        predictions.setdefault(name, []).append(
+            Predictions(*(column.to_numpy() for column in table.columns))
+        )
+    save(draw_roc(read_roles(input.roles), predictions), output.svg, output.png)
+
+
+if __name__ == "__main__":
+    run_stage(snakemake, main)

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: MIT
+"""Draw original, imbalanced and rebalanced rows in one UMAP (Figure 2 of the paper).
+
+Inputs: roles, original, rebalanced (one table per treatment). Outputs: svg, png.
+Settings: ``treatments``, in the order of the tables. Seeds: ``umap``.
+"""
+
+from mcrage.datasets.roles import read_roles
+from mcrage.figures.samples import Sample
+from mcrage.figures.style import save
+from mcrage.figures.umap_embedding import draw_umap
+from mcrage.stage import run_stage
+from mcrage.tables import read_table
+
+
+def main(input, output, params, wildcards, threads) -> None:
+    """Run the stage."""
+    roles = read_roles(input.roles)
+    original = Sample.of(read_table(input.original), roles)
+    panels = {"original": original}
+    for treatment, path in zip(params["settings"]["treatments"], input.rebalanced, strict=True):
+        panels[treatment] = Sample.of(read_table(path), roles)
+    figure = draw_umap(roles, original, panels, seed=params["seeds"]["umap"])
+    save(figure, output.svg, output.png)
+
+
+if __name__ == "__main__":
+    run_stage(snakemake, main)

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: MIT
+"""Write the report and the short summary.
+
+Inputs: metrics, comparisons, roles (one per dataset), figures (SVG below results/figures),
+published (files of resources/published, may be none). Outputs: report, summary.
+Settings: see `mcrage.report.page.render_report`; ``published`` and ``local`` hold no numbers.
+"""
+
+from pathlib import Path
+
+from mcrage.datasets.roles import read_roles
+from mcrage.report import summary_text
+from mcrage.report.page import FigureFile, render_report
+from mcrage.report.published import read_published
+from mcrage.report.results import split_results
+from mcrage.stage import run_stage
+from mcrage.tables import atomic_output, read_table
+
+
+def main(input, output, params, wildcards, threads) -> None:
+    """Run the stage."""
+    settings = params["settings"]
+    roles = [read_roles(path) for path in input.roles]
+    sections = split_results(
+        read_table(input.metrics).to_pandas(),
+        read_table(input.comparisons).to_pandas(),
+        {each.dataset: each for each in roles},
+        list(settings["treatments"]),
+    )
+    folder = Path(output.report).parent / "figures"
+    page = render_report(
+        sections,
+        settings=settings,
+        figures=[FigureFile.of(path, folder) for path in input.figures],
+        published=[read_published(path) for path in input.published],
+        benchmarks=params["local"]["benchmarks"],
+    )
+    with atomic_output(output.report) as path:
+        path.write_text(page, encoding="utf-8")
+    with atomic_output(output.summary) as path:
+        path.write_text(summary_text(sections, output.report), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run_stage(snakemake, main)
