@@ -19,7 +19,7 @@ from example_tables import ROLES, TREATMENTS, metrics, rows
 from mcrage.datasets.roles import Attribute
 from mcrage.errors import UserError
 from mcrage.figures import rule_graph, style
-from mcrage.figures.densities import columns_of, density, draw_densities
+from mcrage.figures.densities import columns_of, draw_densities, has_density
 from mcrage.figures.differences import draw_differences, verdict
 from mcrage.figures.group_composition import Composition, draw_group_composition
 from mcrage.figures.roc import Predictions, draw_roc, mean_curve
@@ -242,19 +242,26 @@ def test_umap_places_equal_rows_alike_and_new_rows_near():
 # --- densities -------------------------------------------------------------------------------
 
 
-def test_density_agrees_with_the_normal_one_and_integrates_to_one():
-    from scipy.stats import norm
+def test_densities_are_scipys_with_scotts_bandwidth():
+    from scipy.stats import gaussian_kde
 
-    values = norm.ppf((np.arange(4000) + 0.5) / 4000)
-    grid = np.linspace(-6, 6, 2401)
-    curve = density(values, grid)
-    assert np.trapezoid(curve, grid) == pytest.approx(1, abs=1e-3)
-    np.testing.assert_allclose(curve, norm.pdf(grid), atol=0.02)
+    rng = np.random.default_rng(0)
+    n = 200
+    groups = np.arange(n) % 4
+    real, drawn = (
+        Sample(rng.normal(5, 1, (n, len(ROLES.features))), groups, np.zeros(n, dtype=bool))
+        for _ in range(2)
+    )
+    figure = draw_densities(ROLES, real, {"smote": drawn})
+    x, y = figure.axes[0].lines[-1].get_data()
+    oracle = gaussian_kde(drawn.features[groups == 0, 0])(x)
+    np.testing.assert_allclose(y, oracle, rtol=1e-6)
 
 
 @pytest.mark.parametrize("values", [np.arange(9.0), np.full(50, 3.0), np.full(50, np.nan)])
 def test_no_density_where_there_is_none(values):
-    assert density(values, np.linspace(0, 1, 5)) is None
+    assert not has_density(values)
+    assert has_density(np.arange(10.0))
 
 
 def test_columns_are_groups_while_they_fit():

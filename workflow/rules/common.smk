@@ -1,5 +1,6 @@
 """Config, dataset cards and the functions that rules use. The thought is in mcrage.plan."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -14,9 +15,14 @@ from mcrage.errors import UserError
 from mcrage.plan import Plan
 
 CARDS = Path(workflow.basedir) / "resources" / "datasets"
-PUBLISHED = Path(workflow.basedir) / "resources" / "published"
-RULES = Path(workflow.basedir) / "workflow" / "rules"
-TEMPLATES = Path(workflow.basedir) / "workflow" / "scripts" / "mcrage" / "report" / "templates"
+
+
+def project_files(*patterns):
+    """Files of this checkout, relative to the working folder: moving both reruns nothing."""
+    root = Path(workflow.basedir)
+    return [
+        os.path.relpath(path) for pattern in patterns for path in sorted(root.glob(pattern))
+    ]
 
 
 class Mistake(CliException):
@@ -30,7 +36,8 @@ def make_plan():
     try:
         checked = load_config(config)
         cards = {name: read_card(name, CARDS) for name in checked.experiment.datasets}
-        return Plan(checked, cards)
+        published = [Path(path).stem for path in project_files("resources/published/*.yaml")]
+        return Plan(checked, cards, published)
     except UserError as error:
         raise Mistake(str(error)) from None
 
@@ -175,13 +182,8 @@ def figure_files(ending):
     ]
 
 
-def rule_files():
-    """What the rule graph is read from; content counts, since they are small."""
-    return [str(path) for path in [Path(workflow.basedir) / "Snakefile", *RULES.glob("*.smk")]]
-
-
 def published_files():
-    return [str(PUBLISHED / f"{name}.yaml") for name in PLAN.config.published]
+    return project_files(*(f"resources/published/{name}.yaml" for name in PLAN.config.published))
 
 
 def snakefile(wildcards, output):

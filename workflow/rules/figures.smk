@@ -17,7 +17,7 @@ OUTPUTS: <results>/figures/rule_graph.{svg,png}
 rule plot_rule_graph:
     """Show the reader what was done, from the workflow itself (Figure 1 of the paper)."""
     input:
-        rules=rule_files(),
+        rules=project_files("Snakefile", "workflow/rules/*.smk"),
     output:
         svg=report(
             "<results>/figures/rule_graph.svg",

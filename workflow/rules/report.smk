@@ -15,7 +15,8 @@ rule report:
         roles=expand("<results>/{dataset}/roles.json", dataset=PLAN.datasets),
         figures=figure_files("svg"),
         published=published_files(),
-        templates=[str(path) for path in sorted(TEMPLATES.iterdir())],
+        # The code digest sees Python only.
+        templates=project_files("workflow/scripts/mcrage/report/templates/*"),
     output:
         report="<results>/report.html",
         summary="<results>/summary.txt",

@@ -2,8 +2,9 @@
 """Write the report and the short summary.
 
 Inputs: metrics, comparisons, roles (one per dataset), figures (SVG below results/figures),
-published (files of resources/published, may be none). Outputs: report, summary.
-Settings: see `mcrage.report.page.render_report`; ``published`` and ``local`` hold no numbers.
+published (files of resources/published, may be none), page and style (the templates, so that an
+edit makes a new report). Outputs: report, summary. Settings: see
+`mcrage.report.page.render_report`. Local: ``benchmarks``, the folder with run times.
 """
 
 from pathlib import Path

@@ -7,11 +7,12 @@ compares params without their keys and ignores values that are not plain, so one
 whose text holds the keys, is what makes reruns exact.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from mcrage.code_digest import code_digest, versions
+from mcrage.config.base import closest
 from mcrage.config.model import Config, RandomForest, Treatment
 from mcrage.datasets.cards import Card, download_settings, prepare_settings
 from mcrage.errors import UserError
@@ -29,8 +30,13 @@ _LIBRARIES = {
     "check_leakage": (),
     "summarise": ("pandas", "scipy"),
     "plot_rule_graph": ("matplotlib", "snakemake"),
-    "plot_umap": ("umap-learn", "numpy", "matplotlib"),
-    "report": ("jinja2",),
+    "plot_umap": ("matplotlib", "umap-learn"),
+    "plot_densities": ("matplotlib", "seaborn", "scipy"),
+    "plot_group_composition": ("matplotlib",),
+    "plot_training_curves": ("matplotlib",),
+    "plot_roc": ("matplotlib", "scikit-learn"),
+    "plot_differences": ("matplotlib",),
+    "report": ("jinja2", "pandas"),
 }
 _GENERATOR_LIBRARIES = {
     "cddpm": ("torch", "numpy", "scikit-learn"),
@@ -46,14 +52,18 @@ class Plan:
     config : Config
     cards : mapping of str to Card
         The card of every dataset of the experiment.
+    published : sequence of str
+        Names of the files of published numbers that there are.
 
     Raises
     ------
     UserError
-        If a scenario does not fit a dataset.
+        If a scenario does not fit a dataset, or published numbers are not there.
     """
 
-    def __init__(self, config: Config, cards: Mapping[str, Card]) -> None:
+    def __init__(
+        self, config: Config, cards: Mapping[str, Card], published: Sequence[str] = ()
+    ) -> None:
         self.config = config
         self.cards = cards
         self.datasets = config.experiment.datasets
@@ -62,10 +72,15 @@ class Plan:
         self.treatments = config.experiment.treatments
         self.classifiers = config.experiment.classifiers
         self.baselines = config.experiment.baselines
-        self._check_scenarios()
+        self._check(published)
 
-    def _check_scenarios(self) -> None:
-        problems = []
+    def _check(self, published: Sequence[str]) -> None:
+        problems = [
+            f"published: '{name}' is not in resources/published.{closest(name, list(published))} "
+            f"Known: {', '.join(published)}"
+            for name in self.config.published
+            if name not in published
+        ]
         for scenario in self.scenarios:
             for number, rule in enumerate(self.config.scenarios[scenario].keep):
                 for dataset, card in self.cards.items():
@@ -166,7 +181,7 @@ class Plan:
         def params(wildcards: Any) -> dict[str, Any]:
             facts = settings(wildcards)
             modules = facts.get("modules", ())
-            libraries = facts.get("libraries", _LIBRARIES.get(rule, ("matplotlib", "seaborn")))
+            libraries = facts.get("libraries", _LIBRARIES.get(rule, ()))
             return {
                 "settings": facts.get("settings", {}),
                 "seeds": facts.get("seeds", {}),
@@ -359,11 +374,9 @@ class Plan:
             "classifiers": self.classifiers,
         }
         for section, names in used.items():
-            resolved[section] = {
-                name: _without_defaults(resolved[section][name]) for name in names
-            }
+            resolved[section] = {name: resolved[section][name] for name in names}
+        # Every value of a preset, not only what was overridden.
+        resolved["generators"] = {
+            name: self.config.generators[name].resolved() for name in self.generators
+        }
         return resolved
-
-
-def _without_defaults(entry: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in entry.items() if value is not None}

@@ -32,27 +32,10 @@ _GRID = 160
 _CHARACTERS = 136  # of the axes' labels, in the width of a figure
 
 
-def density(values: np.ndarray, grid: np.ndarray) -> np.ndarray | None:
-    """Return a Gaussian kernel density (Scott's bandwidth), or None where there is none to show.
-
-    Parameters
-    ----------
-    values : ndarray of float, shape (n,)
-        NaN are passed over.
-    grid : ndarray of float, shape (m,)
-        Equally spaced. Density outside is not folded back.
-
-    Returns
-    -------
-    ndarray of float, shape (m,), or None
-        None for fewer than 10 values or values that are all equal.
-    """
-    from scipy.stats import gaussian_kde
-
+def has_density(values: np.ndarray) -> bool:
+    """Say whether values, of shape (n,), are enough and differ enough to draw a density."""
     values = values[np.isfinite(values)]
-    if len(values) < _TOO_FEW or np.ptp(values) == 0:
-        return None
-    return gaussian_kde(values)(grid)
+    return len(values) >= _TOO_FEW and np.ptp(values) > 0
 
 
 def columns_of(roles: Roles) -> tuple[int, list[str]]:
@@ -101,7 +84,7 @@ def draw_densities(roles: Roles, real: Sample, synthetic: Mapping[str, Sample]) 
         axes = figure.subplots(n_rows, n_columns, squeeze=False)
         figure.get_layout_engine().set(hspace=0.02, wspace=0.02)
         for row, feature in enumerate(roles.features):
-            grid = _grid(feature, row, [real, *synthetic.values()])
+            window = _window(feature, row, [real, *synthetic.values()])
             for column in range(n_columns):
                 axis = axes[row, column]
                 sources = {
@@ -109,7 +92,7 @@ def draw_densities(roles: Roles, real: Sample, synthetic: Mapping[str, Sample]) 
                     for name, sample in synthetic.items()
                 }
                 truth = real.features[real.groups % modulus == column, row]
-                _panel(axis, grid, truth, sources, styles)
+                _panel(axis, window, truth, sources, styles)
                 label = textwrap.fill(feature_axis(feature), int(_CHARACTERS / n_columns))
                 axis.set_xlabel(label, fontsize=8, labelpad=1, linespacing=1.0)
         for column, name in enumerate(names):
@@ -134,12 +117,12 @@ def draw_densities(roles: Roles, real: Sample, synthetic: Mapping[str, Sample]) 
     return figure
 
 
-def _grid(feature: Feature, index: int, samples: list[Sample]) -> np.ndarray:
+def _window(feature: Feature, index: int, samples: list[Sample]) -> tuple[float, float]:
     """Cover the middle 99 % of real and synthetic values with a margin, within the bounds."""
     values = np.concatenate([sample.features[:, index] for sample in samples])
     values = values[np.isfinite(values)]
     if not len(values):
-        return np.linspace(0.0, 1.0, _GRID)
+        return 0.0, 1.0
     low, high = np.quantile(values, [0.005, 0.995])
     margin = 0.08 * (high - low) or 0.5
     low, high = low - margin, high + margin
@@ -147,23 +130,29 @@ def _grid(feature: Feature, index: int, samples: list[Sample]) -> np.ndarray:
         low = max(low, feature.lower)
     if feature.upper is not None:
         high = min(high, feature.upper)
-    return np.linspace(low, high, _GRID)
+    return float(low), float(high)
 
 
 def _panel(
-    axis: "Axes", grid: np.ndarray, truth: np.ndarray, sources: dict[str, np.ndarray], styles: dict
+    axis: "Axes",
+    window: tuple[float, float],
+    truth: np.ndarray,
+    sources: dict[str, np.ndarray],
+    styles: dict,
 ) -> None:
-    curve = density(truth, grid)
-    if curve is not None:
-        axis.fill_between(grid, curve, color=FAINT, linewidth=0)
-        axis.plot(grid, curve, color=MUTED, linewidth=0.9)
+    from seaborn import kdeplot
+
+    # Gaussian kernels of Scott's bandwidth; what lies outside the window is not folded back.
+    shared = {"ax": axis, "clip": window, "gridsize": _GRID, "bw_method": "scott"}
+    if has_density(truth):
+        kdeplot(x=truth, fill=True, facecolor=FAINT, edgecolor=MUTED, linewidth=0.9, alpha=1, **shared)
     else:
         axis.vlines(truth, 0, 0.12, color=INK, linewidth=0.8, transform=axis.get_xaxis_transform())
     for name, values in sources.items():
-        curve = density(values, grid)
-        if curve is not None:
-            axis.plot(grid, curve, color=styles[name].colour, linestyle=styles[name].line, lw=1.5)
-    axis.set(xlim=(grid[0], grid[-1]), yticks=[])
+        if has_density(values):
+            style = styles[name]
+            kdeplot(x=values, color=style.colour, linestyle=style.line, linewidth=1.5, **shared)
+    axis.set(xlim=window, yticks=[], ylabel="")
     axis.set_ylim(bottom=0)
     axis.locator_params(axis="x", nbins=4)
     axis.tick_params(axis="x", labelsize=7.5, pad=1, length=2)
