@@ -34,7 +34,9 @@ rule all:
 rule data:
     """Tables up to the induced imbalance, for every replicate."""
     input:
-        replicate_files("train.parquet", "validation.parquet", "test.parquet", "groups.json"),
+        replicate_files(
+            "train.parquet", "validation.parquet", "test.parquet", "groups.json"
+        ),
 
 
 rule models:

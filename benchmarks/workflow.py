@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Measure the workflow as a user runs it: wall time, start-up of a job, peak memory.
 
-    .venv/bin/python benchmarks/workflow.py                                   # the default experiment
+    .venv/bin/python benchmarks/workflow.py    # the default experiment
     .venv/bin/python benchmarks/workflow.py --configfile experiments/mcrage.yaml --mirror DIR
 
 Runs Snakemake on a fresh copy of the project in a temporary folder, on all cores, and prints a

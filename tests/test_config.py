@@ -38,7 +38,9 @@ def test_every_key_is_explained():
 
     collect({"experiment": load_config({}).experiment.model_dump()})
     for key in keys:
-        before = text.split(f"\n  {key}:")[0] if f"\n  {key}:" in text else text.split(f"\n{key}:")[0]
+        before = (
+            text.split(f"\n  {key}:")[0] if f"\n  {key}:" in text else text.split(f"\n{key}:")[0]
+        )
         assert before.splitlines()[-1].strip().startswith("#"), key
 
 
@@ -71,7 +73,11 @@ def test_every_key_is_explained():
             "treatments.x.generator: 'nil' is not in generators",
         ),
         (
-            {"treatments": {"x": {"description": "x", "generator": "smote", "oversample": "group"}}},
+            {
+                "treatments": {
+                    "x": {"description": "x", "generator": "smote", "oversample": "group"}
+                }
+            },
             "give either generator or oversample",
         ),
         ({"treatments": {"x": {"weights": "group"}}}, "treatments.x.description: is required"),
@@ -85,7 +91,11 @@ def test_every_key_is_explained():
             "holds the real rows before thinning",
         ),
         (
-            {"generators": {"x": {"kind": "cddpm", "preset": "tuned", "trained_on": "mcrage_smote"}}},
+            {
+                "generators": {
+                    "x": {"kind": "cddpm", "preset": "tuned", "trained_on": "mcrage_smote"}
+                }
+            },
             "one such step is allowed",
         ),
         (
@@ -111,7 +121,9 @@ def test_all_mistakes_are_named_at_once():
     assert len(str(caught.value).splitlines()) == 4
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda p: p.stem
+)
 def test_every_experiment_is_a_valid_config(path):
     from snakemake.utils import update_config
 

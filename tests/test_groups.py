@@ -64,7 +64,7 @@ def test_columns_of_restores_what_index_read(schema, table):
 
 
 def test_unknown_level_is_named(schema, table):
-    changed = table.set_column(2, "SEX", [["X"] + table["SEX"].to_pylist()[1:]])
+    changed = table.set_column(2, "SEX", [["X", *table["SEX"].to_pylist()[1:]]])
     with pytest.raises(UserError, match=r"SEX: found \['X'\], allowed are \['F', 'M'\]"):
         schema.index(changed)
 

@@ -3,8 +3,8 @@
 
 import pyarrow as pa
 import pytest
-from conftest import make_table
 
+from conftest import make_table
 from mcrage.errors import UserError
 from mcrage.leakage import check_model, check_tables, check_treatment, refuse
 from mcrage.rebalancing import rebalance
@@ -79,7 +79,9 @@ def test_a_test_row_slipped_into_the_rebalanced_table_is_found(tables, schema):
     weights = pa.concat_tables(
         [weights, pa.table({"row_id": row["row_id"], "weight": pa.array([1.0])})]
     )
-    assert any("not of its training set, by row_id" in p for p in check(tables, rebalanced, weights))
+    assert any(
+        "not of its training set, by row_id" in p for p in check(tables, rebalanced, weights)
+    )
 
 
 def test_a_test_row_under_a_training_number_is_found(tables, schema):
@@ -99,7 +101,9 @@ def test_test_rows_marked_synthetic_are_found(tables, schema):
     weights = pa.concat_tables(
         [weights, pa.table({"row_id": pa.nulls(5, pa.int64()), "weight": pa.array([1.0] * 5)})]
     )
-    assert any("5 of 5 synthetic rows equal a test" in p for p in check(tables, rebalanced, weights))
+    assert any(
+        "5 of 5 synthetic rows equal a test" in p for p in check(tables, rebalanced, weights)
+    )
 
 
 def test_a_model_fitted_on_other_rows_is_found(tables):

@@ -11,7 +11,9 @@ from mcrage.groups import GroupSchema
 from mcrage.metrics.binary import METRICS, judge
 
 rows = st.lists(
-    st.tuples(st.integers(0, 1), st.floats(0, 1, allow_nan=False, width=32)), min_size=4, max_size=80
+    st.tuples(st.integers(0, 1), st.floats(0, 1, allow_nan=False, width=32)),
+    min_size=4,
+    max_size=80,
 )
 
 

@@ -4,12 +4,12 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import make_table
 from hypothesis import given
 from hypothesis import strategies as st
 from imblearn.over_sampling import RandomOverSampler
 from sklearn.utils.class_weight import compute_sample_weight
 
+from conftest import make_table
 from mcrage.errors import UserError
 from mcrage.rebalancing import equal_weights, rebalance, repeated_rows, synthetic_table
 
@@ -110,6 +110,8 @@ def test_repeated_rows_are_as_many_as_imbalanced_learns(strata, seed):
 
 def test_the_table_is_the_same_for_the_same_seed_and_another_for_another(schema):
     table = make_table(COUNTS, seed=5)
-    first, again, other = (rebalance(table, schema, oversample="group", seed=s)[0] for s in (1, 1, 2))
+    first, again, other = (
+        rebalance(table, schema, oversample="group", seed=s)[0] for s in (1, 1, 2)
+    )
     assert first.equals(again)
     assert not first.equals(other)

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from project import SMALL, Project
 
 from mcrage.tables import content_hash, read_provenance, read_table
+from project import SMALL, Project
 
 pytestmark = pytest.mark.xdist_group("workflow")
 
@@ -83,7 +83,11 @@ def test_a_natural_scenario_without_generators_has_neither_models_nor_curves(tmp
             "treatments": ["imbalanced", "group_weights"],
             "baselines": ["imbalanced"],
         },
-        "figures": {"umap_treatments": [], "density_treatments": [], "roc_treatments": ["imbalanced"]},
+        "figures": {
+            "umap_treatments": [],
+            "density_treatments": [],
+            "roc_treatments": ["imbalanced"],
+        },
     }
     plan = Project(tmp_path).plan(config=config)
     assert not {"train_generator", "sample_generator", "plot_training_curves"} & plan.keys()
@@ -187,9 +191,7 @@ def test_the_leakage_guard_stops_a_run_with_a_leak(finished, tmp_path):
     folder = cheat / REPLICATE.format(0)
     train, test = (pq.read_table(folder / f"{name}.parquet") for name in ("train", "test"))
     leaky = train.slice(0, train.num_rows - 1).to_pylist() + test.slice(0, 1).to_pylist()
-    pq.write_table(
-        train.from_pylist(leaky, schema=train.schema), folder / "train.parquet"
-    )
+    pq.write_table(train.from_pylist(leaky, schema=train.schema), folder / "train.parquet")
     copy = Project.__new__(Project)
     copy.folder = cheat
     # Only the guard, on the tables as they lie there.
@@ -267,7 +269,11 @@ def test_one_more_treatment_trains_nothing(finished):
             ["'SEX' is not a sensitive attribute of diabetes", "allowed: sex"],
         ),
         (
-            {"scenarios": {"keep_25_percent_of_sex_2": {"keep": [{"where": {"sex": 3}, "fraction": 0.5}]}}},
+            {
+                "scenarios": {
+                    "keep_25_percent_of_sex_2": {"keep": [{"where": {"sex": 3}, "fraction": 0.5}]}
+                }
+            },
             ["'3' is not a level in diabetes", "allowed: 1, 2"],
         ),
         ({"treatments": {"../../x": {"description": "d"}}}, ["can't be the name of a folder"]),

@@ -21,7 +21,9 @@ def project_files(*patterns):
     """Files of this checkout, relative to the working folder: moving both reruns nothing."""
     root = Path(workflow.basedir)
     return [
-        os.path.relpath(path) for pattern in patterns for path in sorted(root.glob(pattern))
+        os.path.relpath(path)
+        for pattern in patterns
+        for path in sorted(root.glob(pattern))
     ]
 
 
@@ -36,7 +38,9 @@ def make_plan():
     try:
         checked = load_config(config)
         cards = {name: read_card(name, CARDS) for name in checked.experiment.datasets}
-        published = [Path(path).stem for path in project_files("resources/published/*.yaml")]
+        published = [
+            Path(path).stem for path in project_files("resources/published/*.yaml")
+        ]
         return Plan(checked, cards, published)
     except UserError as error:
         raise Mistake(str(error)) from None
@@ -111,7 +115,11 @@ def raw_files(wildcards):
 def training_table(wildcards):
     """The table a generator learns from: the training set, or what a treatment made of it."""
     source = PLAN.trained_on(wildcards.generator)
-    return f"{REPLICATE}/{source}/rebalanced.parquet" if source else f"{REPLICATE}/train.parquet"
+    return (
+        f"{REPLICATE}/{source}/rebalanced.parquet"
+        if source
+        else f"{REPLICATE}/train.parquet"
+    )
 
 
 def treated_table(wildcards):
@@ -126,14 +134,20 @@ def synthetic_table(wildcards):
 
 
 def models_of_replicate(wildcards):
-    return expand(f"{REPLICATE}/{{generator}}/model.json", generator=PLAN.generators, **wildcards)
+    return expand(
+        f"{REPLICATE}/{{generator}}/model.json", generator=PLAN.generators, **wildcards
+    )
 
 
 def tables_of_replicate(name):
     """The given file of every treatment of a replicate, in the order of PLAN.all_treatments."""
 
     def files(wildcards):
-        return expand(f"{REPLICATE}/{{treatment}}/{name}", treatment=PLAN.all_treatments, **wildcards)
+        return expand(
+            f"{REPLICATE}/{{treatment}}/{name}",
+            treatment=PLAN.all_treatments,
+            **wildcards,
+        )
 
     return files
 
@@ -143,7 +157,9 @@ def shown_files(pattern, **names):
 
     def files(wildcards):
         replicate = PLAN.config.figures.replicate
-        return expand(f"{REPLICATE}/{pattern}", replicate=replicate, **names, **wildcards)
+        return expand(
+            f"{REPLICATE}/{pattern}", replicate=replicate, **names, **wildcards
+        )
 
     return files
 
@@ -183,7 +199,9 @@ def figure_files(ending):
 
 
 def published_files():
-    return project_files(*(f"resources/published/{name}.yaml" for name in PLAN.config.published))
+    return project_files(
+        *(f"resources/published/{name}.yaml" for name in PLAN.config.published)
+    )
 
 
 def snakefile(wildcards, output):

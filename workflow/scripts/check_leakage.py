@@ -17,9 +17,7 @@ def main(input, output, params, wildcards, threads) -> None:
     """Run the stage."""
     roles = read_roles(input.roles)
     columns = list(roles.columns)
-    tables = {
-        name: read_table(input[name]) for name in ("train", "original", "validation", "test")
-    }
+    tables = {name: read_table(input[name]) for name in ("train", "original", "validation", "test")}
     held_out = [tables["validation"], tables["test"]]
     problems = check_tables(tables, columns, roles.cluster)
     settings = params["settings"]

@@ -13,16 +13,18 @@ from mcrage.tables import read_table, write_table
 
 def main(input, output, params, wildcards, threads) -> None:
     """Run the stage."""
-    metrics = pa.concat_tables(
-        read_table(path).replace_schema_metadata() for path in input.metrics
-    )
+    metrics = pa.concat_tables(read_table(path).replace_schema_metadata() for path in input.metrics)
     settings = params["settings"]
     frame = metrics.to_pandas()
     history = provenance("summarise", params, input.metrics)
     write_table(metrics, output.metrics, history)
-    write_table(pa.Table.from_pandas(summarise(frame), preserve_index=False), output.summary, history)
+    write_table(
+        pa.Table.from_pandas(summarise(frame), preserve_index=False), output.summary, history
+    )
     comparisons = compare(frame, settings["baselines"], settings["test_to_train"])
-    write_table(pa.Table.from_pandas(comparisons, preserve_index=False), output.comparisons, history)
+    write_table(
+        pa.Table.from_pandas(comparisons, preserve_index=False), output.comparisons, history
+    )
 
 
 if __name__ == "__main__":

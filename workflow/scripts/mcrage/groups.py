@@ -168,5 +168,5 @@ def filling_plan(counts: np.ndarray, fill: float = 1.0) -> np.ndarray:
 
 
 def plan_rows(plan: np.ndarray) -> np.ndarray:
-    """Return the group of every row that a plan asks for, in order of group: int64, (plan.sum(),)."""
+    """Return the group of every row that a plan asks for, in order: int64, (plan.sum(),)."""
     return np.repeat(np.arange(len(plan), dtype=np.int64), plan)

@@ -14,7 +14,9 @@ from mcrage.tables import IS_SYNTHETIC, ROW_ID, row_keys
 MAX_SHARE_OF_COPIES = 0.01
 
 
-def check_tables(tables: Mapping[str, pa.Table], columns: Sequence[str], cluster: str | None) -> list[str]:
+def check_tables(
+    tables: Mapping[str, pa.Table], columns: Sequence[str], cluster: str | None
+) -> list[str]:
     """Check that the training tables share no row, and no patient, with those held out.
 
     Parameters
@@ -32,9 +34,9 @@ def check_tables(tables: Mapping[str, pa.Table], columns: Sequence[str], cluster
         One line for each problem; empty when all is well.
     """
     problems = []
-    pairs = [
-        (seen, held) for seen in ("train", "original") for held in ("validation", "test")
-    ] + [("validation", "test")]
+    pairs = [(seen, held) for seen in ("train", "original") for held in ("validation", "test")] + [
+        ("validation", "test")
+    ]
     for seen, held in pairs:
         ids = _shared(tables[seen], tables[held], [ROW_ID])
         if ids:
@@ -79,8 +81,9 @@ def check_treatment(
     """
     problems = []
     if weights.num_rows != rebalanced.num_rows:
-        return [f"{treatment}: weights.parquet has {weights.num_rows} rows, not "
-                f"{rebalanced.num_rows}"], {}
+        return [
+            f"{treatment}: weights.parquet has {weights.num_rows} rows, not {rebalanced.num_rows}"
+        ], {}
     synthetic = rebalanced.column(IS_SYNTHETIC)
     ids = weights.column(ROW_ID)
     if pc.any(pc.and_(synthetic, pc.is_valid(ids))).as_py():
@@ -92,20 +95,25 @@ def check_treatment(
     )
     foreign = sum(row_id not in allowed for row_id in real_ids)
     if foreign:
-        problems.append(f"{treatment}: {foreign} real row(s) are not of its training set, by row_id")
+        problems.append(
+            f"{treatment}: {foreign} real row(s) are not of its training set, by row_id"
+        )
     altered = sum(
         allowed.get(row_id, key) != key
         for row_id, key in zip(real_ids, row_keys(real, columns), strict=True)
     )
     if altered:
-        problems.append(f"{treatment}: {altered} real row(s) differ from their original, by content")
+        problems.append(
+            f"{treatment}: {altered} real row(s) differ from their original, by content"
+        )
     drawn = rebalanced.filter(synthetic)
     trained = set(allowed.values())
     held = {key for table in held_out for key in row_keys(table, columns)} - trained
     copies = sum(key in held for key in row_keys(drawn, columns))
     if copies > MAX_SHARE_OF_COPIES * max(drawn.num_rows, 1):
         problems.append(
-            f"{treatment}: {copies} of {drawn.num_rows} synthetic rows equal a test or validation row"
+            f"{treatment}: {copies} of {drawn.num_rows} synthetic rows equal a test or "
+            "validation row"
         )
     facts = {
         "real_rows": real.num_rows,

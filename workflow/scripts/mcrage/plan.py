@@ -122,7 +122,7 @@ class Plan:
         return list(dict.fromkeys([*self.treatments, *(s for s in sources if s)]))
 
     def trained_on(self, generator: str) -> str | None:
-        """Return the treatment whose table a generator learns from, or None for the training set."""
+        """Return the treatment whose table a generator learns from; None: the training set."""
         return getattr(self.config.generators[generator], "trained_on", None)
 
     def kind(self, generator: str) -> str:
@@ -141,14 +141,14 @@ class Plan:
     def judged_on_validation(self) -> list[str]:
         """Return the generators whose checkpoint is chosen on the validation set."""
         return [
-            name
-            for name in self.generators
-            if self._resolved(name).get("selection") == "criterion"
+            name for name in self.generators if self._resolved(name).get("selection") == "criterion"
         ]
 
     def density_generators(self) -> list[str]:
         """Return the generators of the treatments whose densities are shown."""
-        names = [self.config.treatments[t].generator for t in self.config.figures.density_treatments]
+        names = [
+            self.config.treatments[t].generator for t in self.config.figures.density_treatments
+        ]
         return list(dict.fromkeys(name for name in names if name))
 
     def iterated_generators(self) -> list[str]:

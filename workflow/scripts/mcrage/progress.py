@@ -39,6 +39,7 @@ class Progress:
         self._bar = None
 
     def __enter__(self) -> Self:
+        """Start the clock, and a bar on a terminal."""
         self._started = self._last_line = time.monotonic()
         if sys.stderr.isatty():
             from tqdm import tqdm
@@ -73,11 +74,14 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        """Say how long it took, unless it failed."""
         if self._bar is not None:
             self._bar.close()
         elapsed = time.monotonic() - self._started
         if error is None:
-            logger.info("%s: %s %s in %s", self.label, f"{self.done:,}", self.unit, duration(elapsed))
+            logger.info(
+                "%s: %s %s in %s", self.label, f"{self.done:,}", self.unit, duration(elapsed)
+            )
 
 
 def duration(seconds: float) -> str:

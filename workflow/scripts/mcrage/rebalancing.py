@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""From the training set and synthetic rows to the table, and weights, that a classifier learns from."""
+"""From the training set and synthetic rows to the table and weights that a classifier gets."""
 
 import numpy as np
 import pyarrow as pa

@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: MIT
+"""What learns to predict the target."""

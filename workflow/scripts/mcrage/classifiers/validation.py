@@ -47,9 +47,7 @@ def validation_f1(
     def criterion(features: np.ndarray, groups: np.ndarray) -> float:
         synthetic = synthetic_table(features, groups, real, schema, roles.feature_columns)
         table = pa.concat_tables([real.replace_schema_metadata(), synthetic])
-        score = fit_and_score(
-            settings, table, None, validation, roles, seed=seed, threads=threads
-        )
+        score = fit_and_score(settings, table, None, validation, roles, seed=seed, threads=threads)
         return f1(y, score, 0.5)
 
     return criterion

@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: MIT
+"""The config: closed, typed, rendered and loaded."""

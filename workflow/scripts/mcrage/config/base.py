@@ -77,8 +77,6 @@ def explain(error: ValidationError, source: str, known_keys: dict[str, list[str]
 def _allowed(path: list[str], known_keys: dict[str, list[str]]) -> list[str]:
     for pattern, keys in known_keys.items():
         parts = pattern.split(".") if pattern else []
-        if len(parts) == len(path) and all(
-            a in ("*", b) for a, b in zip(parts, path, strict=True)
-        ):
+        if len(parts) == len(path) and all(a in ("*", b) for a, b in zip(parts, path, strict=True)):
             return keys
     return []

@@ -91,9 +91,7 @@ def _explain(model: type[BaseModel]) -> list[str]:
         if field.default is None and model is CddpmSettings:
             default = ""
         text = f"{key}{f' ({allowed})' if allowed else ''}: {field.description}{default}"
-        lines += textwrap.wrap(
-            text, _WIDTH, initial_indent="#   ", subsequent_indent="#       "
-        )
+        lines += textwrap.wrap(text, _WIDTH, initial_indent="#   ", subsequent_indent="#       ")
     return lines
 
 

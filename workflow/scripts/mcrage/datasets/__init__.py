@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: MIT
+"""Dataset cards, downloads and checked tables."""

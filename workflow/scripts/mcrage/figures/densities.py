@@ -145,7 +145,9 @@ def _panel(
     # Gaussian kernels of Scott's bandwidth; what lies outside the window is not folded back.
     shared = {"ax": axis, "clip": window, "gridsize": _GRID, "bw_method": "scott"}
     if has_density(truth):
-        kdeplot(x=truth, fill=True, facecolor=FAINT, edgecolor=MUTED, linewidth=0.9, alpha=1, **shared)
+        kdeplot(
+            x=truth, fill=True, facecolor=FAINT, edgecolor=MUTED, linewidth=0.9, alpha=1, **shared
+        )
     else:
         axis.vlines(truth, 0, 0.12, color=INK, linewidth=0.8, transform=axis.get_xaxis_transform())
     for name, values in sources.items():

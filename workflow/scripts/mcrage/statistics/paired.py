@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Differences between treatments, paired over replicates, with intervals that resplitting allows."""
+"""Differences between treatments, paired over replicates, with intervals fit for resplitting."""
 
 import numpy as np
 from scipy import stats
