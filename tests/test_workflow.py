@@ -12,8 +12,6 @@ import pytest
 from mcrage.tables import content_hash, read_provenance, read_table
 from project import SMALL, Project
 
-pytestmark = pytest.mark.xdist_group("workflow")
-
 REPLICATE = "results/diabetes/keep_25_percent_of_sex_2/{}"
 
 
