@@ -76,10 +76,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--configfile", help="an experiment; the default one when left out")
     parser.add_argument("--mirror", help="folder with downloaded data")
+    parser.add_argument("--keep", help="new folder to run in and keep, instead of a temporary one")
     parser.add_argument("--results", help="an earlier run's project folder, instead of a new run")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(arguments.results or temporary)
+        folder = Path(arguments.results or arguments.keep or temporary)
+        folder.mkdir(parents=True, exist_ok=True)
         if not arguments.results:
             wall = run(folder, arguments.configfile, arguments.mirror)
             print(f"wall time on {os.cpu_count()} cores: {duration(wall)} ({wall:.0f} s)")
