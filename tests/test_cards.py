@@ -203,8 +203,8 @@ def test_a_card_elsewhere_is_read_by_its_path(tmp_path):
         ("name: ward\nname: ward\n", "line 2: the key 'name' stands twice"),
         ("columns:\n  a: {type: integer}\n  a: {type: integer}\n", "line 3: the key 'a'"),
         ("name: [\n", "not valid YAML"),
-        ("- 1\n", "the card: found list"),
-        ("", "the card: found NoneType"),
+        ("- 1\n", "found list"),
+        ("", "found NoneType"),
     ],
 )
 def test_broken_yaml_is_told(tmp_path, text, said):

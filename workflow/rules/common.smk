@@ -122,6 +122,12 @@ def training_table(wildcards):
     )
 
 
+def validation_table(wildcards):
+    """Only for a generator whose checkpoint is chosen on it: no other ever sees it."""
+    judged = wildcards.generator in PLAN.judged_on_validation()
+    return f"{REPLICATE}/validation.parquet" if judged else []
+
+
 def treated_table(wildcards):
     """The real rows that a treatment starts from."""
     return f"{REPLICATE}/{PLAN.config.treatments[wildcards.treatment].train_on}.parquet"

@@ -12,7 +12,7 @@ rule train_generator:
     """Learn every group at once, so that small groups borrow strength from large ones."""
     input:
         train=training_table,
-        validation="<results>/{dataset}/{scenario}/{replicate}/validation.parquet",
+        validation=validation_table,
         roles="<results>/{dataset}/roles.json",
         # Only an order: what is checked depends on all treatments, the training on one.
         groups=ancient("<results>/{dataset}/{scenario}/{replicate}/groups.json"),

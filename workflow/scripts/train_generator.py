@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Fit a generator on the training rows of a replicate.
 
-Inputs: train (or the table of the treatment it learns from), validation, roles. Outputs:
+Inputs: train (or the table of the treatment it learns from), validation (if a checkpoint is
+chosen on it), roles. Outputs:
 weights, model, history, facts (times and device).
 """
 
@@ -20,7 +21,6 @@ def main(input, output, params, wildcards, threads) -> None:
     """Run the stage."""
     roles = read_roles(input.roles)
     table = read_table(input.train)
-    validation = read_table(input.validation)
     train = TrainingData.of(table, roles)
     logging.info("rows by group: %s", train.schema.counts_by_label(train.groups))
     settings = params["settings"]
@@ -29,7 +29,12 @@ def main(input, output, params, wildcards, threads) -> None:
         from mcrage.classifiers.validation import validation_f1
 
         criterion = validation_f1(
-            judge, table, validation, roles, seed=params["seeds"]["train"], threads=threads
+            judge,
+            table,
+            read_table(input.validation),
+            roles,
+            seed=params["seeds"]["train"],
+            threads=threads,
         )
     generator = generator_class(settings["generator"]["kind"])(settings["generator"])
     generator.fit(
@@ -45,7 +50,7 @@ def main(input, output, params, wildcards, threads) -> None:
     write_table(
         pa.table(generator.history),
         output.history,
-        provenance("train_generator", params, [input.train, input.validation, input.roles]),
+        provenance("train_generator", params, input),
     )
     write_json(generator.facts, output.facts)
 

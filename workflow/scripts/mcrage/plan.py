@@ -76,8 +76,8 @@ class Plan:
 
     def _check(self, published: Sequence[str]) -> None:
         problems = [
-            f"published: '{name}' is not in resources/published.{closest(name, list(published))} "
-            f"Known: {', '.join(published)}"
+            f"published: '{name}' is not in resources/published{closest(name, published)}; "
+            f"known: {', '.join(published)}"
             for name in self.config.published
             if name not in published
         ]
@@ -85,7 +85,7 @@ class Plan:
             for number, rule in enumerate(self.config.scenarios[scenario].keep):
                 for dataset, card in self.cards.items():
                     for column, level in rule.where.items():
-                        key = f"scenarios.{scenario}.keep.{number}.where"
+                        key = f"scenarios.{scenario}.keep[{number}].where"
                         if column not in card.sensitive:
                             problems.append(
                                 f"{key}: '{column}' is not a sensitive attribute of {dataset}; "
@@ -97,7 +97,7 @@ class Plan:
                                 f"allowed: {', '.join(known)}"
                             )
         if problems:
-            raise UserError("config:\n" + "\n".join(f"  {problem}" for problem in problems))
+            raise UserError("\n".join(f"config: {problem}" for problem in problems))
 
     @cached_property
     def generators(self) -> list[str]:

@@ -3,9 +3,11 @@
 
 import difflib
 import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from mcrage.errors import UserError
 
@@ -37,46 +39,70 @@ def check_name(name: str) -> str:
 Name = Annotated[str, AfterValidator(check_name)]
 
 
-def closest(word: str, known: list[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the closest known word, or an empty string."""
-    match = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f" Did you mean '{match[0]}'?" if match else ""
+def closest(name: str, allowed: Sequence[str]) -> str:
+    """Return ``" (did you mean 'x'?)"`` for the allowed name nearest to `name`, or nothing."""
+    lowered = {item.lower(): item for item in allowed}
+    found = difflib.get_close_matches(name.lower(), lowered, n=1)
+    return f" (did you mean {lowered[found[0]]!r}?)" if found else ""
 
 
-def explain(error: ValidationError, source: str, known_keys: dict[str, list[str]]) -> UserError:
-    """Turn pydantic's errors into one message: a line for each key.
+Location = tuple[int | str, ...]
+
+
+def explain(
+    error: ValidationError,
+    origin: str,
+    keys_at: Callable[[Location], Sequence[str]],
+    pattern_fix: Mapping[str, str] | None = None,
+) -> UserError:
+    """Turn pydantic's errors into one message, a line for each: key, found, allowed, fix.
 
     Parameters
     ----------
     error : pydantic.ValidationError
-    source : str
-        The file or section that the value came from.
-    known_keys : dict of str to list of str
-        Allowed keys by dotted path of the section ("" is the top level; ``*`` stands for any
-        name), for unknown keys.
+    origin : str
+        The file that the values came from; every line begins with it.
+    keys_at : callable
+        Maps the place of an unknown key to the keys allowed there.
+    pattern_fix : mapping of str to str, optional
+        What to write where a pattern did not match.
     """
-    lines = []
-    for problem in error.errors():
-        path = [str(part) for part in problem["loc"]]
-        key = ".".join(path)
-        match problem["type"]:
-            case "extra_forbidden":
-                allowed = _allowed(path[:-1], known_keys)
-                hint = f" Allowed: {', '.join(allowed)}." if allowed else ""
-                lines.append(f"{key}: no such key.{closest(path[-1], allowed)}{hint}")
-            case "missing":
-                lines.append(f"{key}: is required and not given.")
-            case _:
-                message = problem["msg"].removeprefix("Value error, ")
-                value = problem["input"]
-                shown = "" if isinstance(value, dict) else f" (found: {value!r})"
-                lines.append(f"{key}: {message}{shown}." if key else f"{message}.")
-    return UserError(f"{source}:\n" + "\n".join(f"  {line}" for line in lines))
+    lines = [
+        line for problem in error.errors() for line in _explain(problem, keys_at, pattern_fix or {})
+    ]
+    return UserError("\n".join(f"{origin}: {line}" for line in dict.fromkeys(lines)))
 
 
-def _allowed(path: list[str], known_keys: dict[str, list[str]]) -> list[str]:
-    for pattern, keys in known_keys.items():
-        parts = pattern.split(".") if pattern else []
-        if len(parts) == len(path) and all(a in ("*", b) for a, b in zip(parts, path, strict=True)):
-            return keys
-    return []
+def _explain(
+    error: ErrorDetails,
+    keys_at: Callable[[Location], Sequence[str]],
+    pattern_fix: Mapping[str, str],
+) -> list[str]:
+    location = error["loc"]
+    if location[:2] == ("target", "threshold"):
+        location = location[:2]  # pydantic adds the member of the union that it tried
+    key = "".join(f"[{part}]" if type(part) is int else f".{part}" for part in location)
+    key = key.removeprefix(".")
+    found = error["input"]
+    shown = repr(found) if isinstance(found, str | int | float | bool) else type(found).__name__
+    if location[-1:] == ("url",):
+        shown = "an address"  # it may hold a password
+    match error["type"]:
+        case "missing":
+            return [f"{key}: missing; add it"]
+        case "extra_forbidden":
+            allowed = keys_at(location)
+            hint = closest(str(location[-1]), allowed)
+            return [f"{key}: unknown key{hint}; allowed: {', '.join(allowed)}. Remove or rename it"]
+        case "value_error":
+            message = str(error["ctx"]["error"])
+            if not location:
+                return message.splitlines()
+            return [f"{key}: {'found ' + shown + '; ' if shown != 'dict' else ''}{message}"]
+        case "string_pattern_mismatch":
+            return [f"{key}: found {shown}; {pattern_fix.get(error['ctx']['pattern'], '')}"]
+        case "string_type":
+            return [f"{key}: found {shown}, which YAML does not read as text; put it in quotes"]
+        case _:
+            message = f"{error['msg'][0].lower()}{error['msg'][1:]}"
+            return [f"{key + ': ' if key else ''}found {shown}; {message}; correct it"]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """From what the user wrote to a checked config, or one message that says what to write."""
 
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -40,28 +40,30 @@ def load_config(raw: dict[str, Any], source: str = "config") -> Config:
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        raise explain(error, source, known_keys()) from None
+        raise explain(error, source, _keys_at) from None
 
 
-def known_keys() -> dict[str, list[str]]:
-    """Return the allowed keys of every section, by dotted path (``*``: any name)."""
-
-    def fields(model: type[BaseModel]) -> list[str]:
-        return list(model.model_fields)
-
-    return {
-        "": fields(Config),
-        "experiment": fields(Experiment),
-        "figures": fields(Figures),
-        "scenarios.*": fields(Scenario),
-        "scenarios.*.keep.*": fields(Keep),
-        "treatments.*": fields(Treatment),
-        "classifiers.*": fields(RandomForest),
-        "generators.*.cddpm": fields(CddpmSettings),
-        "generators.*.smote": fields(SmoteSettings),
-    }
+_ENTRIES: dict[str, type[BaseModel]] = {
+    "scenarios": Scenario,
+    "treatments": Treatment,
+    "classifiers": RandomForest,
+}
+_GENERATORS: dict[str, type[BaseModel]] = {"cddpm": CddpmSettings, "smote": SmoteSettings}
 
 
-def generator_kinds() -> list[str]:
-    """Return the kinds of generator that the config accepts."""
-    return [get_args(m.model_fields["kind"].annotation)[0] for m in (CddpmSettings, SmoteSettings)]
+def _keys_at(location: tuple[int | str, ...]) -> list[str]:
+    """Return the keys that the model at an unknown key's place allows."""
+    match location:
+        case ("experiment", _):
+            model = Experiment
+        case ("figures", _):
+            model = Figures
+        case ("scenarios", _, "keep", *_):
+            model = Keep
+        case ("generators", _, str(kind), _):
+            model = _GENERATORS[kind]
+        case (str(section), _, _) if section in _ENTRIES:
+            model = _ENTRIES[section]
+        case _:
+            model = Config
+    return list(model.model_fields)

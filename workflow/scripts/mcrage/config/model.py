@@ -256,7 +256,7 @@ class Config(Closed):
                 f"to {self.experiment.replicates - 1}"
             )
         if problems:
-            raise ValueError(";\n  ".join(problems))
+            raise ValueError("\n".join(problems))
         return self
 
 
@@ -265,7 +265,7 @@ def _unknown(key: str, names: list[str], known: Any, where: str | None = None) -
         key.rsplit(".", 1)[-1], "generators" if key.endswith("generator") else "treatments"
     )
     return [
-        f"{key}: '{name}' is not in {where}.{closest(name, list(known))} Known: {', '.join(known)}"
+        f"{key}: '{name}' is not in {where}{closest(name, list(known))}; known: {', '.join(known)}"
         for name in names
         if name not in known
     ]

@@ -5,21 +5,19 @@ The model is closed: an unknown key is an error, since a misspelt one would othe
 in silence. Stages get slices of a card (`DownloadSettings`, `PrepareSettings`) as plain values.
 """
 
-import difflib
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PositiveFloat,
     PositiveInt,
     model_validator,
 )
 
+from mcrage.config.base import Closed, closest
 from mcrage.datasets import formula as formulas
 from mcrage.errors import UserError
 
@@ -29,13 +27,6 @@ SHA256_PATTERN = r"^[0-9a-f]{64}$"
 RESERVED_COLUMNS = ("row_id", "is_synthetic")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MAXIMUM_LEVELS = 12
-
-
-def closest(name: str, allowed: list[str]) -> str:
-    """Return ``" (did you mean 'x'?)"`` for the allowed name nearest to `name`, or nothing."""
-    lowered = {item.lower(): item for item in allowed}
-    found = difflib.get_close_matches(name.lower(), lowered, n=1)
-    return f" (did you mean {lowered[found[0]]!r}?)" if found else ""
 
 
 def _text(value: Any) -> Any:
@@ -69,11 +60,7 @@ FileName = Annotated[str, Field(pattern=FILE_PATTERN)]
 Sha256 = Annotated[str, Field(pattern=SHA256_PATTERN)]
 
 
-class _Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Source(_Closed):
+class Source(Closed):
     """One place to get a file from: give one of the three.
 
     Attributes
@@ -97,14 +84,14 @@ class Source(_Closed):
         return self
 
 
-class Archive(_Closed):
+class Archive(Closed):
     """The zip or tar file that the addresses deliver, and the member that is the wanted file."""
 
     member: str
     size: PositiveInt | None = None
 
 
-class File(_Closed):
+class File(Closed):
     """One raw file: its plain name, its checksum and where to get it, in order of preference.
 
     `sha256` and `size` (bytes) are those of the file itself, also when it comes in an archive.
@@ -117,7 +104,7 @@ class File(_Closed):
     archive: Archive | None = None
 
 
-class CsvFormat(_Closed):
+class CsvFormat(Closed):
     """How to read the raw files, which are all CSV of one layout.
 
     Attributes
@@ -133,11 +120,11 @@ class CsvFormat(_Closed):
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
     header: bool = True
     encoding: Literal["utf-8", "latin-1", "cp1252"] = "utf-8"
-    na_values: list[Level] = [""]
+    na_values: list[Level] = Field([""])
     trim: bool = False
 
 
-class Column(_Closed):
+class Column(Closed):
     """One column of the raw file.
 
     Attributes
@@ -194,7 +181,7 @@ def _check_labels(levels: list[str] | None, labels: list[str] | None) -> None:
         )
 
 
-class Labelled(_Closed):
+class Labelled(Closed):
     """Levels of a category and how to show them to readers (the levels themselves by default).
 
     Levels that are left out are found from the data, in alphabetical order.
@@ -209,7 +196,7 @@ class Labelled(_Closed):
         return self
 
 
-class TargetCard(_Closed):
+class TargetCard(Closed):
     """The column to predict; the second level is the positive one.
 
     With a `threshold` the column is numeric, and a row is positive when its value lies above it
@@ -227,7 +214,7 @@ class TargetCard(_Closed):
         return self
 
 
-class Expected(_Closed):
+class Expected(Closed):
     """Known facts about the raw table, verified before anything is built on it.
 
     Attributes
@@ -240,10 +227,10 @@ class Expected(_Closed):
 
     rows: PositiveInt | None = None
     columns: PositiveInt | None = None
-    groups: dict[str, Annotated[int, Field(ge=0)]] = {}
+    groups: dict[str, Annotated[int, Field(ge=0)]] = Field({})
 
 
-class Card(_Closed):
+class Card(Closed):
     """A dataset card. See the module's and each part's description."""
 
     name: Name
@@ -352,21 +339,21 @@ class Card(_Closed):
         ]
 
 
-class DownloadSettings(_Closed):
+class DownloadSettings(Closed):
     """What the download stage uses of a card."""
 
     name: Name
     files: list[File]
 
 
-class Checksum(_Closed):
+class Checksum(Closed):
     """A raw file and the SHA-256 that it must have."""
 
     name: FileName
     sha256: Sha256
 
 
-class PrepareSettings(_Closed):
+class PrepareSettings(Closed):
     """What the prepare stage uses of a card.
 
     Columns and attributes are pairs: their order matters (fields of a file without a header, the

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
+from mcrage.config.base import closest, explain
 from mcrage.datasets.card_model import (
     FILE_PATTERN,
     NAME_PATTERN,
@@ -26,7 +26,6 @@ from mcrage.datasets.card_model import (
     PrepareSettings,
     Source,
     TargetCard,
-    closest,
 )
 from mcrage.errors import UserError
 
@@ -91,8 +90,7 @@ def parse_card(value: Any, origin: str) -> Card:
     try:
         return Card.model_validate(value)
     except ValidationError as error:
-        lines = [line for item in error.errors() for line in _explain(item)]
-        raise UserError("\n".join(f"{origin}: {line}" for line in dict.fromkeys(lines))) from None
+        raise explain(error, origin, _keys_at, _PATTERN_FIX) from None
 
 
 def download_settings(card: Card, file: str | None = None) -> dict[str, Any]:
@@ -121,40 +119,6 @@ def prepare_settings(card: Card) -> dict[str, Any]:
         cluster=card.cluster,
         expected=card.expected,
     ).model_dump(mode="json")
-
-
-def _explain(error: ErrorDetails) -> list[str]:
-    """Turn one pydantic error into lines of key, value found, what is allowed, fix."""
-    location = error["loc"]
-    if location[:2] == ("target", "threshold"):
-        location = location[:2]  # pydantic adds the member of the union that it tried
-    key = "".join(f"[{part}]" if type(part) is int else f".{part}" for part in location)
-    key = key.removeprefix(".") or "the card"
-    found = error["input"]
-    shown = repr(found) if isinstance(found, str | int | float | bool) else type(found).__name__
-    if location[-1:] == ("url",):
-        shown = "an address"  # it may hold a password
-    match error["type"]:
-        case "missing":
-            return [f"{key}: missing; add it"]
-        case "extra_forbidden":
-            allowed = _keys_at(location)
-            hint = closest(str(location[-1]), allowed)
-            return [f"{key}: unknown key{hint}; allowed: {', '.join(allowed)}. Remove or rename it"]
-        case "value_error":
-            message = str(error["ctx"]["error"])
-            if not location:
-                return message.splitlines()
-            return [f"{key}: {'found ' + shown + '; ' if shown != 'dict' else ''}{message}"]
-        case "string_pattern_mismatch":
-            fix = _PATTERN_FIX.get(error["ctx"]["pattern"], "")
-            return [f"{key}: found {shown}; {fix}"]
-        case "string_type":
-            return [f"{key}: found {shown}, which YAML does not read as text; put it in quotes"]
-        case _:
-            return [
-                f"{key}: found {shown}; {error['msg'][0].lower()}{error['msg'][1:]}; correct it"
-            ]
 
 
 _PARTS: dict[str, type[BaseModel]] = {

@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mcrage.config.base import closest
 from mcrage.datasets import formula as formulas
 from mcrage.datasets.card_model import (
     MAXIMUM_LEVELS,
     Column,
     Labelled,
     PrepareSettings,
-    closest,
 )
 from mcrage.datasets.reading import RawTable, read_files
 from mcrage.datasets.roles import Attribute, Feature, Roles, Target

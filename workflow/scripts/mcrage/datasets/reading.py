@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from mcrage.datasets.card_model import Column, CsvFormat, PrepareSettings, closest
+from mcrage.config.base import closest
+from mcrage.datasets.card_model import Column, CsvFormat, PrepareSettings
 from mcrage.errors import UserError
 from mcrage.stage import file_hash
 

@@ -87,7 +87,6 @@ class Generator(Protocol):
         self,
         train: TrainingData,
         *,
-        validation: TrainingData | None = None,
         criterion: Criterion | None = None,
         seed: int,
         device: str = "cpu",

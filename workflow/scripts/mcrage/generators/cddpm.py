@@ -77,7 +77,6 @@ class CddpmGenerator:
         self,
         train: TrainingData,
         *,
-        validation: TrainingData | None = None,
         criterion: Criterion | None = None,
         seed: int,
         device: str = "cpu",
@@ -89,8 +88,6 @@ class CddpmGenerator:
         Parameters
         ----------
         train : TrainingData
-        validation : TrainingData, optional
-            Not used: selection sees it through `criterion` alone.
         criterion : callable, optional
             Judges the rows that a member draws for the filling plan; needed by
             ``selection: criterion``.

@@ -44,13 +44,12 @@ class SmoteGenerator:
         self,
         train: TrainingData,
         *,
-        validation: TrainingData | None = None,
         criterion: Criterion | None = None,
         seed: int,
         device: str = "cpu",
         threads: int = 1,
     ) -> Self:
-        """Keep the training rows; `validation`, `criterion`, `seed` and `device` are not used."""
+        """Keep the training rows; `criterion`, `seed` and `device` are not used."""
         started = time.perf_counter()
         self._schema = train.schema
         self._encoding = NumericEncoding.fit(
