@@ -1,6 +1,6 @@
 # Two commands: `make` runs the experiment of config.yaml, `make test` the tests.
 # uv, bootstrapped into .venv, installs exactly what uv.lock names.
-.PHONY: all setup test test-all format lint config benchmark clean-results
+.PHONY: all setup test test-all format lint config
 .DEFAULT_GOAL := all
 
 PYTHON ?= python3

@@ -4,9 +4,14 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import settings
 
 from mcrage.datasets.roles import Attribute, Feature, Roles, Target
 from mcrage.groups import GroupSchema
+
+# No deadline: how long a machine takes is none of a test's business.
+settings.register_profile("mcrage", deadline=None)
+settings.load_profile("mcrage")
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from mcrage.datasets.card_model import (
     closest,
 )
 from mcrage.datasets.cards import (
+    describe_settings,
     download_settings,
     known_cards,
     parse_card,
@@ -263,8 +264,11 @@ def test_slices_hold_what_their_stage_uses_and_no_more():
     assert prepare_settings(moved) == prepare_settings(card)
     assert download_settings(moved) != download_settings(card)
     unit = parse_card(changed(("columns", "age", "unit", "months")), "ward.yaml")
-    assert prepare_settings(unit) != prepare_settings(card)
-    assert download_settings(unit) == download_settings(card)
+    assert prepare_settings(unit) == prepare_settings(card)
+    assert describe_settings(unit) != describe_settings(card)
+    coarse = parse_card(changed(("columns", "age", "resolution", 5)), "ward.yaml")
+    assert prepare_settings(coarse) != prepare_settings(card)
+    assert download_settings(coarse) == download_settings(card)
 
 
 def test_download_settings_of_one_file():

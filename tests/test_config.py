@@ -108,6 +108,28 @@ def test_every_key_is_explained():
             {"generators": {"x": {"kind": "cddpm", "preset": "tuned", "step": 4}}},
             "generators.x.cddpm.step: unknown key (did you mean 'steps'?)",
         ),
+        ({"experiment": {"baselines": []}}, "experiment.baselines: "),
+        (
+            {"experiment": {"treatments": ["imbalanced"], "baselines": ["imbalanced"]}},
+            "lists nothing beside the baseline 'imbalanced'",
+        ),
+        ({"figures": {"roc_treatments": ["smote", "smote"]}}, "smote is listed twice"),
+        (
+            {
+                "treatments": {
+                    "x": {"description": "", "generator": "smote", "train_on": "original"}
+                }
+            },
+            "a generator fills the gaps of the imbalanced training set",
+        ),
+        (
+            {
+                "generators": {
+                    "x": {"kind": "cddpm", "preset": "tuned", "trained_on": "group_weights"}
+                }
+            },
+            "'group_weights' weights its rows",
+        ),
         ({"figures": {"replicate": 5}}, "replicates are numbered 0 to 4"),
         ({"figures": {"density_treatments": ["imbalanced"]}}, "'imbalanced' has no generator"),
     ],

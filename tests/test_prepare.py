@@ -15,10 +15,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mcrage.datasets.card_model import PrepareSettings
-from mcrage.datasets.cards import parse_card, prepare_settings, read_card
+from mcrage.datasets.cards import (
+    describe_settings,
+    parse_card,
+    prepare_settings,
+    read_card,
+)
 from mcrage.datasets.embedded import write_embedded
 from mcrage.datasets.prepare import prepare
-from mcrage.datasets.roles import Roles
+from mcrage.datasets.roles import Roles, with_words
 from mcrage.errors import UserError
 from mcrage.groups import GroupSchema
 
@@ -103,17 +108,30 @@ def test_roles_and_counts(tmp_path):
     assert roles.columns == ("age", "hgb", "sex", "died")
     assert roles.feature_columns == ["age", "hgb"]
     age, hgb = roles.features
-    assert (age.label, age.unit, age.kind, age.resolution) == ("Age", "years", "integer", 1.0)
-    assert (age.lower, age.upper) == (0, 120)
-    assert (hgb.label, hgb.kind, hgb.resolution, hgb.upper) == ("hgb", "continuous", 0.05, None)
-    assert roles.sensitive[0].level_labels == ("women", "men")
-    assert (roles.target.levels, roles.target.level_labels) == (("no", "yes"), ("alive", "dead"))
+    assert (age.kind, age.resolution, age.lower, age.upper) == ("integer", 1.0, 0, 120)
+    assert (hgb.kind, hgb.resolution, hgb.upper) == ("continuous", 0.05, None)
+    assert roles.target.levels == ("no", "yes")
     assert prepared.group_counts == {
         "sex=f, died=no": 2,
         "sex=m, died=no": 1,
         "sex=f, died=yes": 1,
         "sex=m, died=yes": 1,
     }
+
+
+def test_words_are_for_readers_alone(tmp_path):
+    """Roles say nothing that a better label would change; the words are put in for figures."""
+    card = parse_card(CARD, "ward.yaml")
+    roles = ward(tmp_path).roles
+    assert [feature.label for feature in roles.features] == ["age", "hgb"]
+    told = with_words(roles, describe_settings(card))
+    assert told.title == "A ward"
+    assert [(f.label, f.unit) for f in told.features] == [("Age", "years"), ("hgb", "g/dL")]
+    assert told.sensitive[0].level_labels == ("women", "men")
+    assert told.target.level_labels == ("alive", "dead")
+    relabelled = parse_card({**CARD, "title": "Another"}, "ward.yaml")
+    assert prepare_settings(relabelled) == prepare_settings(card)
+    assert describe_settings(relabelled) != describe_settings(card)
 
 
 @pytest.mark.parametrize(

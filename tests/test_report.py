@@ -73,6 +73,7 @@ def settings() -> dict:
         "test_to_train": {SCENARIO: 0.25},
         "config": {"experiment": {"replicates": 5}},
         "seed": 2310,
+        "induced": True,
     }
 
 
@@ -270,7 +271,7 @@ def test_generator_costs_tell_the_device(tmp_path):
         folder = tmp_path / str(replicate) / "cddpm_tuned"
         folder.mkdir(parents=True)
         facts = {"device": "a GPU", "seconds": seconds, "n_parameters": 1234}
-        facts |= {"steps_per_second": 100.0, "peak_memory": 3 * 2**30}
+        facts |= {"steps_per_second": 100.0, "peak_memory_bytes": 3 * 2**30}
         (folder / "train_facts.json").write_text(json.dumps(facts))
     [row] = generator_costs(tmp_path)
     assert row == ["cddpm tuned", "3", "a GPU", "20 s", "100 steps/s", "1,234", "3.0 GiB"]

@@ -59,12 +59,21 @@ def test_split_is_random_in_the_seed_and_fixed_by_it():
     assert not np.array_equal(split(groups, 0.2, 1, 2)[1], split(groups, 0.2, 2, 2)[1])
 
 
-def test_rows_of_one_patient_stay_together():
+@pytest.mark.parametrize("fraction", [0.1, 0.3, 0.6, 0.8])
+def test_rows_of_one_patient_stay_together_and_groups_are_represented(fraction):
     rng = np.random.default_rng(0)
-    clusters = rng.integers(0, 120, 600)
-    first, second = split(rng.integers(0, 4, 600), 0.2, 0, 4, clusters)
+    clusters, groups = rng.integers(0, 150, 600), rng.integers(0, 4, 600)
+    first, second = split(groups, fraction, 0, 4, clusters)
     assert not set(clusters[first]) & set(clusters[second])
-    assert 0.1 < len(second) / 600 < 0.3
+    assert np.array_equal(np.sort(np.concatenate([first, second])), np.arange(600))
+    assert abs(len(second) - 600 * fraction) <= 10
+    wanted = np.bincount(groups) * fraction
+    assert np.abs(np.bincount(groups[second]) - wanted).max() <= 12
+
+
+def test_a_table_of_one_patient_cannot_be_split():
+    with pytest.raises(UserError, match="one cluster"):
+        split(np.array([0, 1]), 0.5, 0, 2, np.array(["p", "p"]))
 
 
 def test_thinning_keeps_a_tenth_of_the_women_and_all_men(schema):
@@ -112,13 +121,19 @@ def test_a_rule_that_matches_no_row_is_refused(schema):
 
 def test_groups_too_small_are_named_with_what_needs_them():
     with pytest.raises(UserError) as caught:
-        check_groups({"a": 0, "b": 4, "c": 90}, {"a": 0, "b": 0, "c": 0}, {"smote": 6}, ["cddpm"])
+        check_groups(
+            {"a": 0, "b": 4, "c": 90},
+            {"a": 2, "b": 0, "c": 0},
+            {"smote": 6},
+            ["cddpm"],
+            positives=0,
+        )
     message = str(caught.value)
     assert "group a has no training row left" in message
     assert "group b has 4 training rows, but treatment 'smote' needs 6" in message
-    assert "validation set is empty, but the checkpoint of cddpm" in message
+    assert "validation set of 2 rows has no positive one, but the checkpoint of cddpm" in message
     assert "group c" not in message
 
 
 def test_groups_that_suffice_pass():
-    check_groups({"a": 6, "b": 90}, {"a": 1, "b": 9}, {"smote": 6}, ["cddpm"])
+    check_groups({"a": 6, "b": 90}, {"a": 1, "b": 9}, {"smote": 6}, ["cddpm"], 3)

@@ -109,6 +109,22 @@ def test_every_treatment_meets_every_baseline_but_itself():
     }
 
 
+def test_a_control_is_no_finding_and_costs_the_others_nothing():
+    rng = np.random.default_rng(0)
+    names = ("original", "imbalanced", "a", "b")
+    metrics = metrics_of({name: list(rng.random(6)) for name in names})
+    out = compare(metrics, ["imbalanced"], {"few": 0.25}, ["original"]).set_index("treatment")
+    assert out.loc["original", "p_adjusted"] == out.loc["original", "p_value"]
+    pair = out.loc[["a", "b"]]
+    assert np.array_equal(pair["p_adjusted"], holm(pair["p_value"].to_numpy()))
+
+
+def test_a_run_that_stands_twice_is_not_averaged():
+    metrics = metrics_of({"imbalanced": [0.5, 0.6], "smote": [0.5, 0.7]})
+    with pytest.raises(ValueError, match="duplicate"):
+        compare(pd.concat([metrics, metrics.tail(1)]), ["imbalanced"], {"few": 0.25})
+
+
 def test_undefined_replicates_are_counted_out():
     metrics = metrics_of({"imbalanced": [0.5, np.nan, 0.7], "smote": [0.5, 0.6, 0.8]})
     row = compare(metrics, ["imbalanced"], {"few": 0.25}).iloc[0]

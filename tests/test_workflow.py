@@ -28,6 +28,15 @@ def finished(project):
     return project, done.stdout
 
 
+FIGURES = {
+    "plot_rule_graph": 1,
+    "plot_umap": 1,
+    "plot_densities": 1,
+    "plot_group_composition": 1,
+    "plot_training_curves": 1,
+    "plot_roc": 1,
+    "plot_differences": 2,
+}
 DATA = {"download": 1, "prepare": 1, "balance": 2, "split": 2, "induce_imbalance": 2}
 MODELS = {**DATA, "check_groups": 2, "train_generator": 8, "sample_generator": 2, "rebalance": 2}
 
@@ -51,6 +60,20 @@ MODELS = {**DATA, "check_groups": 2, "train_generator": 8, "sample_generator": 2
                 "evaluation": 1,
             },
         ),
+        (
+            "figures",
+            {
+                **MODELS,
+                "describe": 1,
+                "sample_generator": 8,
+                "rebalance": 16,
+                "evaluate": 16,
+                "check_leakage": 2,
+                "summarise": 1,
+                **FIGURES,
+                "figures": 1,
+            },
+        ),
     ],
 )
 def test_a_target_makes_its_stage_and_what_it_rests_on(tmp_path, target, jobs):
@@ -61,17 +84,8 @@ def test_a_target_makes_its_stage_and_what_it_rests_on(tmp_path, target, jobs):
 
 def test_the_default_target_is_the_report_and_its_figures(tmp_path):
     plan = Project(tmp_path).plan()
-    figures = {name: n for name, n in plan.items() if name.startswith("plot_")}
     assert plan["report"] == 1
-    assert figures == {
-        "plot_rule_graph": 1,
-        "plot_umap": 1,
-        "plot_densities": 1,
-        "plot_group_composition": 1,
-        "plot_training_curves": 1,
-        "plot_roc": 1,
-        "plot_differences": 2,
-    }
+    assert {name: n for name, n in plan.items() if name.startswith("plot_")} == FIGURES
 
 
 def test_a_natural_scenario_without_generators_has_neither_models_nor_curves(tmp_path):
@@ -88,7 +102,8 @@ def test_a_natural_scenario_without_generators_has_neither_models_nor_curves(tmp
         },
     }
     plan = Project(tmp_path).plan(config=config)
-    assert not {"train_generator", "sample_generator", "plot_training_curves"} & plan.keys()
+    without = {"train_generator", "sample_generator", "plot_training_curves", "plot_roc"}
+    assert not without & plan.keys()
     assert plan["evaluate"] == 10
 
 
@@ -225,23 +240,72 @@ def test_replicates_differ(finished):
     assert tests[0]["row_id"].to_pylist() != tests[1]["row_id"].to_pylist()
 
 
-def test_a_comment_reruns_nothing_and_an_edit_what_it_touches(finished, tmp_path):
+LIBRARY = "workflow/scripts/mcrage"
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "expected"),
+    [
+        (f"{LIBRARY}/rebalancing.py", "def rebalance(", "# why\ndef rebalance(", {}),
+        (f"{LIBRARY}/diffusion/training.py", '"""', '"""More words: ', {}),
+        (
+            f"{LIBRARY}/metrics/binary.py",
+            "np.mean((score >= threshold) == y)",
+            "np.mean(y == (score >= threshold))",
+            {"train_generator": 0, "rebalance": 0, "evaluate": 16, "summarise": 1, "report": 1},
+        ),
+        (
+            f"{LIBRARY}/metrics/f1.py",
+            "2 * np.sum",
+            "2.0 * np.sum",
+            # The paper's checkpoints are chosen by F1.
+            {"train_generator": 2, "evaluate": 16, "balance": 0},
+        ),
+        (
+            f"{LIBRARY}/diffusion/sampling.py",
+            "import ",
+            "EDITED = True\nimport ",
+            {"train_generator": 6, "balance": 0, "check_groups": 0},
+        ),
+        (
+            f"{LIBRARY}/figures/roc.py",
+            "import ",
+            "EDITED = True\nimport ",
+            {"train_generator": 0, "evaluate": 0, "plot_roc": 1, "plot_umap": 0, "report": 1},
+        ),
+        (
+            "resources/datasets/diabetes.yaml",
+            "label: Body mass index",
+            "label: BMI",
+            {"describe": 1, "prepare": 0, "train_generator": 0, "evaluate": 0, "report": 1},
+        ),
+        (
+            "resources/datasets/diabetes.yaml",
+            "bmi: {type: continuous, label: Body mass index, unit: kg/m^2, resolution: 0.1",
+            "bmi: {type: continuous, label: Body mass index, unit: kg/m^2, resolution: 0.05",
+            {"prepare": 1, "train_generator": 8, "evaluate": 16},
+        ),
+    ],
+)
+def test_an_edit_reruns_what_it_touches_and_no_more(finished, path, old, new, expected):
     project, _ = finished
-    scripts = project.folder / "workflow" / "scripts"
-    rebalancing = scripts / "mcrage" / "rebalancing.py"
-    before = rebalancing.read_text()
+    file = project.folder / path
+    before = file.read_text()
+    assert old in before
     try:
-        rebalancing.write_text(before + "\n# a comment\n")
-        (scripts / "train_generator.py").touch()
-        assert project.plan() == {}
-        rebalancing.write_text(before + "\nEDITED = True\n")
+        file.write_text(before.replace(old, new, 1))
         plan = project.plan()
-        assert plan["rebalance"] == 16
-        assert plan["evaluate"] == 16
-        # Sampling and the paper's criterion assemble rows with the same module.
-        assert "balance" not in plan
+        assert {name: plan.get(name, 0) for name in expected} == expected
+        assert expected or plan == {}
     finally:
-        rebalancing.write_text(before)
+        file.write_text(before)
+
+
+def test_touched_scripts_rerun_nothing(finished):
+    project, _ = finished
+    for script in (project.folder / "workflow" / "scripts").glob("*.py"):
+        script.touch()
+    assert project.plan() == {}
 
 
 def test_one_more_treatment_trains_nothing(finished):

@@ -105,6 +105,16 @@ def metric_files(name):
     )
 
 
+def training_threads(wildcards):
+    """All cores when there are fewer models to train than cores, else one each."""
+    return max(1, (workflow.cores or 1) // max(1, len(generator_files("model.json"))))
+
+
+def checkpoint_folder(wildcards, output):
+    """Where a killed training continues from. Not an output: Snakemake deletes those on a retry."""
+    return "results/checkpoints"
+
+
 def raw_files(wildcards):
     return [
         f"<resources>/downloads/{wildcards.dataset}/{file.name}"
@@ -197,7 +207,7 @@ def figure_files(ending):
         *expand(f"{folder}/{{kind}}.{{ending}}", kind=PLAN.figures(), **common),
         *expand(
             f"{folder}/{{classifier}}/{{kind}}.{{ending}}",
-            kind=["roc", *(f"differences_to_{name}" for name in PLAN.baselines)],
+            kind=PLAN.classifier_figures(),
             classifier=PLAN.classifiers,
             **common,
         ),
@@ -231,5 +241,6 @@ def refuse_a_missing_gpu():
 
 def tell_where_the_results_are():
     summary = Path("results/summary.txt")
-    if summary.is_file():
+    asked = set(workflow.dag_settings.targets)
+    if summary.is_file() and (not asked or asked & {"all", "report"}):
         print(summary.read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
 """From the source to an imbalanced training set.
 
 REQUIRED INPUTS: none (dataset cards name the sources)
-OUTPUTS: <results>/{dataset}/{table.parquet,roles.json}
+OUTPUTS: <results>/{dataset}/{table.parquet,roles.json,words.json}
          <results>/{dataset}/{scenario}/{replicate}/{balanced,training_pool,test}.parquet
          <results>/{dataset}/{scenario}/{replicate}/{train,validation,original}.parquet
          <results>/{dataset}/{scenario}/{replicate}/groups.json
@@ -42,6 +42,24 @@ rule prepare:
         stage=stage_params("prepare"),
     script:
         "../scripts/prepare.py"
+
+
+rule describe:
+    """Keep the reader's words apart: a better label makes no model train again."""
+    input:
+        roles="<results>/{dataset}/roles.json",
+    output:
+        words="<results>/{dataset}/words.json",
+    log:
+        "<logs>/{dataset}/describe.log",
+    benchmark:
+        "<benchmarks>/{dataset}/describe.jsonl"
+    conda:
+        "../../envs/data.yaml"
+    params:
+        stage=stage_params("describe"),
+    script:
+        "../scripts/describe.py"
 
 
 rule balance:

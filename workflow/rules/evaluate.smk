@@ -38,6 +38,7 @@ rule check_leakage:
         validation="<results>/{dataset}/{scenario}/{replicate}/validation.parquet",
         original="<results>/{dataset}/{scenario}/{replicate}/original.parquet",
         test="<results>/{dataset}/{scenario}/{replicate}/test.parquet",
+        table="<results>/{dataset}/table.parquet",
         roles="<results>/{dataset}/roles.json",
         models=models_of_replicate,
         rebalanced=tables_of_replicate("rebalanced.parquet"),

@@ -1,6 +1,6 @@
 """Figures, SVG for the report and PNG for slides; none of them makes a model train again.
 
-REQUIRED INPUTS: <results>/{dataset}/roles.json
+REQUIRED INPUTS: <results>/{dataset}/words.json
                  <results>/{dataset}/{scenario}/{replicate}/{original,test}.parquet
                  <results>/{dataset}/{scenario}/{replicate}/{generator}/{history,synthetic}.parquet
                  <results>/{dataset}/{scenario}/{replicate}/{treatment}/{rebalanced,weights}.parquet
@@ -42,7 +42,7 @@ rule plot_rule_graph:
 rule plot_umap:
     """See whether synthetic rows fill their group's place or copy a few rows (Figure 2)."""
     input:
-        roles="<results>/{dataset}/roles.json",
+        roles="<results>/{dataset}/words.json",
         original=shown_files("original.parquet"),
         rebalanced=shown_files(
             "{treatment}/rebalanced.parquet",
@@ -75,7 +75,7 @@ rule plot_umap:
 rule plot_densities:
     """Hold every feature of the synthetic rows against test rows (Figure 3)."""
     input:
-        roles="<results>/{dataset}/roles.json",
+        roles="<results>/{dataset}/words.json",
         test=shown_files("test.parquet"),
         synthetic=shown_files(
             "{generator}/synthetic.parquet", generator=PLAN.density_generators()
@@ -107,7 +107,7 @@ rule plot_densities:
 rule plot_group_composition:
     """Show how many rows of each group a classifier is given, and how many are real."""
     input:
-        roles="<results>/{dataset}/roles.json",
+        roles="<results>/{dataset}/words.json",
         rebalanced=shown_files(
             "{treatment}/rebalanced.parquet", treatment=PLAN.treatments
         ),
@@ -169,7 +169,7 @@ rule plot_training_curves:
 rule plot_roc:
     """Show how well each subgroup is ranked, whatever threshold is chosen."""
     input:
-        roles="<results>/{dataset}/roles.json",
+        roles="<results>/{dataset}/words.json",
         predictions=every_replicate(
             "{treatment}/{classifier}/predictions.parquet",
             treatment=PLAN.config.figures.roc_treatments,
@@ -202,7 +202,7 @@ rule plot_roc:
 rule plot_differences:
     """Show who is helped and who is harmed, with what uncertainty."""
     input:
-        roles="<results>/{dataset}/roles.json",
+        roles="<results>/{dataset}/words.json",
         comparisons="<results>/comparisons.parquet",
     output:
         svg=report(

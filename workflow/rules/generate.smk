@@ -28,9 +28,11 @@ rule train_generator:
         "<benchmarks>/{dataset}/{scenario}/{replicate}/{generator}/train.jsonl"
     conda:
         "../../envs/generate.yaml"
+    threads: training_threads
     params:
         stage=stage_params("train_generator"),
         device=device,
+        checkpoints=checkpoint_folder,
     script:
         "../scripts/train_generator.py"
 

@@ -1,6 +1,6 @@
 """The page that a reader opens, and the text that ends a run.
 
-REQUIRED INPUTS: <results>/{metrics,comparisons}.parquet, <results>/{dataset}/roles.json
+REQUIRED INPUTS: <results>/{metrics,comparisons}.parquet, <results>/{dataset}/words.json
                  <results>/figures/**.svg, resources/published/*.yaml
 OUTPUTS: <results>/report.html
          <results>/summary.txt
@@ -12,7 +12,7 @@ rule report:
     input:
         metrics="<results>/metrics.parquet",
         comparisons="<results>/comparisons.parquet",
-        roles=expand("<results>/{dataset}/roles.json", dataset=PLAN.datasets),
+        roles=expand("<results>/{dataset}/words.json", dataset=PLAN.datasets),
         figures=figure_files("svg"),
         published=published_files(),
         # The code digest sees Python only.

@@ -14,16 +14,18 @@ from mcrage.tables import read_table, write_json
 def main(input, output, params, wildcards, threads) -> None:
     """Run the stage."""
     schema = GroupSchema.of(read_roles(input.roles))
-    counts = {
-        name: schema.counts_by_label(schema.index(read_table(input[name], schema.columns)))
+    groups = {
+        name: schema.index(read_table(input[name], schema.columns))
         for name in ("train", "validation", "original", "test")
     }
+    counts = {name: schema.counts_by_label(rows) for name, rows in groups.items()}
     settings = params["settings"]
     check_groups(
         counts["train"],
         counts["validation"],
         settings["smallest"],
         settings["judged_on_validation"],
+        positives=int(schema.target_of(groups["validation"]).sum()),
     )
     write_json(counts, output.groups)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Prove for one replicate that no test or validation row was learnt from; fail if one was.
 
-Inputs: train, original, validation, test, roles, models, rebalanced and weights of every
-treatment. Output: leakage (what was checked).
+Inputs: train, original, validation, test, table (all rows), roles, models, rebalanced and weights
+of every treatment. Output: leakage (what was checked).
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ def main(input, output, params, wildcards, threads) -> None:
     columns = list(roles.columns)
     tables = {name: read_table(input[name]) for name in ("train", "original", "validation", "test")}
     held_out = [tables["validation"], tables["test"]]
-    problems = check_tables(tables, columns, roles.cluster)
+    problems = check_tables(tables, columns, roles.cluster, read_table(input.table))
     settings = params["settings"]
     rebalanced, treatments = {}, {}
     for (name, source), path, weights in zip(

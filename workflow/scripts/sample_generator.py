@@ -21,7 +21,7 @@ def main(input, output, params, wildcards, threads) -> None:
     schema = GroupSchema.of(roles)
     train = read_table(input.train)
     settings = params["settings"]
-    groups = plan_rows(filling_plan(schema.counts(schema.index(train)), settings["fill"]))
+    groups = plan_rows(filling_plan(schema.counts(schema.index(train))))
     logging.info("rows to draw by group: %s", schema.counts_by_label(groups))
     generator = generator_class(settings["kind"]).load(Path(input.model).parent)
     features = generator.sample(

@@ -21,7 +21,9 @@ def main(input, output, params, wildcards, threads) -> None:
     write_table(
         pa.Table.from_pandas(summarise(frame), preserve_index=False), output.summary, history
     )
-    comparisons = compare(frame, settings["baselines"], settings["test_to_train"])
+    comparisons = compare(
+        frame, settings["baselines"], settings["test_to_train"], settings["controls"]
+    )
     write_table(
         pa.Table.from_pandas(comparisons, preserve_index=False), output.comparisons, history
     )

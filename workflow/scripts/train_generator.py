@@ -6,7 +6,10 @@ chosen on it), roles. Outputs:
 weights, model, history, facts (times and device).
 """
 
+import hashlib
+import json
 import logging
+from importlib import import_module
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +18,14 @@ from mcrage.datasets.roles import read_roles
 from mcrage.generators.base import TrainingData, generator_class
 from mcrage.stage import provenance, run_stage
 from mcrage.tables import content_hash, read_json, read_table, write_json, write_table
+
+
+def checkpoint_path(params: dict, table: pa.Table) -> Path:
+    """Return where this training, and no other, continues from: keyed by params and data."""
+    shaping = {name: value for name, value in params.items() if name != "local"}
+    key = json.dumps([shaping, content_hash(table)], sort_keys=True)
+    digest = hashlib.sha256(key.encode()).hexdigest()[:32]
+    return Path(params["local"]["checkpoints"]) / f"{digest}.safetensors"
 
 
 def main(input, output, params, wildcards, threads) -> None:
@@ -26,9 +37,8 @@ def main(input, output, params, wildcards, threads) -> None:
     settings = params["settings"]
     criterion = None
     if judge := settings.get("judge"):
-        from mcrage.classifiers.validation import validation_f1
-
-        criterion = validation_f1(
+        # By name: only generators that are judged have its code in their digest.
+        criterion = import_module("mcrage.classifiers.validation").validation_f1(
             judge,
             table,
             read_table(input.validation),
@@ -42,6 +52,7 @@ def main(input, output, params, wildcards, threads) -> None:
         criterion=criterion,
         seed=params["seeds"]["train"],
         device=params["local"]["device"],
+        checkpoint=checkpoint_path(params, table),
         threads=threads,
     )
     generator.save(Path(output.model).parent)

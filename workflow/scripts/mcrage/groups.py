@@ -163,7 +163,7 @@ def filling_plan(counts: np.ndarray, fill: float = 1.0) -> np.ndarray:
     ndarray of int64, shape (n_groups,)
     """
     counts = np.asarray(counts)
-    gaps = counts.max() - counts
+    gaps = counts[largest_group(counts)] - counts
     return np.floor(gaps * fill + 1e-9).astype(np.int64)
 
 

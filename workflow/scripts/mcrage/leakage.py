@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The leakage guard: proof that no test or validation row was learnt from."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,7 +16,10 @@ MAX_SHARE_OF_COPIES = 0.01
 
 
 def check_tables(
-    tables: Mapping[str, pa.Table], columns: Sequence[str], cluster: str | None
+    tables: Mapping[str, pa.Table],
+    columns: Sequence[str],
+    cluster: str | None,
+    whole: pa.Table | None = None,
 ) -> list[str]:
     """Check that the training tables share no row, and no patient, with those held out.
 
@@ -27,6 +31,9 @@ def check_tables(
         The user's columns: a row's content.
     cluster : str or None
         Column that names the patient.
+    whole : pyarrow.Table, optional
+        The prepared table. Different patients may have the same values; content that it holds
+        more than once proves nothing and is passed over.
 
     Returns
     -------
@@ -34,6 +41,7 @@ def check_tables(
         One line for each problem; empty when all is well.
     """
     problems = []
+    alike = set() if whole is None else repeated(row_keys(whole, columns))
     pairs = [(seen, held) for seen in ("train", "original") for held in ("validation", "test")] + [
         ("validation", "test")
     ]
@@ -41,7 +49,7 @@ def check_tables(
         ids = _shared(tables[seen], tables[held], [ROW_ID])
         if ids:
             problems.append(f"{ids} row(s) of {held} are in {seen}, by row_id")
-        content = _shared(tables[seen], tables[held], columns)
+        content = _shared(tables[seen], tables[held], columns, alike)
         if content:
             problems.append(f"{content} row(s) of {held} are in {seen}, by content")
         if cluster:
@@ -148,10 +156,17 @@ def refuse(problems: Sequence[str], context: str) -> None:
         raise UserError(
             f"{context}: rows that judge were learnt from, so no result would be honest:\n"
             + "\n".join(f"  {problem}" for problem in problems)
-            + "\nIf the dataset holds duplicates, remove them or name the cluster column in its "
-            "card; otherwise this is a defect of mcrage."
+            + "\nIf rows of one patient are meant, name the cluster column in the dataset card; "
+            "otherwise delete the folder and run snakemake again."
         )
 
 
-def _shared(first: pa.Table, second: pa.Table, columns: Sequence[str]) -> int:
-    return len(set(row_keys(first, columns)) & set(row_keys(second, columns)))
+def repeated(keys: Sequence[tuple]) -> set[tuple]:
+    """Return the values that occur more than once."""
+    return {key for key, n in Counter(keys).items() if n > 1}
+
+
+def _shared(
+    first: pa.Table, second: pa.Table, columns: Sequence[str], but: Set[tuple] = frozenset()
+) -> int:
+    return len((set(row_keys(first, columns)) & set(row_keys(second, columns))) - but)

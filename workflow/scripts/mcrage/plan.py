@@ -14,7 +14,12 @@ from typing import Any
 from mcrage.code_digest import code_digest, versions
 from mcrage.config.base import closest
 from mcrage.config.model import Config, RandomForest, Treatment
-from mcrage.datasets.cards import Card, download_settings, prepare_settings
+from mcrage.datasets.cards import (
+    Card,
+    describe_settings,
+    download_settings,
+    prepare_settings,
+)
 from mcrage.errors import UserError
 from mcrage.seeds import derive
 
@@ -81,6 +86,14 @@ class Plan:
             for name in self.config.published
             if name not in published
         ]
+        for dataset, card in self.cards.items():
+            gaps = [name for name in card.feature_columns if card.columns[name].missing_allowed]
+            if gaps and self.generators:
+                problems.append(
+                    f"experiment.treatments: generators need complete features, but {dataset} "
+                    f"allows missing values in {', '.join(gaps)}; leave out treatments with a "
+                    "generator, or make the columns type: ignored"
+                )
         for scenario in self.scenarios:
             for number, rule in enumerate(self.config.scenarios[scenario].keep):
                 for dataset, card in self.cards.items():
@@ -164,6 +177,13 @@ class Plan:
             *(["training_curves"] if self.iterated_generators() else []),
         ]
 
+    def classifier_figures(self) -> list[str]:
+        """Return the figures made for each dataset, scenario and classifier, in order."""
+        return [
+            *(["roc"] if self.config.figures.roc_treatments else []),
+            *(f"differences_to_{name}" for name in self.baselines),
+        ]
+
     def _resolved(self, generator: str) -> dict[str, Any]:
         settings = self.config.generators[generator].resolved()
         return {key: value for key, value in settings.items() if key != "trained_on"}
@@ -207,6 +227,9 @@ class Plan:
     def _prepare(self, wildcards: Any) -> dict:
         return {"settings": prepare_settings(self.cards[wildcards.dataset])}
 
+    def _describe(self, wildcards: Any) -> dict:
+        return {"settings": describe_settings(self.cards[wildcards.dataset])}
+
     def _balance(self, wildcards: Any) -> dict:
         return {
             "settings": {"balance": self.config.scenarios[wildcards.scenario].balance},
@@ -243,31 +266,30 @@ class Plan:
 
     def _train_generator(self, wildcards: Any) -> dict:
         settings = {"generator": self._resolved(wildcards.generator)}
-        if wildcards.generator in self.judged_on_validation():
+        judged = wildcards.generator in self.judged_on_validation()
+        if judged:
             # The paper's criterion: F1 of its forest on the validation set.
             settings["judge"] = RandomForest().model_dump()
         return {
             "settings": settings,
             "seeds": {"train": self._seed(wildcards, "train", wildcards.generator)},
-            **self._generator_code(wildcards.generator),
+            **self._generator_code(wildcards.generator, judged=judged),
         }
 
     def _sample_generator(self, wildcards: Any) -> dict:
-        fills = [
-            treatment.fill
-            for treatment in (self.config.treatments[name] for name in self.all_treatments)
-            if treatment.generator == wildcards.generator
-        ]
+        # Always the whole gap, whatever a treatment takes of it: one treatment's fill must not
+        # redraw another's rows.
         return {
-            "settings": {"kind": self.kind(wildcards.generator), "fill": max(fills)},
+            "settings": {"kind": self.kind(wildcards.generator)},
             "seeds": {"sample": self._seed(wildcards, "sample", wildcards.generator)},
             **self._generator_code(wildcards.generator),
         }
 
-    def _generator_code(self, generator: str) -> dict:
+    def _generator_code(self, generator: str, judged: bool = False) -> dict:
         kind = self.kind(generator)
+        judge = ("mcrage.classifiers.validation",) if judged else ()
         return {
-            "modules": (f"mcrage.generators.{kind}",),
+            "modules": (f"mcrage.generators.{kind}", *judge),
             "libraries": _GENERATOR_LIBRARIES[kind],
         }
 
@@ -301,7 +323,12 @@ class Plan:
         return {
             "settings": {
                 "treatments": self.treatments,
-                "baselines": self.config.experiment.baselines,
+                "baselines": self.baselines,
+                "controls": [
+                    name
+                    for name in self.treatments
+                    if self.config.treatments[name].train_on == "original"
+                ],
                 "test_to_train": self._test_to_train(),
             }
         }
@@ -348,12 +375,12 @@ class Plan:
         return {"settings": {"treatments": self.treatments}}
 
     def _report(self, wildcards: Any) -> dict:
-        treatments = self.config.treatments
         told = {"title", "description", "licence", "citation", "homepage"}
         return {
             "settings": {
                 "title": self.config.experiment.title,
-                "treatments": {name: treatments[name].description for name in self.treatments},
+                "induced": any(self.config.scenarios[name].keep for name in self.scenarios),
+                "treatments": {name: self._told(name) for name in self.treatments},
                 "datasets": {
                     name: card.model_dump(mode="json", include=told)
                     for name, card in self.cards.items()
@@ -363,6 +390,19 @@ class Plan:
                 "seed": self.config.experiment.seed,
             }
         }
+
+    def _told(self, treatment: str) -> str:
+        """Return a treatment's description, and where its generator departs from its preset."""
+        text = self.config.treatments[treatment].description
+        generator = self.config.treatments[treatment].generator
+        changes = self.config.generators[generator].departures() if generator else {}
+        if changes:
+            told = "; ".join(
+                f"{key} {_short(value)} instead of {_short(preset)}"
+                for key, (value, preset) in changes.items()
+            )
+            text += f" Here with {told}."
+        return text
 
     def _science(self) -> dict[str, Any]:
         # Without what is of the machine: a report is the same wherever it was made.
@@ -380,3 +420,11 @@ class Plan:
             name: self.config.generators[name].resolved() for name in self.generators
         }
         return resolved
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list) and len(value) > 3:
+        return f"{len(value)} values from {_short(min(value))} to {_short(max(value))}"
+    if isinstance(value, list):
+        return ", ".join(_short(item) for item in value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

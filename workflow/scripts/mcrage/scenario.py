@@ -116,13 +116,29 @@ def split(
 
 
 def _draw_clusters(
-    groups: np.ndarray, fraction: float, seed: int, clusters: np.ndarray
+    groups: np.ndarray, fraction: float, seed: int, clusters: np.ndarray, candidates: int = 64
 ) -> np.ndarray:
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    folds = StratifiedGroupKFold(n_splits=round(1 / fraction), shuffle=True, random_state=seed)
-    _, second = next(folds.split(np.zeros(len(groups)), groups, clusters))
-    return np.sort(second)
+    """Draw whole clusters: of several random draws, the one whose groups are best represented."""
+    rng = np.random.default_rng(seed)
+    _, members, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
+    if len(sizes) < 2:
+        raise UserError(
+            "all rows belong to one cluster, so nothing can be held out; check the cluster column "
+            "in the dataset card."
+        )
+    wanted = np.bincount(groups) * fraction
+    best, best_distance = np.empty(0, dtype=np.int64), np.inf
+    for _ in range(candidates):
+        order = rng.permutation(len(sizes))
+        totals = np.cumsum(sizes[order])
+        # At least one cluster on either side, and as close to the fraction as whole ones allow.
+        n = int(np.argmin(np.abs(totals[:-1] - wanted.sum()))) + 1
+        chosen = np.flatnonzero(np.isin(members, order[:n]))
+        drawn = np.bincount(groups[chosen], minlength=len(wanted))
+        distance = float(np.abs(drawn - wanted).sum())
+        if distance < best_distance:
+            best, best_distance = chosen, distance
+    return best
 
 
 def thin_out(
@@ -194,6 +210,7 @@ def check_groups(
     validation: Mapping[str, int],
     smallest: Mapping[str, int],
     judged_on_validation: Sequence[str],
+    positives: int,
 ) -> None:
     """Refuse a training set that the treatments asked for can't learn from.
 
@@ -205,6 +222,8 @@ def check_groups(
         Rows that each treatment needs in every group.
     judged_on_validation : sequence of str
         Generators whose checkpoint is chosen by a classifier's F1 on the validation set.
+    positives : int
+        Rows of the positive level in the validation set.
 
     Raises
     ------
@@ -222,10 +241,10 @@ def check_groups(
             for group, n in train.items()
             if 0 < n < needed
         ]
-    if judged_on_validation and sum(validation.values()) == 0:
+    if judged_on_validation and not positives:
         problems.append(
-            "the validation set is empty, but the checkpoint of "
-            f"{', '.join(judged_on_validation)} is chosen on it"
+            f"the validation set of {sum(validation.values())} rows has no positive one, but the "
+            f"checkpoint of {', '.join(judged_on_validation)} is chosen on it by F1"
         )
     if problems:
         raise UserError(

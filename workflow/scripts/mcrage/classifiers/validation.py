@@ -10,7 +10,7 @@ import pyarrow as pa
 from mcrage.classifiers.registry import fit_and_score
 from mcrage.datasets.roles import Roles
 from mcrage.groups import GroupSchema
-from mcrage.metrics.binary import f1
+from mcrage.metrics.f1 import f1
 from mcrage.rebalancing import synthetic_table
 
 

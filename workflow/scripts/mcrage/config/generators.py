@@ -281,6 +281,15 @@ class CddpmSettings(Closed):
             values["steps"] = None
         return values
 
+    def departures(self) -> dict[str, tuple[Any, Any]]:
+        """Return the keys whose value is not the preset's: (value, the preset's value)."""
+        preset = PRESETS[self.preset]
+        return {
+            key: (value, preset[key])
+            for key, value in self.resolved().items()
+            if key in preset and value is not None and value != preset[key]
+        }
+
 
 class SmoteSettings(Closed):
     """SMOTE with the group as label."""
@@ -294,6 +303,10 @@ class SmoteSettings(Closed):
     def resolved(self) -> dict[str, Any]:
         """Return all values, plain JSON."""
         return self.model_dump()
+
+    def departures(self) -> dict[str, tuple[Any, Any]]:
+        """Return nothing: SMOTE has no presets."""
+        return {}
 
 
 GeneratorSettings = Annotated[CddpmSettings | SmoteSettings, Discriminator("kind")]

@@ -12,6 +12,14 @@ from mcrage.config.generators import GeneratorSettings
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
 
+def check_unique(names: list[str]) -> list[str]:
+    """Return `names` if each is listed once."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{', '.join(twice)} is listed twice; list each name once")
+    return names
+
+
 class Experiment(Closed):
     """What is run: names from the sections below, and how often."""
 
@@ -40,6 +48,7 @@ class Experiment(Closed):
     )
     baselines: list[Name] = Field(
         ["imbalanced", "smote"],
+        min_length=1,
         description="Treatments that every other one is compared with, paired over replicates.",
     )
     replicates: int = Field(
@@ -56,13 +65,9 @@ class Experiment(Closed):
         description="Where all seeds of stages are derived from.",
     )
 
-    @field_validator("datasets", "scenarios", "treatments", "classifiers", "baselines")
-    @classmethod
-    def _unique(cls, names: list[str]) -> list[str]:
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"{', '.join(twice)} is listed twice; list each name once")
-        return names
+    _unique = field_validator("datasets", "scenarios", "treatments", "classifiers", "baselines")(
+        check_unique
+    )
 
 
 class Keep(Closed):
@@ -134,6 +139,11 @@ class Treatment(Closed):
     def _one_source_of_rows(self) -> Self:
         if self.generator and self.oversample:
             raise ValueError("give either generator or oversample, not both")
+        if self.generator and self.train_on == "original":
+            raise ValueError(
+                "a generator fills the gaps of the imbalanced training set; remove generator, or "
+                "train_on: original"
+            )
         return self
 
 
@@ -163,6 +173,10 @@ class Figures(Closed):
         defaults.FIGURE_TREATMENTS, description="Curves of the ROC figure."
     )
     replicate: int = Field(0, ge=0, description="The replicate that UMAP and densities show.")
+
+    _unique = field_validator("umap_treatments", "density_treatments", "roc_treatments")(
+        check_unique
+    )
 
 
 class Config(Closed):
@@ -232,11 +246,21 @@ class Config(Closed):
                     f"{key}: '{trained_on}' holds the real rows before thinning, which no user "
                     "has; choose a treatment with train_on: train"
                 )
+            if source and source.weights:
+                problems.append(
+                    f"{key}: '{trained_on}' weights its rows, and a generator takes no weights; "
+                    "choose a treatment without"
+                )
             if getattr(inner, "trained_on", None):
                 problems.append(
                     f"{key}: '{trained_on}' rests on generator '{source.generator}', which is "
                     "itself trained on a treatment; one such step is allowed"
                 )
+        if set(self.experiment.treatments) <= {self.experiment.baselines[0]}:
+            problems.append(
+                "experiment.treatments: lists nothing beside the baseline "
+                f"'{self.experiment.baselines[0]}'; add a treatment to compare with it"
+            )
         for key in ("umap_treatments", "density_treatments", "roc_treatments"):
             problems += _unknown(
                 f"figures.{key}",

@@ -361,7 +361,6 @@ class PrepareSettings(Closed):
     """
 
     name: Name
-    title: str
     files: list[Checksum]
     format: CsvFormat
     columns: list[tuple[str, Column]]

@@ -73,8 +73,8 @@ def read_card(name_or_path: str | os.PathLike, folder: str | os.PathLike) -> Car
         if not re.fullmatch(NAME_PATTERN, text) or text not in known:
             raise UserError(
                 f"dataset {text!r}: no such card{closest(text, known)}; known datasets: "
-                f"{', '.join(known) or 'none'}. Add {folder}/NAME.yaml, or give the path of a card "
-                f"that ends in .yaml. Names are letters, digits, '_' and '-'."
+                f"{', '.join(known) or 'none'}. Add {folder}/NAME.yaml. Names are "
+                "letters, digits, '_' and '-'."
             )
     card = parse_card(_load_yaml(path), str(path))
     if card.name != path.stem:
@@ -107,15 +107,22 @@ def download_settings(card: Card, file: str | None = None) -> dict[str, Any]:
 
 
 def prepare_settings(card: Card) -> dict[str, Any]:
-    """Return what the prepare stage uses of a card, as plain JSON values (`PrepareSettings`)."""
+    """Return what the prepare stage uses of a card, as plain JSON values (`PrepareSettings`).
+
+    Words for readers are left out (`describe_settings` has them): a better label is no reason to
+    train a model again.
+    """
+    wordless = {"label": "", "unit": ""}
     return PrepareSettings(
         name=card.name,
-        title=card.title,
         files=[Checksum(name=file.name, sha256=file.sha256) for file in card.files],
         format=card.format,
-        columns=list(card.columns.items()),
-        target=card.target,
-        sensitive=list(card.sensitive.items()),
+        columns=[(name, each.model_copy(update=wordless)) for name, each in card.columns.items()],
+        target=card.target.model_copy(update={"labels": None}),
+        sensitive=[
+            (name, each.model_copy(update={"labels": None}))
+            for name, each in card.sensitive.items()
+        ],
         cluster=card.cluster,
         expected=card.expected,
     ).model_dump(mode="json")
@@ -134,6 +141,23 @@ _PATTERN_FIX = {
     FILE_PATTERN: "write a plain file name: no folders, no '..'",
     SHA256_PATTERN: "write the 64 small hexadecimal digits that `sha256sum FILE` prints",
 }
+
+
+def describe_settings(card: Card) -> dict[str, Any]:
+    """Return a card's words for readers: title, labels and units, as plain JSON values."""
+    labelled = {card.target.column: card.target, **card.sensitive}
+    return {
+        "title": card.title,
+        "columns": {
+            name: {"label": column.label or name, "unit": column.unit}
+            for name, column in card.columns.items()
+        },
+        "levels": {
+            name: dict(zip(each.levels, each.labels, strict=True))
+            for name, each in labelled.items()
+            if each.levels and each.labels
+        },
+    }
 
 
 def _keys_at(location: tuple[int | str, ...]) -> list[str]:

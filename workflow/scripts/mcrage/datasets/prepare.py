@@ -102,7 +102,7 @@ def prepare(settings: PrepareSettings, paths: Sequence[str | os.PathLike]) -> Pr
     _check_formulas(settings.name, features, typed)
     roles = Roles(
         dataset=settings.name,
-        title=settings.title,
+        title=settings.name,
         features=features,
         sensitive=sensitive,
         target=Target(attribute.column, attribute.label, attribute.levels, attribute.level_labels),

@@ -2,7 +2,7 @@
 """What each column of a prepared table is for: the roles that travel beside it as JSON."""
 
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from mcrage.tables import read_json
@@ -99,6 +99,36 @@ class Roles:
             columns=tuple(value["columns"]),
             cluster=value["cluster"],
         )
+
+
+def with_words(roles: Roles, words: dict[str, Any]) -> Roles:
+    """Return the same roles in the reader's words.
+
+    Parameters
+    ----------
+    roles : Roles
+        As `prepare` found them, where labels are the columns' and levels' own names.
+    words : dict
+        ``title``; ``columns``: name to label and unit; ``levels``: column to level to label.
+    """
+
+    def told(part: Attribute | Target) -> Attribute | Target:
+        labels = words["levels"].get(part.column, {})
+        return replace(
+            part,
+            label=words["columns"][part.column]["label"],
+            level_labels=tuple(labels.get(level, level) for level in part.levels),
+        )
+
+    return replace(
+        roles,
+        title=words["title"],
+        features=tuple(
+            replace(feature, **words["columns"][feature.column]) for feature in roles.features
+        ),
+        sensitive=tuple(told(attribute) for attribute in roles.sensitive),
+        target=told(roles.target),
+    )
 
 
 def _tuples(value: dict[str, Any], *keys: str) -> dict[str, Any]:

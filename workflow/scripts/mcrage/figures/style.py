@@ -52,6 +52,7 @@ _RC = {
     "svg.fonttype": "path",  # the report shows SVG as an image, which cannot load fonts
     "svg.hashsalt": "mcrage",
     "text.color": INK,
+    "text.parse_math": False,  # a label may hold dollars
     "xtick.color": MUTED,
     "xtick.labelcolor": INK,
     "xtick.labelsize": 8.5,

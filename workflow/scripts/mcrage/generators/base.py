@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -17,8 +16,6 @@ from mcrage.groups import GroupSchema
 
 Criterion = Callable[[np.ndarray, np.ndarray], float]
 """(synthetic features (m, d) in raw units, their groups (m,)) -> score, larger is better."""
-
-ENTRY_POINTS = "mcrage.generators"
 
 _BUILT_IN = {
     "cddpm": ("mcrage.generators.cddpm", "CddpmGenerator"),
@@ -91,8 +88,9 @@ class Generator(Protocol):
         seed: int,
         device: str = "cpu",
         threads: int = 1,
+        checkpoint: str | os.PathLike | None = None,
     ) -> Self:
-        """Learn from training rows."""
+        """Learn from training rows; continue from `checkpoint` if a killed run left one."""
         ...
 
     def save(self, folder: str | os.PathLike) -> None:
@@ -122,22 +120,14 @@ class Generator(Protocol):
 def generator_class(kind: str) -> type[Generator]:
     """Return a generator's class by the `kind` of its settings, importing it only now.
 
-    Besides the built-in ones, those that installed packages announce under the entry point
-    ``mcrage.generators`` are found.
-
     Raises
     ------
     UserError
         If there is none of this name.
     """
-    if kind in _BUILT_IN:
-        module, name = _BUILT_IN[kind]
-        return getattr(import_module(module), name)
-    plugins = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
-    if kind in plugins:
-        return plugins[kind].load()
-    known = ", ".join(sorted({*_BUILT_IN, *plugins}))
-    raise UserError(
-        f"generator kind '{kind}' is unknown; known are {known}. "
-        f"A plug-in must be installed and announce itself under the entry point '{ENTRY_POINTS}'."
-    )
+    if kind not in _BUILT_IN:
+        raise UserError(
+            f"generator kind '{kind}' is unknown; known are {', '.join(sorted(_BUILT_IN))}."
+        )
+    module, name = _BUILT_IN[kind]
+    return getattr(import_module(module), name)

@@ -19,6 +19,9 @@
 - The best member at its best checkpoint is kept, as the text says; the notebook samples the last
   network. The moving average is kept up to date but not used, as in the notebook.
 - The scaler is fitted on the training rows once; the notebook refits it on three sets.
+- Checkpoints are chosen by F1 of the positive level; the notebook uses the weighted F1.
+- The loss has no constant "KL" term: it has no gradient.
+- Labels of shape (n, 1) + (n,), which made an n × n matrix in the notebook, are plain vectors.
 - Drawn rows are rounded as recorded and clipped to the training range.
 
 `tuned` keeps the algorithm (one conditional model, the filling plan) and changes the rest:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mcrage.diffusion.training import Trainer
+from mcrage.errors import UserError
 from mcrage.generators.storage import read_arrays, write_arrays
 from mcrage.progress import Progress
 
@@ -135,7 +136,13 @@ class Run:
     def _select(self) -> list[float]:
         weights = self.trainer.weights(averaged=self.averaged)
         scores = self._judge(weights)
-        place = int(np.argmax(scores))
+        if np.isnan(scores).all():
+            raise UserError(
+                f"step {self.trainer.n_steps}: no member could be judged, since the validation set "
+                "has no positive row and none was predicted. Use a larger validation_fraction in "
+                "the scenario, or selection: last."
+            )
+        place = int(np.nanargmax(scores))
         if scores[place] > self._best_score:
             self._best_score = float(scores[place])
             self._best_place = (self.trainer.n_steps, place)

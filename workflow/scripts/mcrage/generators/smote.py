@@ -48,8 +48,9 @@ class SmoteGenerator:
         seed: int,
         device: str = "cpu",
         threads: int = 1,
+        checkpoint: str | os.PathLike | None = None,
     ) -> Self:
-        """Keep the training rows; `criterion`, `seed` and `device` are not used."""
+        """Keep the training rows; nothing else is used, since nothing is iterated."""
         started = time.perf_counter()
         self._schema = train.schema
         self._encoding = NumericEncoding.fit(

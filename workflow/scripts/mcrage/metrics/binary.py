@@ -7,18 +7,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from mcrage.groups import GroupSchema
+from mcrage.metrics.f1 import f1
 
 
 def accuracy(y: np.ndarray, score: np.ndarray, threshold: float) -> float:
     """Share of rows predicted correctly."""
     return float(np.mean((score >= threshold) == y))
-
-
-def f1(y: np.ndarray, score: np.ndarray, threshold: float) -> float:
-    """Harmonic mean of precision and recall of the positive level; NaN without any positive."""
-    predicted = score >= threshold
-    denominator = predicted.sum() + y.sum()
-    return float(2 * np.sum(predicted & (y == 1)) / denominator) if denominator else np.nan
 
 
 def true_positive_rate(y: np.ndarray, score: np.ndarray, threshold: float) -> float:

@@ -109,7 +109,7 @@ def generator_costs(folder: str | os.PathLike) -> list[list[str]]:
         seconds = sorted(float(fact.get("seconds", 0.0)) for fact in facts)
         speed = [float(f["steps_per_second"]) for f in facts if f.get("steps_per_second")]
         parameters = max(int(fact.get("n_parameters", 0)) for fact in facts)
-        peak = max(float(fact.get("peak_memory") or 0) for fact in facts)
+        peak = max(float(fact.get("peak_memory_bytes") or 0) for fact in facts)
         rows.append(
             [
                 name.replace("_", " "),

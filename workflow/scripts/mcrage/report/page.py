@@ -134,9 +134,10 @@ def render_report(
     ----------
     sections : sequence of Results
     settings : mapping
-        ``title``; ``treatments``: name to description, in order; ``datasets``: name to the
-        card's title, description, licence, citation, homepage; ``test_to_train``: by scenario;
-        ``config``: the resolved config; ``seed``.
+        ``title``; ``induced``: whether any scenario takes rows away; ``treatments``: name to
+        description, in order; ``datasets``: name to the card's title, description, licence,
+        citation, homepage; ``test_to_train``: by scenario; ``config``: the resolved config;
+        ``seed``.
     figures : sequence of FigureFile
     published : sequence of Published
     benchmarks : path-like, optional
@@ -162,6 +163,7 @@ def render_report(
     used = [p for p in published if any(_applies(p, results) for results in sections)]
     return environment.get_template("report.html.j2").render(
         title=settings["title"],
+        induced=settings["induced"],
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         sections=[
             _section(results, settings, figures, published, number)

@@ -44,6 +44,7 @@ def compare(
     metrics: pd.DataFrame,
     baselines: Sequence[str],
     test_to_train: Mapping[str, float],
+    controls: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Compare every treatment with every baseline, paired over replicates.
 
@@ -55,6 +56,9 @@ def compare(
         Treatments to compare with.
     test_to_train : mapping of str to float
         By scenario, rows in the test set over rows in the training pool.
+    controls : sequence of str
+        Treatments that no user has (real rows before thinning); never a finding, so each is a
+        family of its own.
 
     Returns
     -------
@@ -62,20 +66,13 @@ def compare(
         The columns of results/comparisons.parquet. ``p_adjusted`` is Holm's, over the treatments
         compared with one baseline on one metric and subgroup.
     """
-    wide = metrics.pivot_table(
-        index=[*_CONTEXT, "replicate"],
-        columns="treatment",
-        values="value",
-        sort=False,
-        dropna=False,
-        observed=True,
-    )
+    # Raises on a run that stands twice, where a pivot table would average.
+    wide = metrics.set_index([*_CONTEXT, "replicate", "treatment"])["value"].unstack("treatment")
     order = list(dict.fromkeys(metrics["treatment"]))
+    contexts = list(dict.fromkeys(metrics[_CONTEXT].itertuples(index=False, name=None)))
     rows = []
-    # dropna=False makes every combination of levels; those that never occur are not compared.
-    present = pd.MultiIndex.from_frame(metrics[[*_CONTEXT, "replicate"]].drop_duplicates())
-    wide = wide.reindex(present)
-    for context, block in wide.groupby(level=_CONTEXT, sort=False):
+    for context in contexts:
+        block = wide.loc[context]
         facts = dict(zip(_CONTEXT, context, strict=True))
         for baseline in baselines:
             for treatment in order:
@@ -97,7 +94,8 @@ def compare(
                     }
                 )
     out = pd.DataFrame(rows, columns=_COMPARISON)
-    family = [*_CONTEXT, "baseline"]
+    control = out["treatment"].where(out["treatment"].isin(controls), "")
+    family = [*(out[name] for name in [*_CONTEXT, "baseline"]), control]
     out["p_adjusted"] = out.groupby(family, sort=False)["p_value"].transform(
         lambda p: holm(p.to_numpy())
     )
