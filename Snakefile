@@ -66,6 +66,7 @@ rule figures:
 
 onstart:
     refuse_a_missing_gpu()
+    spare_the_scheduler()
 
 
 onsuccess:
