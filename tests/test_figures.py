@@ -140,9 +140,23 @@ def test_arrows_point_down_and_boxes_do_not_overlap(edges):
         assert all(b - a >= 1.0 for a, b in pairwise(places))
 
 
-def test_a_cycle_is_refused():
-    with pytest.raises(ValueError, match="cycle"):
-        rule_graph.layers_of([("a", "b"), ("b", "a")])
+def test_a_cycle_of_rules_is_cut_where_the_workflow_begins_it():
+    """A generator that learns from a rebalanced table: train, sample, rebalance, train."""
+    edges = [
+        ("prepare", "rebalance"), ("prepare", "train"), ("train", "sample"),
+        ("sample", "rebalance"), ("rebalance", "train"), ("rebalance", "evaluate"),
+    ]  # fmt: skip
+    order = ["prepare", "train", "sample", "rebalance", "evaluate"]
+    assert rule_graph.feedback_of(edges, order) == [("rebalance", "train")]
+    forward = [edge for edge in edges if edge != ("rebalance", "train")]
+    assert rule_graph.feedback_of(forward, order) == []
+    assert rule_graph.layers_of(forward) == {
+        "prepare": 0, "train": 1, "sample": 2, "rebalance": 3, "evaluate": 4,
+    }  # fmt: skip
+    dot = "".join(f'{i} [label = "{name}"]\n' for i, name in enumerate(order)) + "".join(
+        f"{order.index(a)} -> {order.index(b)}\n" for a, b in edges
+    )
+    assert rule_graph.draw_rule_graph(dot, order=order).axes
 
 
 def test_rule_graph_names_every_rule(tmp_path):

@@ -98,7 +98,7 @@ def test_a_natural_scenario_without_generators_has_neither_models_nor_curves(tmp
         "figures": {
             "umap_treatments": [],
             "density_treatments": [],
-            "roc_treatments": ["imbalanced"],
+            "roc_treatments": [],
         },
     }
     plan = Project(tmp_path).plan(config=config)

@@ -6,6 +6,7 @@ Local: ``snakefile``. A second Snakemake lists the rules; it takes no lock and r
 """
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -55,7 +56,9 @@ def rule_graph(snakefile: str, config: dict) -> str:
 def main(input, output, params, wildcards, threads) -> None:
     """Run the stage."""
     text = rule_graph(params["local"]["snakefile"], params["settings"]["config"])
-    save(draw_rule_graph(text), output.svg, output.png)
+    written = "\n".join(Path(path).read_text(encoding="utf-8") for path in input.rules)
+    order = re.findall(r"^rule (\w+):", written, re.MULTILINE)
+    save(draw_rule_graph(text, order=order), output.svg, output.png)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ _LAYER_HEIGHT = 0.74  # inches
 _BOX_HEIGHT = 0.34  # inches
 _GAP = 0.22  # inches between boxes of a layer
 
+Edge = tuple[str, str]
 Node = tuple[str, int]  # a rule in its own layer, or the bend of an edge ("a>b") in another
 
 
@@ -64,7 +65,44 @@ def parse_dot(text: str, without: Collection[str] = ("all",)) -> list[tuple[str,
     return edges
 
 
-def layers_of(edges: Sequence[tuple[str, str]]) -> dict[str, int]:
+def feedback_of(edges: Sequence[Edge], order: Sequence[str] = ()) -> list[Edge]:
+    """Return the edges that lead back, without which the others form no cycle.
+
+    Jobs never form a cycle, but their rules do when a generator learns from a table that another
+    generator filled.
+
+    Parameters
+    ----------
+    edges : sequence of (str, str)
+    order : sequence of str
+        Nodes as they are written in the workflow; of a cycle the first one is taken to come first.
+    """
+    feedback = []
+    remaining = sorted({node for edge in edges for node in edge})
+    remaining.sort(key=lambda node: order.index(node) if node in order else len(order))
+    while remaining:
+        left = [(a, b) for a, b in edges if a in remaining and b in remaining]
+        ready = [node for node in remaining if not any(sink == node for _, sink in left)]
+        if not ready:
+            first = next(node for node in remaining if node in _reached(node, left))
+            feedback += [edge for edge in left if edge[1] == first]
+            ready = [first]
+        remaining = [node for node in remaining if node not in ready]
+    return feedback
+
+
+def _reached(start: str, edges: Sequence[Edge]) -> set[str]:
+    reached: set[str] = set()
+    todo = [start]
+    while todo:
+        node = todo.pop()
+        new = {sink for source, sink in edges if source == node} - reached
+        reached |= new
+        todo += new
+    return reached
+
+
+def layers_of(edges: Sequence[Edge]) -> dict[str, int]:
     """Return each node's layer: the length of the longest path that leads to it.
 
     Nodes that nothing leads to are then moved down beside their first user.
@@ -72,24 +110,13 @@ def layers_of(edges: Sequence[tuple[str, str]]) -> dict[str, int]:
     Parameters
     ----------
     edges : sequence of (str, str)
-
-    Raises
-    ------
-    ValueError
-        If the edges form a cycle.
+        Without a cycle.
     """
     nodes = sorted({node for edge in edges for node in edge})
     layers = dict.fromkeys(nodes, 0)
     for _ in nodes:
-        moved = False
         for source, sink in edges:
-            if layers[sink] <= layers[source]:
-                layers[sink] = layers[source] + 1
-                moved = True
-        if not moved:
-            break
-    else:
-        raise ValueError("the rule graph has a cycle")
+            layers[sink] = max(layers[sink], layers[source] + 1)
     for node in nodes:
         if not any(sink == node for _, sink in edges):
             layers[node] = min(layers[sink] for source, sink in edges if source == node) - 1
@@ -186,7 +213,9 @@ def _spread(
         position[node] = start + offsets[node]
 
 
-def draw_rule_graph(dot: str, without: Collection[str] = ("all",)) -> "Figure":
+def draw_rule_graph(
+    dot: str, without: Collection[str] = ("all",), order: Sequence[str] = ()
+) -> "Figure":
     """Draw the rule graph that Snakemake printed.
 
     Parameters
@@ -195,6 +224,8 @@ def draw_rule_graph(dot: str, without: Collection[str] = ("all",)) -> "Figure":
         What ``snakemake --rulegraph dot`` printed.
     without : collection of str
         Rules to leave out.
+    order : sequence of str
+        Rules as they are written; see `feedback_of`. Edges that lead back are dashed.
 
     Returns
     -------
@@ -209,6 +240,8 @@ def draw_rule_graph(dot: str, without: Collection[str] = ("all",)) -> "Figure":
     from matplotlib.path import Path
 
     edges = parse_dot(dot, without)
+    feedback = feedback_of(edges, order)
+    edges = [edge for edge in edges if edge not in feedback]
     layers = layers_of(edges)
     rows, chains = _with_bends(edges, layers)
     widths = {n: 0.08 if n[0].endswith(">") else 0.3 + 0.078 * len(n[0]) for r in rows for n in r}
@@ -245,6 +278,22 @@ def draw_rule_graph(dot: str, without: Collection[str] = ("all",)) -> "Figure":
                     arrowstyle="-|>,head_length=4,head_width=2.2",
                     color=MUTED,
                     linewidth=1.0,
+                    shrinkA=0,
+                    shrinkB=0,
+                )
+            )
+        for source, sink in feedback:
+            ends = [(name, layers[name]) for name in (source, sink)]
+            start, end = ((x[node] + widths[node] / 2, y(node)) for node in ends)
+            axis.add_patch(
+                FancyArrowPatch(
+                    start,
+                    end,
+                    connectionstyle="arc3,rad=0.45",
+                    arrowstyle="-|>,head_length=4,head_width=2.2",
+                    color=MUTED,
+                    linewidth=1.0,
+                    linestyle=(0, (4, 2)),
                     shrinkA=0,
                     shrinkB=0,
                 )
