@@ -18,7 +18,7 @@ from mcrage.errors import UserError
 from mcrage.figures.words import EVERYONE
 from mcrage.report import summary_text
 from mcrage.report.answer import answer
-from mcrage.report.costs import generator_costs, stage_costs
+from mcrage.report.costs import files_of_run, generator_costs, stage_costs
 from mcrage.report.numbers import difference, interval, number, p_value, signed
 from mcrage.report.page import FIGURES, FigureFile, render_report
 from mcrage.report.published import read_published
@@ -259,11 +259,20 @@ def test_costs_add_up_over_formats(tmp_path):
     )
     (tmp_path / "d" / "train.tsv").write_text("s\th:m:s\tmax_rss\n30\t0:00:30\tNA\n")
     (tmp_path / "evaluate.jsonl").write_text(json.dumps({"s": 2.0, "max_rss": None}) + "\n")
-    train, evaluate = stage_costs(tmp_path)
+    train, evaluate = stage_costs(tmp_path.rglob("*"))
     assert (train.stage, train.n_jobs, train.total, train.longest) == ("train", 2, 90.5, 60.5)
     assert train.told()[-1] == "512 MiB"
     assert evaluate.told()[-1] == "not recorded"
-    assert stage_costs(tmp_path / "nowhere") == []
+    assert stage_costs([]) == []
+
+
+def test_costs_of_another_experiment_are_left_out(tmp_path):
+    for place in ("d/s/0/smote", "d/s/7/smote", "other/s/0/smote", "figures/d/s"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "train.jsonl").write_text(json.dumps({"s": 1.0}) + "\n")
+    names = {"figures", "d", "s", "0", "smote"}
+    kept = [str(path.relative_to(tmp_path)) for path in files_of_run(tmp_path, names)]
+    assert kept == ["d/s/0/smote/train.jsonl", "figures/d/s/train.jsonl"]
 
 
 def test_generator_costs_tell_the_device(tmp_path):
@@ -273,7 +282,7 @@ def test_generator_costs_tell_the_device(tmp_path):
         facts = {"device": "a GPU", "seconds": seconds, "n_parameters": 1234}
         facts |= {"steps_per_second": 100.0, "peak_memory_bytes": 3 * 2**30}
         (folder / "train_facts.json").write_text(json.dumps(facts))
-    [row] = generator_costs(tmp_path)
+    [row] = generator_costs(tmp_path.rglob("*"))
     assert row == ["cddpm tuned", "3", "a GPU", "20 s", "100 steps/s", "1,234", "3.0 GiB"]
 
 

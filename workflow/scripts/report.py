@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mcrage.datasets.roles import read_roles
 from mcrage.report import summary_text
+from mcrage.report.costs import files_of_run
 from mcrage.report.page import FigureFile, render_report
 from mcrage.report.published import read_published
 from mcrage.report.results import split_results
@@ -34,7 +35,7 @@ def main(input, output, params, wildcards, threads) -> None:
         settings=settings,
         figures=[FigureFile.of(path, folder) for path in input.figures],
         published=[read_published(path) for path in input.published],
-        benchmarks=params["local"]["benchmarks"],
+        benchmarks=files_of_run(params["local"]["benchmarks"], settings["names"]),
     )
     with atomic_output(output.report) as path:
         path.write_text(page, encoding="utf-8")

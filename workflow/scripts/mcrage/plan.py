@@ -388,6 +388,11 @@ class Plan:
                 "test_to_train": self._test_to_train(),
                 "config": self._science(),
                 "seed": self.config.experiment.seed,
+                "names": [
+                    *("download", "figures"),
+                    *(*self.datasets, *self.scenarios, *self.replicates),
+                    *(*self.generators, *self.all_treatments, *self.classifiers),
+                ],
             }
         }
 

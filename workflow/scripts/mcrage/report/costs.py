@@ -5,7 +5,7 @@ import csv
 import json
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -57,13 +57,31 @@ def read_benchmark(path: str | os.PathLike) -> list[dict[str, Any]]:
     return list(csv.DictReader(text.splitlines(), delimiter="\t"))
 
 
-def stage_costs(folder: str | os.PathLike) -> list[StageCost]:
-    """Add up the benchmark files under a folder by the stage they are named after.
+def files_of_run(folder: str | os.PathLike, names: Collection[str]) -> list[Path]:
+    """Return the files under results/benchmarks that belong to one experiment.
 
     Parameters
     ----------
     folder : path-like
-        results/benchmarks. Without it there are no costs.
+    names : collection of str
+        Datasets, scenarios, replicates, generators, treatments and classifiers of the experiment,
+        and the folders that all share; files of an earlier experiment lie under other names.
+    """
+    root = Path(folder)
+    return [
+        path
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and set(path.relative_to(root).parts[:-1]) <= set(names)
+    ]
+
+
+def stage_costs(files: Iterable[Path]) -> list[StageCost]:
+    """Add up benchmark files by the stage they are named after.
+
+    Parameters
+    ----------
+    files : iterable of Path
+        Files that are no benchmarks are passed over.
 
     Returns
     -------
@@ -72,8 +90,7 @@ def stage_costs(folder: str | os.PathLike) -> list[StageCost]:
     """
     times: dict[str, list[float]] = {}
     peaks: dict[str, list[float]] = {}
-    files = [path for kind in ("*.jsonl", "*.tsv") for path in Path(folder).rglob(kind)]
-    for path in sorted(files):
+    for path in sorted(path for path in files if path.suffix in (".jsonl", ".tsv")):
         stage = "download" if "download" in path.parts else path.stem.replace("_", " ")
         for row in read_benchmark(path):
             times.setdefault(stage, []).append(float(row["s"]))
@@ -97,10 +114,10 @@ def _peak(values: Iterable[float]) -> float:
     return max(known, default=float("nan"))
 
 
-def generator_costs(folder: str | os.PathLike) -> list[list[str]]:
+def generator_costs(files: Iterable[Path]) -> list[list[str]]:
     """Return a row per generator: fits, device, median time, speed, parameters, GPU memory."""
     by_name: dict[str, list[dict]] = {}
-    for path in sorted(Path(folder).rglob(_FACTS)):
+    for path in sorted(path for path in files if path.name == _FACTS):
         facts = json.loads(path.read_text(encoding="utf-8"))
         by_name.setdefault(path.parent.name, []).append(facts)
     rows = []

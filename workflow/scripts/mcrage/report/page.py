@@ -126,7 +126,7 @@ def render_report(
     settings: Mapping[str, Any],
     figures: Sequence[FigureFile],
     published: Sequence[Published] = (),
-    benchmarks: str | os.PathLike | None = None,
+    benchmarks: Sequence[Path] = (),
 ) -> str:
     """Return the page.
 
@@ -140,8 +140,8 @@ def render_report(
         ``seed``.
     figures : sequence of FigureFile
     published : sequence of Published
-    benchmarks : path-like, optional
-        Folder with benchmark files and training facts; without it costs are left out.
+    benchmarks : sequence of Path
+        Benchmark files and training facts of this run.
 
     Returns
     -------
@@ -174,8 +174,8 @@ def render_report(
         datasets=settings["datasets"],
         general=[_figure(figure) for figure in figures if not figure.dataset],
         published=used,
-        stages=[cost.told() for cost in stage_costs(benchmarks)] if benchmarks else [],
-        generators=generator_costs(benchmarks) if benchmarks else [],
+        stages=[cost.told() for cost in stage_costs(benchmarks)],
+        generators=generator_costs(benchmarks),
         machine=machine_facts(),
         seed=settings["seed"],
         config=yaml.safe_dump(settings["config"], sort_keys=False, allow_unicode=True, width=90),
