@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The guard fails for each way of cheating, and passes honest tables."""
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from conftest import make_table
 from mcrage.errors import UserError
-from mcrage.leakage import check_model, check_tables, check_treatment, refuse
+from mcrage.leakage import by_chance, check_model, check_tables, check_treatment, refuse
 from mcrage.rebalancing import rebalance
 from mcrage.tables import content_hash
 
@@ -115,6 +116,20 @@ def test_test_rows_marked_synthetic_are_found(tables, schema):
     assert any(
         "5 of 5 synthetic rows equal a test" in p for p in check(tables, rebalanced, weights)
     )
+
+
+def test_honest_rows_of_a_coarse_table_may_meet_held_out_ones():
+    """Drawn from what all patients are drawn from, on a grid of 400 values: no leak."""
+    rng = np.random.default_rng(0)
+    grid = [(int(value),) for value in range(400)]
+    trained, held, drawn = ([grid[i] for i in rng.integers(0, 400, n)] for n in (100, 60, 300))
+    fresh = set(held) - set(trained)
+    copies = sum(key in fresh for key in drawn)
+    assert copies > 0.05 * len(drawn)
+    assert copies <= by_chance(drawn, set(trained), len(fresh))
+    cheat = drawn + held
+    copies = sum(key in fresh for key in cheat)
+    assert copies > by_chance(cheat, set(trained), len(fresh))
 
 
 def test_a_model_fitted_on_other_rows_is_found(tables):
