@@ -263,14 +263,14 @@ LIBRARY = "workflow/scripts/mcrage"
         ),
         (
             f"{LIBRARY}/diffusion/sampling.py",
-            "import ",
-            "EDITED = True\nimport ",
+            "def draw(",
+            "EDITED = True\n\n\ndef draw(",
             {"train_generator": 6, "balance": 0, "check_groups": 0},
         ),
         (
             f"{LIBRARY}/figures/roc.py",
-            "import ",
-            "EDITED = True\nimport ",
+            "def mean_curve(",
+            "EDITED = True\n\n\ndef mean_curve(",
             {"train_generator": 0, "evaluate": 0, "plot_roc": 1, "plot_umap": 0, "report": 1},
         ),
         (
@@ -281,8 +281,8 @@ LIBRARY = "workflow/scripts/mcrage"
         ),
         (
             "resources/datasets/diabetes.yaml",
-            "bmi: {type: continuous, label: Body mass index, unit: kg/m^2, resolution: 0.1",
-            "bmi: {type: continuous, label: Body mass index, unit: kg/m^2, resolution: 0.05",
+            "resolution: 0.01,",
+            "resolution: 0.02,",
             {"prepare": 1, "train_generator": 8, "evaluate": 16},
         ),
     ],
