@@ -61,14 +61,14 @@ def test_the_paper_s_counts_come_out(patients):
 def test_the_forest_of_the_paper_scores_as_published(patients):
     """Imbalanced: accuracy .714-.741, F1 .64-.66, AUROC .78-.79, women .75; original .77-.78.
 
-    Means over 4 replicates, whose standard errors are about .01, so the ranges are widened by .015.
+    Means over 8 replicates; one has a standard deviation of .01 to .02, so ranges are widened by .012.
     """
     schema = GroupSchema.of(patients.roles)
     digits = schema.digits(patients.table)
     groups = schema.index_of(digits)
     settings = RandomForest().model_dump()
     found: dict[tuple[str, str, str], list[float]] = {}
-    for seed in range(4):
+    for seed in range(8):
         pool, test = split(groups, 0.2, seed, schema.n_groups)
         kept = pool[thin_out(digits[:, pool], schema, WOMEN, seed)]
         for name, rows in (("original", pool), ("imbalanced", kept)):
@@ -94,5 +94,5 @@ def test_the_forest_of_the_paper_scores_as_published(patients):
         ("original", "SEX=F", "auroc"): (0.77, 0.784),
     }
     for key, (low, high) in published.items():
-        assert low - 0.015 <= mean[key] <= high + 0.015, (key, mean[key])
+        assert low - 0.012 <= mean[key] <= high + 0.012, (key, mean[key])
     assert mean["original", "SEX=F", "auroc"] > mean["imbalanced", "SEX=F", "auroc"]
