@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mcrage.config.generators import CddpmSettings
 from mcrage.config.load import load_config
 from mcrage.config.render import render_config, render_schema
 from mcrage.errors import UserError
@@ -158,3 +159,15 @@ def test_every_experiment_is_a_valid_config(path):
     raw = yaml.safe_load(render_config())
     update_config(raw, yaml.safe_load(path.read_text()))
     assert load_config(raw).experiment.title != load_config({}).experiment.title
+
+
+def test_the_report_is_told_where_a_preset_is_departed_from():
+    """A reduced budget must not read as the paper's."""
+    settings = CddpmSettings(
+        kind="cddpm", preset="paper", epochs=120, learning_rates=[1.26e-4], batch_size=128
+    )
+    assert settings.departures_told() == (
+        " Here with learning_rates 0.000126 instead of 5 values from 3.16e-05 to 0.000126; "
+        "epochs 120 instead of 10000."
+    )
+    assert CddpmSettings(kind="cddpm", preset="tuned").departures_told() == ""

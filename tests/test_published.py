@@ -61,7 +61,7 @@ def test_the_paper_s_counts_come_out(patients):
 def test_the_forest_of_the_paper_scores_as_published(patients):
     """Imbalanced: accuracy .714-.741, F1 .64-.66, AUROC .78-.79, women .75; original .77-.78.
 
-    Means over 8 replicates; one has a standard deviation of .01 to .02, so ranges are widened by .012.
+    Means over 8 replicates, each with a standard deviation of .01 to .02: ranges widened by .012.
     """
     schema = GroupSchema.of(patients.roles)
     digits = schema.digits(patients.table)

@@ -400,14 +400,7 @@ class Plan:
         """Return a treatment's description, and where its generator departs from its preset."""
         text = self.config.treatments[treatment].description
         generator = self.config.treatments[treatment].generator
-        changes = self.config.generators[generator].departures() if generator else {}
-        if changes:
-            told = "; ".join(
-                f"{key} {_short(value)} instead of {_short(preset)}"
-                for key, (value, preset) in changes.items()
-            )
-            text += f" Here with {told}."
-        return text
+        return text + (self.config.generators[generator].departures_told() if generator else "")
 
     def _science(self) -> dict[str, Any]:
         # Without what is of the machine: a report is the same wherever it was made.
@@ -425,11 +418,3 @@ class Plan:
             name: self.config.generators[name].resolved() for name in self.generators
         }
         return resolved
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, list) and len(value) > 3:
-        return f"{len(value)} values from {_short(min(value))} to {_short(max(value))}"
-    if isinstance(value, list):
-        return ", ".join(_short(item) for item in value)
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -290,6 +290,14 @@ class CddpmSettings(Closed):
             if key in preset and value is not None and value != preset[key]
         }
 
+    def departures_told(self) -> str:
+        """Return a sentence for the reader of the report, or nothing."""
+        told = [
+            f"{key} {_short(value)} instead of {_short(preset)}"
+            for key, (value, preset) in self.departures().items()
+        ]
+        return f" Here with {'; '.join(told)}." if told else ""
+
 
 class SmoteSettings(Closed):
     """SMOTE with the group as label."""
@@ -304,9 +312,17 @@ class SmoteSettings(Closed):
         """Return all values, plain JSON."""
         return self.model_dump()
 
-    def departures(self) -> dict[str, tuple[Any, Any]]:
+    def departures_told(self) -> str:
         """Return nothing: SMOTE has no presets."""
-        return {}
+        return ""
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list) and len(value) > 3:
+        return f"{len(value)} values from {_short(min(value))} to {_short(max(value))}"
+    if isinstance(value, list):
+        return ", ".join(_short(item) for item in value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 GeneratorSettings = Annotated[CddpmSettings | SmoteSettings, Discriminator("kind")]
