@@ -263,8 +263,8 @@ LIBRARY = "workflow/scripts/mcrage"
         ),
         (
             f"{LIBRARY}/diffusion/sampling.py",
-            "def draw(",
-            "EDITED = True\n\n\ndef draw(",
+            "from torch import Tensor\n",
+            "from torch import Tensor\n\nEDITED = True\n",
             {"train_generator": 6, "balance": 0, "check_groups": 0},
         ),
         (
