@@ -20,7 +20,8 @@ setup: .venv/.locked
 	    || { echo "mcrage needs Python 3.11 or newer, found: $$($(PYTHON) --version). Say which: make PYTHON=python3.12"; exit 1; }; \
 	  $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet 'uv>=0.9'; }
 	@echo "Installing the packages of uv.lock into .venv (about 6 GB with torch and CUDA)"
-	$(BIN)/uv sync --locked --python $(BIN)/python
+	@# Compiled now, since every job starts Python anew, and some sites forbid it to write bytecode.
+	$(BIN)/uv sync --locked --compile-bytecode --python $(BIN)/python
 	@touch $@
 
 test: setup
