@@ -87,6 +87,8 @@ def main() -> None:
             print(f"wall time on {os.cpu_count()} cores: {duration(wall)} ({wall:.0f} s)")
         table = rules(folder)
     total = sum(record["s"] for records in table.values() for record in records)
+    cpu = sum(float(r["cpu_time"] or 0) for records in table.values() for r in records)
+    print(f"CPU time of all jobs: {duration(cpu)} ({cpu:.0f} s)")
     print(f"{'rule':<24}{'jobs':>6}{'mean s':>9}{'share':>8}{'peak MB':>9}")
     for name, records in sorted(table.items(), key=lambda item: -sum(r["s"] for r in item[1])):
         seconds = [record["s"] for record in records]

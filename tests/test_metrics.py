@@ -90,9 +90,7 @@ def test_intersections_stand_beside_the_single_attributes():
     kinds = set(zip(out["attribute"], out["subgroup"], strict=True))
     assert ("sex*race", "sex=M, race=c") in kinds
     assert ("race", "race=b") in kinds
-    support = {
-        key: n
-        for key, n in zip(zip(out["attribute"], out["subgroup"]), out["support"])  # noqa: B905
-    }
+    keys = zip(out["attribute"], out["subgroup"], strict=True)
+    support = dict(zip(keys, out["support"], strict=True))
     for attribute in ("sex", "race", "sex*race"):
         assert sum(n for (a, _), n in support.items() if a == attribute) == 500
