@@ -28,9 +28,11 @@ from mcrage.figures.training_curves import draw_training_curves, lines_of, mean_
 from mcrage.figures.umap_embedding import draw_umap, embed, standardise, thin
 from mcrage.figures.words import group_name, subgroup_name, subgroup_words
 from mcrage.groups import GroupSchema
+from mcrage.provenance import make_origin, read_origin
 from mcrage.statistics.summary import compare
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
+ORIGIN = make_origin("plot", {}, dict(settings={"a": "<&>"}, seeds={}, code="c", versions={}), [])
 COUNTS = {("F", "out"): 12, ("M", "out"): 40, ("F", "in"): 11, ("M", "in"): 30}
 
 
@@ -43,8 +45,9 @@ def texts(figure) -> str:
 
 def save(figure, folder, name="figure") -> tuple[bytes, bytes]:
     svg, png = folder / f"{name}.svg", folder / f"{name}.png"
-    style.save(figure, svg, png)
+    style.save(figure, svg, png, ORIGIN)
     ElementTree.parse(svg)
+    assert read_origin(svg) == read_origin(png) == ORIGIN
     return svg.read_bytes(), png.read_bytes()
 
 

@@ -1,6 +1,5 @@
 """Config, dataset cards and the functions that rules use. The thought is in mcrage.plan."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -10,21 +9,13 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
 from mcrage.accelerator import require
 from mcrage.config.load import load_config
-from mcrage.datasets.cards import read_card
+from mcrage.datasets.cards import download_settings, read_card
 from mcrage.errors import UserError
+from mcrage.lineage import outdated_without_record
 from mcrage.plan import Plan
 
 CARDS = Path(workflow.basedir) / "resources" / "datasets"
-
-
-def project_files(*patterns):
-    """Files of this checkout, relative to the working folder: moving both reruns nothing."""
-    root = Path(workflow.basedir)
-    return [
-        os.path.relpath(path)
-        for pattern in patterns
-        for path in sorted(root.glob(pattern))
-    ]
+PUBLISHED = Path(workflow.basedir) / "resources" / "published"
 
 
 class Mistake(CliException):
@@ -38,15 +29,28 @@ def make_plan():
     try:
         checked = load_config(config)
         cards = {name: read_card(name, CARDS) for name in checked.experiment.datasets}
-        published = [
-            Path(path).stem for path in project_files("resources/published/*.yaml")
-        ]
+        published = {path.stem: path for path in sorted(PUBLISHED.glob("*.yaml"))}
         return Plan(checked, cards, published)
     except UserError as error:
         raise Mistake(str(error)) from None
 
 
 PLAN = make_plan()
+
+
+def distrust_results_without_record():
+    """Rerun results copied here, or whose .snakemake was lost, unless made as they would be now.
+
+    Snakemake compares nothing where it has no record, so a copied result would pass for right
+    whatever the config says.
+    """
+    if workflow.is_main_process and workflow.dag_settings:
+        outdated = outdated_without_record(Path.cwd(), PLAN.expected_digest)
+        forced = {*workflow.dag_settings.forcerun, *outdated}
+        workflow.dag_settings.forcerun = frozenset(forced)
+
+
+distrust_results_without_record()
 
 
 wildcard_constraints:
@@ -71,6 +75,11 @@ def stage_params(rule):
 def mirror(wildcards, output):
     """Where to look first; taking `output` keeps it out of what reruns a job."""
     return PLAN.config.mirror
+
+
+def sources(wildcards, output):
+    """Where to look; taking `output`, since the checksum alone says what a file holds."""
+    return download_settings(PLAN.cards[wildcards.dataset], wildcards.file)
 
 
 def device(wildcards, output):
@@ -214,10 +223,9 @@ def figure_files(ending):
     ]
 
 
-def published_files():
-    return project_files(
-        *(f"resources/published/{name}.yaml" for name in PLAN.config.published)
-    )
+def published_files(wildcards, output):
+    """Taking `output`: their content is among the params, and their place is no reason to rerun."""
+    return [str(PUBLISHED / f"{name}.yaml") for name in PLAN.config.published]
 
 
 def snakefile(wildcards, output):

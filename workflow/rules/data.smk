@@ -20,6 +20,7 @@ rule download:
         "../../envs/data.yaml"
     params:
         stage=stage_params("download"),
+        sources=sources,
         mirror=mirror,
     script:
         "../scripts/download.py"

@@ -16,8 +16,6 @@ OUTPUTS: <results>/figures/rule_graph.{svg,png}
 
 rule plot_rule_graph:
     """Show the reader what was done, from the workflow itself (Figure 1 of the paper)."""
-    input:
-        rules=project_files("Snakefile", "workflow/rules/*.smk"),
     output:
         svg=report(
             "<results>/figures/rule_graph.svg",

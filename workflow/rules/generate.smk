@@ -15,7 +15,7 @@ rule train_generator:
         validation=validation_table,
         roles="<results>/{dataset}/roles.json",
         # Only an order: what is checked depends on all treatments, the training on one.
-        groups=ancient("<results>/{dataset}/{scenario}/{replicate}/groups.json"),
+        after=ancient("<results>/{dataset}/{scenario}/{replicate}/groups.json"),
     output:
         weights="<results>/{dataset}/{scenario}/{replicate}/{generator}/model.safetensors",
         model="<results>/{dataset}/{scenario}/{replicate}/{generator}/model.json",
@@ -65,7 +65,7 @@ rule rebalance:
         train=treated_table,
         synthetic=synthetic_table,
         roles="<results>/{dataset}/roles.json",
-        groups=ancient("<results>/{dataset}/{scenario}/{replicate}/groups.json"),
+        after=ancient("<results>/{dataset}/{scenario}/{replicate}/groups.json"),
     output:
         rebalanced="<results>/{dataset}/{scenario}/{replicate}/{treatment}/rebalanced.parquet",
         weights="<results>/{dataset}/{scenario}/{replicate}/{treatment}/weights.parquet",

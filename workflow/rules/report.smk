@@ -1,7 +1,7 @@
 """The page that a reader opens, and the text that ends a run.
 
 REQUIRED INPUTS: <results>/{metrics,comparisons}.parquet, <results>/{dataset}/words.json
-                 <results>/figures/**.svg, resources/published/*.yaml
+                 <results>/figures/**.svg
 OUTPUTS: <results>/report.html
          <results>/summary.txt
 """
@@ -14,9 +14,6 @@ rule report:
         comparisons="<results>/comparisons.parquet",
         roles=expand("<results>/{dataset}/words.json", dataset=PLAN.datasets),
         figures=figure_files("svg"),
-        published=published_files(),
-        # The code digest sees Python only.
-        templates=project_files("workflow/scripts/mcrage/report/templates/*"),
     output:
         report="<results>/report.html",
         summary="<results>/summary.txt",
@@ -29,5 +26,22 @@ rule report:
     params:
         stage=stage_params("report"),
         benchmarks=benchmark_folder,
+        published=published_files,
     script:
         "../scripts/report.py"
+
+
+rule lineage:
+    log:
+        "<logs>/lineage.log",
+    """Check where every result comes from, or tell it of one: --config lineage=FILE."""
+    localrule: True
+    conda:
+        "../../envs/data.yaml"
+    params:
+        stage=stage_params("lineage"),
+        file=PLAN.config.lineage,
+        cards=str(CARDS),
+        published=str(PUBLISHED),
+    script:
+        "../scripts/lineage.py"

@@ -9,11 +9,11 @@ import logging
 from mcrage.datasets.roles import read_roles
 from mcrage.groups import GroupSchema
 from mcrage.scenario import undersample
-from mcrage.stage import provenance, run_stage
+from mcrage.stage import run_stage
 from mcrage.tables import read_table, write_table
 
 
-def main(input, output, params, wildcards, threads) -> None:
+def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     table = read_table(input.table)
     schema = GroupSchema.of(read_roles(input.roles))
@@ -21,8 +21,9 @@ def main(input, output, params, wildcards, threads) -> None:
     if params["settings"]["balance"]:
         kept = undersample(schema.subgroup_of(groups), params["seeds"]["balance"])
         table, groups = table.take(kept), groups[kept]
-    logging.info("rows by group: %s", schema.counts_by_label(groups))
-    write_table(table, output.table, provenance("balance", params, [input.table, input.roles]))
+    counts = schema.counts_by_label(groups)
+    logging.info("rows by group: %s", counts)
+    write_table(table, output.table, origin, counts)
 
 
 if __name__ == "__main__":

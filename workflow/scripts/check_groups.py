@@ -11,7 +11,7 @@ from mcrage.stage import run_stage
 from mcrage.tables import read_table, write_json
 
 
-def main(input, output, params, wildcards, threads) -> None:
+def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     schema = GroupSchema.of(read_roles(input.roles))
     groups = {
@@ -27,7 +27,7 @@ def main(input, output, params, wildcards, threads) -> None:
         settings["judged_on_validation"],
         positives=int(schema.target_of(groups["validation"]).sum()),
     )
-    write_json(counts, output.groups)
+    write_json(counts, output.groups, origin)
 
 
 if __name__ == "__main__":

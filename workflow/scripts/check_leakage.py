@@ -13,7 +13,7 @@ from mcrage.stage import run_stage
 from mcrage.tables import content_hash, read_json, read_table, write_json
 
 
-def main(input, output, params, wildcards, threads) -> None:
+def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     roles = read_roles(input.roles)
     columns = list(roles.columns)
@@ -39,7 +39,7 @@ def main(input, output, params, wildcards, threads) -> None:
         "treatments": treatments,
         "generators": list(settings["trained_on"]),
     }
-    write_json(facts, output.leakage)
+    write_json(facts, output.leakage, origin)
 
 
 if __name__ == "__main__":

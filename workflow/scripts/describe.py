@@ -9,9 +9,10 @@ from mcrage.stage import run_stage
 from mcrage.tables import write_json
 
 
-def main(input, output, params, wildcards, threads) -> None:
+def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
-    write_json(with_words(read_roles(input.roles), params["settings"]).to_dict(), output.words)
+    words = with_words(read_roles(input.roles), params["settings"])
+    write_json(words.to_dict(), output.words, origin)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Download one raw file of a dataset, from the mirror first, and check its SHA-256.
 
-Output: file, named as in the dataset card.
+Output: file, named as in the dataset card. Local: ``sources``, the card's entry of the file, and
+``mirror``.
 """
 
 from pathlib import Path
@@ -11,9 +12,9 @@ from mcrage.datasets.download import fetch
 from mcrage.stage import run_stage
 
 
-def main(input, output, params, wildcards, threads) -> None:
+def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
-    card = DownloadSettings.model_validate(params["settings"])
+    card = DownloadSettings.model_validate(params["local"]["sources"])
     fetch(card.files[0], Path(output.file), dataset=card.name, mirror=params["local"]["mirror"])
 
 

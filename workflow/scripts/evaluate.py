@@ -11,11 +11,11 @@ from mcrage.classifiers.registry import fit_and_score
 from mcrage.datasets.roles import read_roles
 from mcrage.groups import GroupSchema
 from mcrage.metrics.binary import judge
-from mcrage.stage import provenance, run_stage
+from mcrage.stage import run_stage
 from mcrage.tables import ROW_ID, read_table, write_table
 
 
-def main(input, output, params, wildcards, threads) -> None:
+def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     roles = read_roles(input.roles)
     schema = GroupSchema.of(roles)
@@ -41,10 +41,7 @@ def main(input, output, params, wildcards, threads) -> None:
         "classifier": pa.array([wildcards.classifier] * n),
         "threshold": pa.array([str(settings["threshold"])] * n),
     }
-    history = provenance(
-        "evaluate", params, [input.rebalanced, input.weights, input.test, input.roles]
-    )
-    write_table(pa.table({**context, **judged}), output.metrics, history)
+    write_table(pa.table({**context, **judged}), output.metrics, origin)
     predictions = pa.table(
         {
             ROW_ID: test.column(ROW_ID),
@@ -53,7 +50,7 @@ def main(input, output, params, wildcards, threads) -> None:
             "score": score,
         }
     )
-    write_table(predictions, output.predictions, history)
+    write_table(predictions, output.predictions, origin, schema.counts_by_label(groups))
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ import numpy as np
 from mcrage.datasets.roles import read_roles
 from mcrage.groups import GroupSchema
 from mcrage.scenario import split, thin_out
-from mcrage.stage import provenance, run_stage
+from mcrage.stage import run_stage
 from mcrage.tables import read_table, write_table
 
 
-def main(input, output, params, wildcards, threads) -> None:
+def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     pool = read_table(input.training_pool)
     roles = read_roles(input.roles)
@@ -39,14 +39,14 @@ def main(input, output, params, wildcards, threads) -> None:
         # The other rows of a validation patient may not be learnt from either.
         patients = np.unique(clusters[validation])
         original = original[~np.isin(pool.column(roles.cluster).to_numpy()[original], patients)]
-    history = provenance("induce_imbalance", params, [input.training_pool, input.roles])
     for rows, path in (
         (induced[train], output.train),
         (held, output.validation),
         (original, output.original),
     ):
-        logging.info("%s: rows by group %s", path, schema.counts_by_label(groups[rows]))
-        write_table(pool.take(rows), path, history)
+        counts = schema.counts_by_label(groups[rows])
+        logging.info("%s: rows by group %s", path, counts)
+        write_table(pool.take(rows), path, origin, counts)
 
 
 if __name__ == "__main__":

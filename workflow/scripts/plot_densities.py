@@ -13,7 +13,7 @@ from mcrage.stage import run_stage
 from mcrage.tables import read_table
 
 
-def main(input, output, params, wildcards, threads) -> None:
+def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     roles = read_roles(input.roles)
     real = Sample.of(read_table(input.test), roles)
@@ -21,7 +21,7 @@ def main(input, output, params, wildcards, threads) -> None:
         name: Sample.of(read_table(path), roles, synthetic=True)
         for name, path in zip(params["settings"]["names"], input.synthetic, strict=True)
     }
-    save(draw_densities(roles, real, synthetic), output.svg, output.png)
+    save(draw_densities(roles, real, synthetic), output.svg, output.png, origin)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from mcrage.stage import run_stage
 from mcrage.tables import read_table
 
 
-def main(input, output, params, wildcards, threads) -> None:
+def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     table = read_table(input.comparisons)
     for column in ("dataset", "scenario", "classifier", "baseline"):
@@ -25,7 +25,7 @@ def main(input, output, params, wildcards, threads) -> None:
         treatments=params["settings"]["treatments"],
         subgroup_words=subgroup_words(read_roles(input.roles)),
     )
-    save(figure, output.svg, output.png)
+    save(figure, output.svg, output.png, origin)
 
 
 if __name__ == "__main__":

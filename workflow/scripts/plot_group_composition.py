@@ -14,7 +14,7 @@ from mcrage.stage import run_stage
 from mcrage.tables import read_table
 
 
-def main(input, output, params, wildcards, threads) -> None:
+def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     roles = read_roles(input.roles)
     n_groups = GroupSchema.of(roles).n_groups
@@ -31,7 +31,7 @@ def main(input, output, params, wildcards, threads) -> None:
             row_id=beside.column("row_id").to_pandas().to_numpy(),
             weights=beside.column("weight").to_numpy(),
         )
-    save(draw_group_composition(roles, compositions), output.svg, output.png)
+    save(draw_group_composition(roles, compositions), output.svg, output.png, origin)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from mcrage.stage import run_stage
 from mcrage.tables import read_table
 
 
-def main(input, output, params, wildcards, threads) -> None:
+def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     predictions: dict[str, list[Predictions]] = {}
     names = [
@@ -25,7 +25,7 @@ def main(input, output, params, wildcards, threads) -> None:
         predictions.setdefault(name, []).append(
             Predictions(*(column.to_numpy() for column in table.columns))
         )
-    save(draw_roc(read_roles(input.roles), predictions), output.svg, output.png)
+    save(draw_roc(read_roles(input.roles), predictions), output.svg, output.png, origin)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Draw the workflow's own rule graph (Figure 1 of the paper).
 
-Outputs: svg, png. Settings: ``config``, the resolved config, so that the graph is that of this run.
-Local: ``snakefile``. A second Snakemake lists the rules; it takes no lock and runs no job.
+Outputs: svg, png. Settings: ``config``, the resolved config, so that the graph is that of this run;
+``rules``, the digest of the rule files. Local: ``snakefile``. A second Snakemake lists the rules;
+it takes no lock and runs no job.
 """
 
 import os
@@ -12,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from mcrage.code_digest import rule_files
 from mcrage.errors import UserError
 from mcrage.figures.rule_graph import draw_rule_graph
 from mcrage.figures.style import save
@@ -53,12 +55,12 @@ def rule_graph(snakefile: str, config: dict) -> str:
     return done.stdout
 
 
-def main(input, output, params, wildcards, threads) -> None:
+def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     text = rule_graph(params["local"]["snakefile"], params["settings"]["config"])
-    written = "\n".join(Path(path).read_text(encoding="utf-8") for path in input.rules)
+    written = "\n".join(path.read_text(encoding="utf-8") for path in rule_files())
     order = re.findall(r"^rule (\w+):", written, re.MULTILINE)
-    save(draw_rule_graph(text, order=order), output.svg, output.png)
+    save(draw_rule_graph(text, order=order), output.svg, output.png, origin)
 
 
 if __name__ == "__main__":

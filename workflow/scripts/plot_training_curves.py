@@ -11,7 +11,7 @@ from mcrage.stage import run_stage
 from mcrage.tables import read_table
 
 
-def main(input, output, params, wildcards, threads) -> None:
+def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     histories: dict[str, list] = {}
     names = [
@@ -27,7 +27,7 @@ def main(input, output, params, wildcards, threads) -> None:
             if column in table.column_names
         }
         histories.setdefault(name, []).append(columns)
-    save(draw_training_curves(histories), output.svg, output.png)
+    save(draw_training_curves(histories), output.svg, output.png, origin)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from mcrage.stage import run_stage
 from mcrage.tables import read_table
 
 
-def main(input, output, params, wildcards, threads) -> None:
+def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     roles = read_roles(input.roles)
     original = Sample.of(read_table(input.original), roles)
@@ -21,7 +21,7 @@ def main(input, output, params, wildcards, threads) -> None:
     for treatment, path in zip(params["settings"]["treatments"], input.rebalanced, strict=True):
         panels[treatment] = Sample.of(read_table(path), roles)
     figure = draw_umap(roles, original, panels, seed=params["seeds"]["umap"])
-    save(figure, output.svg, output.png)
+    save(figure, output.svg, output.png, origin)
 
 
 if __name__ == "__main__":

@@ -6,17 +6,19 @@ Inputs: files. Outputs: table (row_id and the user's columns), roles (what each 
 
 from mcrage.datasets.card_model import PrepareSettings
 from mcrage.datasets.prepare import prepare
-from mcrage.stage import provenance, run_stage
+from mcrage.groups import GroupSchema
+from mcrage.stage import run_stage
 from mcrage.tables import write_json, write_table
 
 
-def main(input, output, params, wildcards, threads) -> None:
+def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     settings = PrepareSettings.model_validate(params["settings"])
     prepared = prepare(settings, list(input.files))
-    origin = provenance("prepare", params, list(input.files))
-    write_table(prepared.table, output.table, origin)
-    write_json(prepared.roles.to_dict(), output.roles)
+    schema = GroupSchema.of(prepared.roles)
+    counts = schema.counts_by_label(schema.index(prepared.table))
+    write_table(prepared.table, output.table, origin, counts)
+    write_json(prepared.roles.to_dict(), output.roles, origin)
 
 
 if __name__ == "__main__":

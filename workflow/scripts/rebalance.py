@@ -10,11 +10,11 @@ import logging
 from mcrage.datasets.roles import read_roles
 from mcrage.groups import GroupSchema
 from mcrage.rebalancing import rebalance
-from mcrage.stage import provenance, run_stage
+from mcrage.stage import run_stage
 from mcrage.tables import read_table, write_table
 
 
-def main(input, output, params, wildcards, threads) -> None:
+def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     schema = GroupSchema.of(read_roles(input.roles))
     synthetic = input.get("synthetic")
@@ -25,11 +25,10 @@ def main(input, output, params, wildcards, threads) -> None:
         seed=params["seeds"]["rebalance"],
         **params["settings"],
     )
-    logging.info("rows by group: %s", schema.counts_by_label(schema.index(rebalanced)))
-    parents = [input.train, *([synthetic] if synthetic else []), input.roles]
-    history = provenance("rebalance", params, parents)
-    write_table(rebalanced, output.rebalanced, history)
-    write_table(weights, output.weights, history)
+    counts = schema.counts_by_label(schema.index(rebalanced))
+    logging.info("rows by group: %s", counts)
+    write_table(rebalanced, output.rebalanced, origin, counts)
+    write_table(weights, output.weights, origin, counts)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Write the report and the short summary.
 
-Inputs: metrics, comparisons, roles (one per dataset), figures (SVG below results/figures),
-published (files of resources/published, may be none), page and style (the templates, so that an
-edit makes a new report). Outputs: report, summary. Settings: see
-`mcrage.report.page.render_report`. Local: ``benchmarks``, the folder with run times.
+Inputs: metrics, comparisons, roles (one per dataset), figures (SVG below results/figures). Outputs:
+report, summary. Settings: see `mcrage.report.page.render_report`. Local: ``benchmarks``, the folder
+with run times; ``published``, files of resources/published, whose content is among the settings.
 """
 
 from pathlib import Path
 
 from mcrage.datasets.roles import read_roles
 from mcrage.report import summary_text
+from mcrage.report.chain import Chain
 from mcrage.report.costs import files_of_run
 from mcrage.report.page import FigureFile, render_report
 from mcrage.report.published import read_published
@@ -19,7 +19,7 @@ from mcrage.stage import run_stage
 from mcrage.tables import atomic_output, read_table
 
 
-def main(input, output, params, wildcards, threads) -> None:
+def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     settings = params["settings"]
     roles = [read_roles(path) for path in input.roles]
@@ -34,8 +34,10 @@ def main(input, output, params, wildcards, threads) -> None:
         sections,
         settings=settings,
         figures=[FigureFile.of(path, folder) for path in input.figures],
-        published=[read_published(path) for path in input.published],
+        published=[read_published(path) for path in params["local"]["published"]],
         benchmarks=files_of_run(params["local"]["benchmarks"], settings["names"]),
+        origin=origin,
+        chain=Chain.of(Path.cwd(), [input.metrics, input.comparisons], list(input.figures)),
     )
     with atomic_output(output.report) as path:
         path.write_text(page, encoding="utf-8")

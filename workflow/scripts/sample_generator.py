@@ -11,25 +11,25 @@ from mcrage.datasets.roles import read_roles
 from mcrage.generators.base import generator_class
 from mcrage.groups import GroupSchema, filling_plan, plan_rows
 from mcrage.rebalancing import synthetic_table
-from mcrage.stage import provenance, run_stage
+from mcrage.stage import run_stage
 from mcrage.tables import read_table, write_table
 
 
-def main(input, output, params, wildcards, threads) -> None:
+def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     roles = read_roles(input.roles)
     schema = GroupSchema.of(roles)
     train = read_table(input.train)
     settings = params["settings"]
     groups = plan_rows(filling_plan(schema.counts(schema.index(train))))
-    logging.info("rows to draw by group: %s", schema.counts_by_label(groups))
+    counts = schema.counts_by_label(groups)
+    logging.info("rows to draw by group: %s", counts)
     generator = generator_class(settings["kind"]).load(Path(input.model).parent)
     features = generator.sample(
         groups, seed=params["seeds"]["sample"], device=params["local"]["device"]
     )
     synthetic = synthetic_table(features, groups, train, schema, roles.feature_columns)
-    parents = [input.train, input.weights, input.model, input.roles]
-    write_table(synthetic, output.synthetic, provenance("sample_generator", params, parents))
+    write_table(synthetic, output.synthetic, origin, counts)
 
 
 if __name__ == "__main__":

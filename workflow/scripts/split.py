@@ -9,11 +9,11 @@ import logging
 from mcrage.datasets.roles import read_roles
 from mcrage.groups import GroupSchema
 from mcrage.scenario import split
-from mcrage.stage import provenance, run_stage
+from mcrage.stage import run_stage
 from mcrage.tables import read_table, write_table
 
 
-def main(input, output, params, wildcards, threads) -> None:
+def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     table = read_table(input.table)
     roles = read_roles(input.roles)
@@ -27,10 +27,10 @@ def main(input, output, params, wildcards, threads) -> None:
         schema.n_groups,
         clusters,
     )
-    history = provenance("split", params, [input.table, input.roles])
     for rows, path in zip(parts, (output.training_pool, output.test), strict=True):
-        logging.info("%s: rows by group %s", path, schema.counts_by_label(groups[rows]))
-        write_table(table.take(rows), path, history)
+        counts = schema.counts_by_label(groups[rows])
+        logging.info("%s: rows by group %s", path, counts)
+        write_table(table.take(rows), path, origin, counts)
 
 
 if __name__ == "__main__":

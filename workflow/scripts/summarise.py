@@ -6,27 +6,23 @@ Inputs: metrics of every run. Outputs: metrics, summary, comparisons.
 
 import pyarrow as pa
 
-from mcrage.stage import provenance, run_stage
+from mcrage.stage import run_stage
 from mcrage.statistics.summary import compare, summarise
 from mcrage.tables import read_table, write_table
 
 
-def main(input, output, params, wildcards, threads) -> None:
+def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     metrics = pa.concat_tables(read_table(path).replace_schema_metadata() for path in input.metrics)
     settings = params["settings"]
     frame = metrics.to_pandas()
-    history = provenance("summarise", params, input.metrics)
-    write_table(metrics, output.metrics, history)
-    write_table(
-        pa.Table.from_pandas(summarise(frame), preserve_index=False), output.summary, history
-    )
+    write_table(metrics, output.metrics, origin)
+    means = pa.Table.from_pandas(summarise(frame), preserve_index=False)
+    write_table(means, output.summary, origin)
     comparisons = compare(
         frame, settings["baselines"], settings["test_to_train"], settings["controls"]
     )
-    write_table(
-        pa.Table.from_pandas(comparisons, preserve_index=False), output.comparisons, history
-    )
+    write_table(pa.Table.from_pandas(comparisons, preserve_index=False), output.comparisons, origin)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from mcrage.datasets.roles import read_roles
 from mcrage.generators.base import TrainingData, generator_class
-from mcrage.stage import provenance, run_stage
+from mcrage.provenance import file_hash
+from mcrage.stage import run_stage
 from mcrage.tables import content_hash, read_json, read_table, write_json, write_table
 
 
@@ -28,12 +29,13 @@ def checkpoint_path(params: dict, table: pa.Table) -> Path:
     return Path(params["local"]["checkpoints"]) / f"{digest}.safetensors"
 
 
-def main(input, output, params, wildcards, threads) -> None:
+def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     roles = read_roles(input.roles)
     table = read_table(input.train)
     train = TrainingData.of(table, roles)
-    logging.info("rows by group: %s", train.schema.counts_by_label(train.groups))
+    counts = train.schema.counts_by_label(train.groups)
+    logging.info("rows by group: %s", counts)
     settings = params["settings"]
     criterion = None
     if judge := settings.get("judge"):
@@ -56,13 +58,13 @@ def main(input, output, params, wildcards, threads) -> None:
         threads=threads,
     )
     generator.save(Path(output.model).parent)
-    learnt_from = {"content": content_hash(table), "rows": table.num_rows}
-    write_json({**read_json(output.model), "trained_on": learnt_from}, output.model)
-    write_table(
-        pa.table(generator.history),
-        output.history,
-        provenance("train_generator", params, input),
-    )
+    facts = {
+        **read_json(output.model),
+        "trained_on": {"content": content_hash(table), "rows": table.num_rows},
+        "files": {Path(output.weights).name: file_hash(output.weights)},
+    }
+    write_json(facts, output.model, origin | {"rows_by_group": counts})
+    write_table(pa.table(generator.history), output.history, origin)
     write_json(generator.facts, output.facts)
 
 

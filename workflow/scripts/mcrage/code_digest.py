@@ -4,11 +4,15 @@
 Snakemake does not see edits of imported modules, and takes a touched script for a changed one.
 The digest is over the import closure of a script within this project, of the syntax trees
 without docstrings, comments and formatting, so it changes when, and only when, the code does.
-Imports inside functions count; what a registry loads by name is passed in as a further root.
+Imports inside functions count; what a registry loads by name is passed in as a further root. Files
+of a package that are not Python (the report's templates) count by their bytes.
 """
 
 import ast
 import hashlib
+import io
+import tokenize
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -43,7 +47,67 @@ def code_digest(script: str, *modules: str) -> str:
     for path in sorted(closure):
         digest.update(str(path.relative_to(SCRIPTS)).encode())
         digest.update(_analyse(path)[0].encode())
+    for path in _data_files(closure):
+        digest.update(str(path.relative_to(SCRIPTS)).encode())
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def rules_digest() -> str:
+    """Return the digest of the Snakefile and the rule files without comments and docstrings.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for path in rule_files():
+        digest.update(path.name.encode())
+        digest.update(repr(_tokens(path.read_text(encoding="utf-8"))).encode())
+    return digest.hexdigest()[:16]
+
+
+def rule_files() -> list[Path]:
+    """Return the Snakefile and the rule files, sorted."""
+    return [SCRIPTS.parents[1] / "Snakefile", *sorted((SCRIPTS.parent / "rules").glob("*.smk"))]
+
+
+def _tokens(text: str) -> list[str]:
+    # Rule files are Python to the tokenizer only. A docstring is a triple-quoted string alone on
+    # its logical line.
+    unread = {tokenize.COMMENT, tokenize.NL, tokenize.ENDMARKER}
+    out, line = [], []
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type in unread:
+            continue
+        line.append(token)
+        if token.type == tokenize.NEWLINE:
+            words = [
+                t for t in line if t.type not in (tokenize.INDENT, tokenize.DEDENT, token.type)
+            ]
+            if not (len(words) == 1 and words[0].string.startswith('"""')):
+                out += [t.string for t in line]
+            line = []
+    return out
+
+
+def _data_files(closure: Iterable[Path]) -> list[Path]:
+    """Return the files of the closure's packages that are not Python, sorted."""
+    packages = [path.parent for path in closure if path.name == "__init__.py"]
+    return sorted(
+        path
+        for package in packages
+        for path in package.rglob("*")
+        if path.is_file()
+        and path.suffix not in (".py", ".pyc")
+        # Below a package of its own it is that package's.
+        and not any(
+            (parent / "__init__.py").exists()
+            for parent in path.parents
+            if package in parent.parents
+        )
+    )
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -7,24 +7,27 @@ compares params without their keys and ignores values that are not plain, so one
 whose text holds the keys, is what makes reruns exact.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from mcrage.code_digest import code_digest, versions
+import yaml
+
+from mcrage.code_digest import SCRIPTS, code_digest, rules_digest, versions
 from mcrage.config.base import closest
 from mcrage.config.model import Config, RandomForest, Treatment
 from mcrage.datasets.cards import (
     Card,
     describe_settings,
-    download_settings,
     prepare_settings,
 )
 from mcrage.errors import UserError
+from mcrage.provenance import params_digest
 from mcrage.seeds import derive
 
 _LIBRARIES = {
-    "download": ("scikit-learn",),
     "prepare": ("pyarrow",),
     "balance": ("numpy",),
     "split": ("numpy",),
@@ -57,8 +60,8 @@ class Plan:
     config : Config
     cards : mapping of str to Card
         The card of every dataset of the experiment.
-    published : sequence of str
-        Names of the files of published numbers that there are.
+    published : mapping of str to Path
+        The files of published numbers that there are.
 
     Raises
     ------
@@ -67,7 +70,7 @@ class Plan:
     """
 
     def __init__(
-        self, config: Config, cards: Mapping[str, Card], published: Sequence[str] = ()
+        self, config: Config, cards: Mapping[str, Card], published: Mapping[str, Path] | None = None
     ) -> None:
         self.config = config
         self.cards = cards
@@ -77,9 +80,11 @@ class Plan:
         self.treatments = config.experiment.treatments
         self.classifiers = config.experiment.classifiers
         self.baselines = config.experiment.baselines
-        self._check(published)
+        self.published = dict(published or {})
+        self._check()
 
-    def _check(self, published: Sequence[str]) -> None:
+    def _check(self) -> None:
+        published = self.published
         problems = [
             f"published: '{name}' is not in resources/published{closest(name, published)}; "
             f"known: {', '.join(published)}"
@@ -205,11 +210,30 @@ class Plan:
             return {
                 "settings": facts.get("settings", {}),
                 "seeds": facts.get("seeds", {}),
-                "code": code_digest(rule, *modules),
+                "code": facts.get("code") or code_digest(rule, *modules),
                 "versions": versions(*libraries),
             }
 
         return params
+
+    def expected_digest(self, rule: str, wildcards: Mapping[str, str]) -> str | None:
+        """Return the params digest that a job has now, or None if it is not of this experiment.
+
+        Parameters
+        ----------
+        rule : str
+        wildcards : mapping of str to str
+            As a file's origin tells them; not trusted.
+        """
+        if rule not in self._known_rules():
+            return None
+        try:
+            return params_digest(self.params(rule)(SimpleNamespace(**wildcards)))
+        except (AttributeError, KeyError, StopIteration):
+            return None
+
+    def _known_rules(self) -> set[str]:
+        return {path.stem for path in SCRIPTS.glob("*.py")}
 
     def _seed(self, wildcards: Any, stage: str, *names: str) -> int:
         return derive(
@@ -222,7 +246,10 @@ class Plan:
         )
 
     def _download(self, wildcards: Any) -> dict:
-        return {"settings": download_settings(self.cards[wildcards.dataset], wildcards.file)}
+        # The checksum fixes the content: neither another address nor other code brings another.
+        files = self.cards[wildcards.dataset].files
+        sha256 = next(file.sha256 for file in files if file.name == wildcards.file)
+        return {"settings": {"sha256": sha256}, "code": "any"}
 
     def _prepare(self, wildcards: Any) -> dict:
         return {"settings": prepare_settings(self.cards[wildcards.dataset])}
@@ -338,7 +365,7 @@ class Plan:
         return {name: fraction / (1 - fraction) for name, fraction in fractions.items()}
 
     def _plot_rule_graph(self, wildcards: Any) -> dict:
-        return {"settings": {"config": self._science()}}
+        return {"settings": {"config": self._science(), "rules": rules_digest()}}
 
     def _plot_umap(self, wildcards: Any) -> dict:
         seed = derive(
@@ -374,6 +401,10 @@ class Plan:
     def _plot_differences(self, wildcards: Any) -> dict:
         return {"settings": {"treatments": self.treatments}}
 
+    def _lineage(self, wildcards: Any) -> dict:
+        # Whole, since the script lays out the same plan from it.
+        return {"settings": {"config": self.config.model_dump(mode="json")}}
+
     def _report(self, wildcards: Any) -> dict:
         told = {"title", "description", "licence", "citation", "homepage"}
         return {
@@ -386,6 +417,10 @@ class Plan:
                     for name, card in self.cards.items()
                 },
                 "test_to_train": self._test_to_train(),
+                "published": {
+                    name: yaml.safe_load(self.published[name].read_text(encoding="utf-8"))
+                    for name in self.config.published
+                },
                 "config": self._science(),
                 "seed": self.config.experiment.seed,
                 "names": [
@@ -404,7 +439,7 @@ class Plan:
 
     def _science(self) -> dict[str, Any]:
         # Without what is of the machine: a report is the same wherever it was made.
-        resolved = self.config.model_dump(mode="json", exclude={"mirror", "device"})
+        resolved = self.config.model_dump(mode="json", exclude={"mirror", "device", "lineage"})
         used = {
             "scenarios": self.scenarios,
             "generators": self.generators,

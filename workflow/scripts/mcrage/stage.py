@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""What every script does around its work: logging, clear errors, provenance."""
+"""What every script does around its work: logging, clear errors, where its outputs come from."""
 
-import hashlib
 import logging
-import os
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mcrage.errors import UserError
+from mcrage.errors import UserError, refused_by_disk
+from mcrage.provenance import make_origin
+from mcrage.tables import sweep
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,8 @@ def configure_logging(path: str | None) -> None:
     if path:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+    # A log that can't be written (a full disk) must not bury the message that says so.
+    logging.raiseExceptions = False
     logging.basicConfig(
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(message)s",
@@ -44,64 +46,64 @@ def configure_logging(path: str | None) -> None:
 def run_stage(snakemake: Any, main: Callable[..., None]) -> None:
     """Run a script's `main` with what Snakemake gives it.
 
-    A `UserError` ends the job with its message; any other exception is logged with its
-    traceback, since it is ours to mend.
+    A `UserError`, or a disk that takes no more, ends the job with its message; any other exception
+    is logged with its traceback, since it is ours to mend.
 
     Parameters
     ----------
     snakemake : object
-        Snakemake's job object.
+        Snakemake's job object. An input named ``after`` is an order only: nothing is read from it,
+        and it is no parent of what is written.
     main : callable
-        Called as ``main(input=, output=, params=, wildcards=, threads=)`` where `params` is the
-        rule's one params dict and, under ``"local"``, what is of this machine and must not
-        rerun anything (device, mirror).
+        Called as ``main(input=, output=, params=, wildcards=, threads=, origin=)`` where `params`
+        is the rule's one params dict and, under ``"local"``, what is of this machine and must not
+        rerun anything (device, mirror); `origin` says where the outputs come from (see
+        `mcrage.provenance`).
     """
-    configure_logging(str(snakemake.log[0]) if len(snakemake.log) else None)
-    local = {name: value for name, value in snakemake.params.items() if name != "stage"}
-    params = {**snakemake.params.stage, "local": local}
-    logger.info("rule %s, wildcards %s", snakemake.rule, dict(snakemake.wildcards.items()))
-    logger.info("settings %s", _without_queries(str(params["settings"])))
-    logger.info("seeds %s, versions %s", params["seeds"], params["versions"])
     try:
-        main(
-            input=snakemake.input,
-            output=snakemake.output,
-            params=params,
-            wildcards=snakemake.wildcards,
-            threads=snakemake.threads,
-        )
+        _run(snakemake, main)
     except UserError as error:
         logger.error("%s: %s", snakemake.rule, error)
         sys.exit(1)
-    except Exception:
-        logger.exception("%s failed; this is a defect of mcrage, not of your input", snakemake.rule)
+    except OSError as error:
+        refused = refused_by_disk(error, f"outputs of {snakemake.rule}")
+        if refused is None:
+            _log_defect(snakemake.rule)
+        else:
+            logger.error("%s: %s", snakemake.rule, refused)
         sys.exit(1)
+    except Exception:
+        _log_defect(snakemake.rule)
+        sys.exit(1)
+
+
+def _run(snakemake: Any, main: Callable[..., None]) -> None:
+    configure_logging(str(snakemake.log[0]) if len(snakemake.log) else None)
+    local = {name: value for name, value in snakemake.params.items() if name != "stage"}
+    params = {**snakemake.params.stage, "local": local}
+    wildcards = dict(snakemake.wildcards.items())
+    logger.info("rule %s, wildcards %s", snakemake.rule, wildcards)
+    logger.info("settings %s", _without_queries(str(params["settings"])))
+    logger.info("seeds %s, versions %s", params["seeds"], params["versions"])
+    for path in snakemake.output:
+        sweep(path)
+    order = snakemake.input.get("after", [])
+    order = [order] if isinstance(order, str) else order
+    parents = [path for path in snakemake.input if path not in order]
+    main(
+        input=snakemake.input,
+        output=snakemake.output,
+        params=params,
+        wildcards=snakemake.wildcards,
+        threads=snakemake.threads,
+        origin=make_origin(snakemake.rule, wildcards, params, parents),
+    )
+
+
+def _log_defect(rule: str) -> None:
+    logger.exception("%s failed; this is a defect of mcrage, not of your input", rule)
 
 
 def _without_queries(text: str) -> str:
     # An address may carry a token behind its question mark; a log may be mailed around.
     return re.sub(r"(https?://[^\s'\"?]*)\?[^\s'\"]*", r"\1?...", text)
-
-
-def provenance(rule: str, params: dict[str, Any], parents: Iterable[str | os.PathLike]) -> dict:
-    """Return what a table says of where it came from: rule, params and its parents' hashes.
-
-    Parameters
-    ----------
-    rule : str
-    params : dict
-        The rule's params dict.
-    parents : iterable of path-like
-        Input files. Their SHA-256 is of the bytes, which equal content makes equal.
-    """
-    return {
-        "rule": rule,
-        "params": {name: value for name, value in params.items() if name != "local"},
-        "parents": {str(parent): file_hash(parent) for parent in parents},
-    }
-
-
-def file_hash(path: str | os.PathLike) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Parquet and JSON in and out: atomic, deterministic, with provenance in the schema metadata."""
+"""Parquet and JSON in and out: atomic, deterministic, and each file says where it came from."""
 
 import hashlib
 import json
 import os
+import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mcrage.errors import UserError
+from mcrage.provenance import KEY, PARQUET_KEY, Origin, to_json
 
-_METADATA_KEY = b"mcrage"
 ROW_ID = "row_id"
 IS_SYNTHETIC = "is_synthetic"
+_PARTIAL = ".partial"
 
 
 @contextmanager
 def atomic_output(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path` and rename it into place on success.
 
-    A job that dies half-way leaves no file under the final name. The suffix is kept, since
-    writers such as matplotlib choose the format by it.
+    A job that dies half-way leaves no file under the final name; what it leaves beside it is
+    removed by `sweep`. The suffix is kept, since writers such as matplotlib choose the format by
+    it.
 
     Parameters
     ----------
@@ -34,7 +37,9 @@ def atomic_output(path: str | os.PathLike) -> Iterator[Path]:
     """
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{final.stem}.", suffix=final.suffix, dir=final.parent)
+    handle, name = tempfile.mkstemp(
+        prefix=f".{final.name}.", suffix=f"{_PARTIAL}{final.suffix}", dir=final.parent
+    )
     os.close(handle)
     temporary = Path(name)
     try:
@@ -43,6 +48,23 @@ def atomic_output(path: str | os.PathLike) -> Iterator[Path]:
         temporary.replace(final)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(path: str | os.PathLike) -> None:
+    """Remove what killed writers of `path` left beside it.
+
+    Parameters
+    ----------
+    path : path-like
+        As given to `atomic_output`.
+    """
+    final = Path(path)
+    name = re.escape(final.name)
+    left = re.compile(rf"\.{name}\.\w+{re.escape(_PARTIAL + final.suffix)}")
+    if final.parent.is_dir():
+        for other in final.parent.iterdir():
+            if left.fullmatch(other.name):
+                other.unlink(missing_ok=True)
 
 
 def _umask() -> int:
@@ -93,9 +115,15 @@ def read_table(path: str | os.PathLike, columns: Sequence[str] | None = None) ->
 
 
 def write_table(
-    table: pa.Table, path: str | os.PathLike, provenance: dict[str, Any] | None = None
+    table: pa.Table,
+    path: str | os.PathLike,
+    origin: Origin | None = None,
+    rows_by_group: Mapping[str, int] | None = None,
 ) -> None:
     """Write one Parquet file atomically; equal content gives equal bytes.
+
+    Pages carry a checksum, so that `mcrage.lineage` sees damage of a file that nothing was made
+    from yet.
 
     Parameters
     ----------
@@ -103,27 +131,28 @@ def write_table(
         Rows in the order in which they are to be read.
     path : path-like
         The file to write.
-    provenance : dict, optional
-        Plain JSON values (rule, params, parents), kept in the schema metadata and read back by
-        `read_provenance`. No timestamps and no paths of the machine belong here.
+    origin : dict, optional
+        Where it comes from, kept in the schema metadata; see `mcrage.provenance`.
+    rows_by_group : mapping of str to int, optional
+        For tables of patients; becomes part of the origin.
     """
-    table = table.replace_schema_metadata(
-        {_METADATA_KEY: json.dumps(provenance or {}, sort_keys=True).encode()}
-    )
+    told = dict(origin or {})
+    if rows_by_group is not None:
+        told["rows_by_group"] = dict(rows_by_group)
+    table = table.replace_schema_metadata({PARQUET_KEY: to_json(told).encode()})
     with atomic_output(path) as temporary:
-        pq.write_table(table.combine_chunks(), temporary, compression="zstd")
+        pq.write_table(
+            table.combine_chunks(), temporary, compression="zstd", write_page_checksum=True
+        )
 
 
-def read_provenance(path: str | os.PathLike) -> dict[str, Any]:
-    """Return the provenance that `write_table` stored in a Parquet file, or an empty dict."""
-    metadata = pq.read_schema(path).metadata or {}
-    return json.loads(metadata.get(_METADATA_KEY, b"{}"))
-
-
-def write_json(value: Any, path: str | os.PathLike) -> None:
-    """Write plain values as sorted, indented JSON, atomically."""
+def write_json(
+    value: dict[str, Any], path: str | os.PathLike, origin: Origin | None = None
+) -> None:
+    """Write plain values as sorted, indented JSON, atomically, with where they come from."""
+    told = value if origin is None else {**value, KEY: origin}
     with atomic_output(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(told, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def read_json(path: str | os.PathLike) -> Any:

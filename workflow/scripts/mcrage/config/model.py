@@ -192,6 +192,11 @@ class Config(Closed):
         "auto",
         description="Where generators train. auto: a GPU if there is one; cuda: fail without one.",
     )
+    lineage: str | None = Field(
+        None,
+        description="What `snakemake lineage` tells of: a file, e.g. results/metrics.parquet, with "
+        "all that it was made from; null: every result is checked and what is wrong is told.",
+    )
     published: list[Name] = Field(
         [],
         description="Files in resources/published whose numbers are shown beside ours.",

@@ -23,7 +23,7 @@ from mcrage.datasets.card_model import LOOPBACK, Archive, File, Source
 from mcrage.datasets.embedded import write_embedded
 from mcrage.errors import UserError
 from mcrage.progress import Progress
-from mcrage.stage import file_hash
+from mcrage.provenance import file_hash
 from mcrage.tables import atomic_output
 
 logger = logging.getLogger(__name__)

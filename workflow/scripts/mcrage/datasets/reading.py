@@ -14,7 +14,7 @@ import pyarrow.csv as pa_csv
 from mcrage.config.base import closest
 from mcrage.datasets.card_model import Column, CsvFormat, PrepareSettings
 from mcrage.errors import UserError
-from mcrage.stage import file_hash
+from mcrage.provenance import file_hash
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mcrage.provenance import PNG_KEY, SVG_KEY, Origin, to_json
 from mcrage.tables import atomic_output
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def lighten(colour: str, share: float) -> tuple[float, float, float]:
     return tuple(channel + (1 - channel) * share for channel in to_rgb(colour))
 
 
-def save(figure: "Figure", svg: str, png: str) -> None:
+def save(figure: "Figure", svg: str, png: str, origin: Origin) -> None:
     """Write a figure as SVG and PNG; equal figures give equal bytes.
 
     Parameters
@@ -168,9 +169,13 @@ def save(figure: "Figure", svg: str, png: str) -> None:
         Drawn under `figure_style`.
     svg, png : path-like
         Written atomically, without dates and program names.
+    origin : dict
+        Where the figure comes from; see `mcrage.provenance`.
     """
+    told = to_json(origin)
     with figure_style():
         with atomic_output(svg) as path:
-            figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+            metadata = {"Date": None, "Creator": None, SVG_KEY: told}
+            figure.savefig(path, format="svg", metadata=metadata)
         with atomic_output(png) as path:
-            figure.savefig(path, format="png", metadata={"Software": None})
+            figure.savefig(path, format="png", metadata={"Software": None, PNG_KEY: told})

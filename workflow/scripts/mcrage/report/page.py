@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from mcrage.figures.words import metric_name, treatment_name
+from mcrage.provenance import Origin, to_json
 from mcrage.report.answer import LEADING_METRIC, answer, headline, question
+from mcrage.report.chain import Chain
 from mcrage.report.costs import generator_costs, machine_facts, stage_costs
 from mcrage.report.published import Published
 from mcrage.report.results import Results
@@ -127,6 +129,8 @@ def render_report(
     figures: Sequence[FigureFile],
     published: Sequence[Published] = (),
     benchmarks: Sequence[Path] = (),
+    origin: Origin | None = None,
+    chain: Chain | None = None,
 ) -> str:
     """Return the page.
 
@@ -142,6 +146,10 @@ def render_report(
     published : sequence of Published
     benchmarks : sequence of Path
         Benchmark files and training facts of this run.
+    origin : dict, optional
+        Where the page comes from; see `mcrage.provenance`.
+    chain : Chain, optional
+        Where the results come from.
 
     Returns
     -------
@@ -163,6 +171,8 @@ def render_report(
     used = [p for p in published if any(_applies(p, results) for results in sections)]
     return environment.get_template("report.html.j2").render(
         title=settings["title"],
+        origin=to_json(origin or {}),
+        chain=chain,
         induced=settings["induced"],
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         sections=[
