@@ -65,7 +65,9 @@ rule figures:
 
 
 onstart:
+    note_holder()
     refuse_a_missing_gpu()
+    refuse_a_folder_that_takes_nothing(Path("results"), Path("resources"))
     spare_the_scheduler()
 
 

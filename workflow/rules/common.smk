@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from snakemake.exceptions import CliException
+import snakemake.exceptions
+from snakemake.exceptions import CliException, LockException, WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
@@ -13,6 +14,7 @@ from mcrage.datasets.cards import download_settings, read_card
 from mcrage.errors import UserError
 from mcrage.lineage import outdated_without_record
 from mcrage.plan import Plan
+from mcrage.working_folder import held_by, note_holder, require_writable
 
 CARDS = Path(workflow.basedir) / "resources" / "datasets"
 PUBLISHED = Path(workflow.basedir) / "resources" / "published"
@@ -22,6 +24,27 @@ class Mistake(CliException):
     """A user's mistake: Snakemake prints its message, and no frames of ours below it."""
 
     __traceback__ = None
+
+
+class Locked(LockException):
+    """Snakemake's refusal to work beside another run, in words that say which and what to do."""
+
+    def __init__(self):
+        WorkflowError.__init__(self, held_by())
+
+
+snakemake.exceptions.LockException = Locked
+
+
+def refuse_a_folder_that_takes_nothing(*folders):
+    try:
+        require_writable(*folders)
+    except UserError as error:
+        raise Mistake(str(error)) from None
+
+
+# Here for Snakemake's own folder, without which it can't even plan.
+refuse_a_folder_that_takes_nothing(Path(".snakemake"))
 
 
 def make_plan():

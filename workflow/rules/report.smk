@@ -32,9 +32,9 @@ rule report:
 
 
 rule lineage:
+    """Check where every result comes from, or tell it of one: --config lineage=FILE."""
     log:
         "<logs>/lineage.log",
-    """Check where every result comes from, or tell it of one: --config lineage=FILE."""
     localrule: True
     conda:
         "../../envs/data.yaml"

@@ -46,6 +46,10 @@ def atomic_output(path: str | os.PathLike) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(final)
+    except OSError as error:
+        # What the user knows; libraries name the temporary file, or none.
+        error.filename = str(final)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
