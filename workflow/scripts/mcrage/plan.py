@@ -8,7 +8,7 @@ whose text holds the keys, is what makes reruns exact.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from mcrage.code_digest import code_digest, versions
@@ -198,6 +198,11 @@ class Plan:
         """
         settings = getattr(self, f"_{rule}")
 
+        # Once for all jobs of a rule: these read files, and an experiment has thousands of jobs.
+        @cache
+        def made_with(modules: tuple[str, ...], libraries: tuple[str, ...]) -> dict[str, Any]:
+            return {"code": code_digest(rule, *modules), "versions": versions(*libraries)}
+
         def params(wildcards: Any) -> dict[str, Any]:
             facts = settings(wildcards)
             modules = facts.get("modules", ())
@@ -205,8 +210,7 @@ class Plan:
             return {
                 "settings": facts.get("settings", {}),
                 "seeds": facts.get("seeds", {}),
-                "code": code_digest(rule, *modules),
-                "versions": versions(*libraries),
+                **made_with(modules, libraries),
             }
 
         return params
