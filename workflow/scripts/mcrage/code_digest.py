@@ -42,7 +42,7 @@ def code_digest(script: str, *modules: str) -> str:
         if path is None or path in closure:
             continue
         closure.add(path)
-        todo += [_file_of(module) for module in _analyse(path)[1]]
+        todo += _analyse(path)[1]
     digest = hashlib.sha256()
     for path in sorted(closure):
         digest.update(str(path.relative_to(SCRIPTS)).encode())
@@ -116,7 +116,8 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 @cache
-def _analyse(path: Path) -> tuple[str, tuple[str, ...]]:
+def _analyse(path: Path) -> tuple[str, tuple[Path | None, ...]]:
+    """Return the digest of a file and the project's files that it imports."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imported: list[str] = []
     for node in ast.walk(tree):
@@ -129,13 +130,14 @@ def _analyse(path: Path) -> tuple[str, tuple[str, ...]]:
             case ast.Module() | ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
                 if ast.get_docstring(node, clean=False) is not None:
                     node.body = node.body[1:] or [ast.Pass()]
-    names = tuple(
+    names = {
         ".".join(parts[:depth])
         for parts in (name.split(".") for name in imported)
         if parts[0] == "mcrage"
         for depth in range(1, len(parts) + 1)
-    )
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), names
+    }
+    files = tuple(_file_of(name) for name in names)
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), files
 
 
 def _file_of(module: str) -> Path | None:

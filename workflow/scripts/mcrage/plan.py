@@ -8,7 +8,7 @@ whose text holds the keys, is what makes reruns exact.
 """
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -203,6 +203,11 @@ class Plan:
         """
         settings = getattr(self, f"_{rule}")
 
+        # Once for all jobs of a rule: these read files, and an experiment has thousands of jobs.
+        @cache
+        def made_with(modules: tuple[str, ...], libraries: tuple[str, ...]) -> dict[str, Any]:
+            return {"code": code_digest(rule, *modules), "versions": versions(*libraries)}
+
         def params(wildcards: Any) -> dict[str, Any]:
             facts = settings(wildcards)
             modules = facts.get("modules", ())
@@ -210,8 +215,7 @@ class Plan:
             return {
                 "settings": facts.get("settings", {}),
                 "seeds": facts.get("seeds", {}),
-                "code": facts.get("code") or code_digest(rule, *modules),
-                "versions": versions(*libraries),
+                **(facts.get("made_with") or made_with(modules, libraries)),
             }
 
         return params
@@ -249,7 +253,10 @@ class Plan:
         # The checksum fixes the content: neither another address nor other code brings another.
         files = self.cards[wildcards.dataset].files
         sha256 = next(file.sha256 for file in files if file.name == wildcards.file)
-        return {"settings": {"sha256": sha256}, "code": "any"}
+        return {
+            "settings": {"sha256": sha256},
+            "made_with": {"code": "any", "versions": {}},
+        }
 
     def _prepare(self, wildcards: Any) -> dict:
         return {"settings": prepare_settings(self.cards[wildcards.dataset])}
