@@ -9,6 +9,7 @@ Imports inside functions count; what a registry loads by name is passed in as a 
 
 import ast
 import hashlib
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -31,19 +32,32 @@ def code_digest(script: str, *modules: str) -> str:
     str
         16 hexadecimal digits.
     """
-    todo = [SCRIPTS / f"{script}.py", *(_file_of(module) for module in modules)]
-    closure: set[Path] = set()
-    while todo:
-        path = todo.pop()
-        if path is None or path in closure:
-            continue
-        closure.add(path)
-        todo += [_file_of(module) for module in _analyse(path)[1]]
     digest = hashlib.sha256()
-    for path in sorted(closure):
+    for path in _closure(script, modules):
         digest.update(str(path.relative_to(SCRIPTS)).encode())
         digest.update(_analyse(path)[0].encode())
     return digest.hexdigest()[:16]
+
+
+def closure(script: str, *modules: str) -> tuple[str, ...]:
+    """Return the names of the modules that `code_digest` of the same arguments is over."""
+    names = (
+        ".".join(path.relative_to(SCRIPTS).with_suffix("").parts)
+        for path in _closure(script, modules)
+    )
+    return tuple(name.removesuffix(".__init__") for name in names)
+
+
+def _closure(script: str, modules: Iterable[str]) -> list[Path]:
+    todo = [SCRIPTS / f"{script}.py", *(_file_of(module) for module in modules)]
+    found: set[Path] = set()
+    while todo:
+        path = todo.pop()
+        if path is None or path in found:
+            continue
+        found.add(path)
+        todo += [_file_of(module) for module in _analyse(path)[1]]
+    return sorted(found)
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -21,6 +21,7 @@ from mcrage.datasets.cards import (
     prepare_settings,
 )
 from mcrage.errors import UserError
+from mcrage.generators.registry import needs
 from mcrage.seeds import derive
 
 _LIBRARIES = {
@@ -42,10 +43,6 @@ _LIBRARIES = {
     "plot_roc": ("matplotlib", "scikit-learn"),
     "plot_differences": ("matplotlib",),
     "report": ("jinja2", "pandas"),
-}
-_GENERATOR_LIBRARIES = {
-    "cddpm": ("torch", "numpy", "scikit-learn"),
-    "smote": ("imbalanced-learn", "numpy", "scikit-learn"),
 }
 
 
@@ -266,14 +263,13 @@ class Plan:
 
     def _train_generator(self, wildcards: Any) -> dict:
         settings = {"generator": self._resolved(wildcards.generator)}
-        judged = wildcards.generator in self.judged_on_validation()
-        if judged:
+        if wildcards.generator in self.judged_on_validation():
             # The paper's criterion: F1 of its forest on the validation set.
             settings["judge"] = RandomForest().model_dump()
         return {
             "settings": settings,
             "seeds": {"train": self._seed(wildcards, "train", wildcards.generator)},
-            **self._generator_code(wildcards.generator, judged=judged),
+            **self._generator_code("train", wildcards.generator),
         }
 
     def _sample_generator(self, wildcards: Any) -> dict:
@@ -282,16 +278,12 @@ class Plan:
         return {
             "settings": {"kind": self.kind(wildcards.generator)},
             "seeds": {"sample": self._seed(wildcards, "sample", wildcards.generator)},
-            **self._generator_code(wildcards.generator),
+            **self._generator_code("sample", wildcards.generator),
         }
 
-    def _generator_code(self, generator: str, judged: bool = False) -> dict:
-        kind = self.kind(generator)
-        judge = ("mcrage.classifiers.validation",) if judged else ()
-        return {
-            "modules": (f"mcrage.generators.{kind}", *judge),
-            "libraries": _GENERATOR_LIBRARIES[kind],
-        }
+    def _generator_code(self, stage: str, generator: str) -> dict:
+        found = needs(stage, self._resolved(generator))
+        return {"modules": found.modules, "libraries": found.libraries}
 
     def _rebalance(self, wildcards: Any) -> dict:
         treatment = self.config.treatments[wildcards.treatment]
