@@ -49,15 +49,17 @@ import sys, time
 sys.path.insert(0, "workflow/scripts")
 from pathlib import Path
 from mcrage.code_digest import code_digest, versions
-from mcrage.plan import _GENERATOR_LIBRARIES, _LIBRARIES
+from mcrage.generators.registry import needs
+from mcrage.plan import _LIBRARIES
 wall, cpu = time.perf_counter(), time.process_time()
-rules = {*_LIBRARIES, "describe", "train_generator", "sample_generator"}
-for rule in sorted(rules):
+for rule in sorted(path.stem for path in Path("workflow/scripts").glob("*.py")):
     code_digest(rule)
-for kind in _GENERATOR_LIBRARIES:
-    for rule in ("train_generator", "sample_generator"):
-        code_digest(rule, f"mcrage.generators.{kind}", "mcrage.classifiers.validation")
-for libraries in [*_LIBRARIES.values(), *_GENERATOR_LIBRARIES.values()]:
+for kind in ("cddpm", "smote"):
+    for stage in ("train", "sample"):
+        found = needs(stage, {"kind": kind, "selection": "criterion", "scaling": "quantile"})
+        code_digest(f"{stage}_generator", *found.modules)
+        versions(*found.libraries)
+for libraries in _LIBRARIES.values():
     versions(*libraries)
 print(time.perf_counter() - wall, time.process_time() - cpu)
 """

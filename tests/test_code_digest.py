@@ -4,7 +4,9 @@
 import pytest
 
 from mcrage import code_digest as module
-from mcrage.code_digest import code_digest
+from mcrage.code_digest import closure, code_digest
+from mcrage.config.generators import CddpmSettings, SmoteSettings
+from mcrage.generators.registry import needs
 
 
 @pytest.fixture
@@ -52,3 +54,66 @@ def test_an_edit_of_what_is_not_imported_does_not_count(project):
 def test_what_is_loaded_by_name_counts_when_passed(project):
     before = code_digest("stage", "mcrage.named")
     assert digest_after(project / "mcrage" / "named.py", "N = 2\n", "mcrage.named") != before
+
+
+def needed(stage: str, **settings) -> tuple[set[str], set[str]]:
+    """Return what decides a stage's result: modules of `mcrage`, libraries."""
+    model = SmoteSettings if settings["kind"] == "smote" else CddpmSettings
+    found = needs(stage, model(**settings).resolved())
+    modules = closure(f"{stage}_generator", *found.modules)
+    return {name.removeprefix("mcrage.") for name in modules}, set(found.libraries)
+
+
+SAMPLING = {"diffusion.sampling", "generators.cddpm_draw"}
+TRAINING = {
+    *("diffusion.training", "diffusion.optimizer", "diffusion.streams"),
+    *("generators.cddpm_fit", "generators.cddpm_run"),
+}
+SHARED = {"diffusion.network", "diffusion.process", "generators.cddpm", "encoding.numeric"}
+JUDGING = {"classifiers.validation", "classifiers.registry", "metrics.f1"}
+
+
+def test_an_edit_of_the_sampler_trains_nothing_anew():
+    modules, libraries = needed("train", kind="cddpm", preset="tuned")
+    assert modules >= TRAINING | SHARED
+    assert not modules & (SAMPLING | JUDGING)
+    assert libraries == {"torch", "numpy"}
+
+
+def test_a_generator_that_is_judged_is_trained_by_what_judges_it():
+    modules, libraries = needed("train", kind="cddpm", preset="paper")
+    assert modules >= TRAINING | SHARED | SAMPLING | JUDGING
+    assert libraries == {"torch", "numpy", "scikit-learn"}
+    last = {"learning_rates": [1e-4], "condition_dropouts": [0.7], "selection": "last"}
+    modules, _ = needed("train", kind="cddpm", preset="paper", **last)
+    assert not modules & (SAMPLING | JUDGING)
+
+
+@pytest.mark.parametrize("preset", ["paper", "tuned"])
+def test_an_edit_of_training_alone_draws_nothing_anew(preset):
+    modules, libraries = needed("sample", kind="cddpm", preset=preset)
+    assert modules >= SAMPLING | SHARED
+    assert not modules & (TRAINING | JUDGING)
+    assert libraries == {"torch", "numpy"}
+
+
+def test_quantiles_need_what_fits_and_what_applies_them():
+    settings = {"kind": "cddpm", "preset": "tuned", "scaling": "quantile"}
+    assert needed("train", **settings)[1] == {"torch", "numpy", "scikit-learn", "scipy"}
+    assert needed("sample", **settings)[1] == {"torch", "numpy", "scipy"}
+
+
+def test_smote_needs_imbalanced_learn_to_draw_only():
+    trained, libraries = needed("train", kind="smote")
+    assert libraries == {"numpy"}
+    drawn, libraries = needed("sample", kind="smote")
+    assert libraries == {"imbalanced-learn", "numpy", "scikit-learn"}
+    assert "generators.smote_draw" in drawn - trained
+    assert not (trained | drawn) & (TRAINING | SAMPLING)
+
+
+@pytest.mark.parametrize("stage", ["train", "sample"])
+@pytest.mark.parametrize("kind", ["cddpm", "smote"])
+def test_another_generator_in_the_registry_reruns_nothing(stage, kind):
+    preset = {"preset": "paper"} if kind == "cddpm" else {}
+    assert "generators.registry" not in needed(stage, kind=kind, **preset)[0]

@@ -11,7 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 from mcrage.config.generators import CddpmSettings, GeneratorSettings, SmoteSettings
 from mcrage.datasets.roles import Attribute, Feature, Roles, Target
 from mcrage.errors import UserError
-from mcrage.generators import Generator, TrainingData, cddpm_run, generator_class
+from mcrage.generators import Generator, TrainingData, cddpm_draw, cddpm_run
+from mcrage.generators.registry import generator_class
 from mcrage.groups import GroupSchema
 
 ROLES = Roles(
@@ -109,17 +110,17 @@ def test_derived_columns_hold_in_drawn_rows():
     np.testing.assert_array_equal(rows[:, 2], np.round(rows[:, 0] / rows[:, 1], 1))
 
 
-def test_members_share_every_group_evenly():
+def test_members_share_every_group_evenly(monkeypatch):
     generator = fitted("tuned")
     groups = np.array([0, 2] * 10)
     seen = []
-    original = generator._draw
+    original = cddpm_draw.draw_rows
 
-    def spy(weights, requests, seed):
+    def spy(settings, parts, weights, requests, seed):
         seen.append(requests)
-        return original(weights, requests, seed)
+        return original(settings, parts, weights, requests, seed)
 
-    generator._draw = spy
+    monkeypatch.setattr(cddpm_draw, "draw_rows", spy)
     generator.sample(groups, seed=0)
     np.testing.assert_array_equal((seen[0] == 0).sum(axis=1), [5, 5])
 
@@ -275,7 +276,7 @@ def test_the_papers_values():
 
 
 def test_epochs_become_steps_of_whole_batches():
-    from mcrage.generators.cddpm_parts import training_settings
+    from mcrage.generators.cddpm_fit import training_settings
 
     values = CddpmSettings(kind="cddpm", preset="paper").resolved()
     assert training_settings(values, 1792).steps == 14 * 10_000

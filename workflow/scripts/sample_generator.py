@@ -5,10 +5,10 @@ Inputs: train (for the groups' sizes), weights, model, roles. Output: synthetic.
 """
 
 import logging
+from importlib import import_module
 from pathlib import Path
 
 from mcrage.datasets.roles import read_roles
-from mcrage.generators.base import generator_class
 from mcrage.groups import GroupSchema, filling_plan, plan_rows
 from mcrage.rebalancing import synthetic_table
 from mcrage.stage import run_stage
@@ -24,7 +24,9 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     groups = plan_rows(filling_plan(schema.counts(schema.index(train))))
     counts = schema.counts_by_label(groups)
     logging.info("rows to draw by group: %s", counts)
-    generator = generator_class(settings["kind"]).load(Path(input.model).parent)
+    # By name: another generator in the registry is no reason to make this one's output again.
+    registry = import_module("mcrage.generators.registry")
+    generator = registry.generator_class(settings["kind"]).load(Path(input.model).parent)
     features = generator.sample(
         groups, seed=params["seeds"]["sample"], device=params["local"]["device"]
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from mcrage.datasets.roles import read_roles
-from mcrage.generators.base import TrainingData, generator_class
+from mcrage.generators.base import TrainingData
 from mcrage.provenance import file_hash
 from mcrage.stage import run_stage
 from mcrage.tables import content_hash, read_json, read_table, write_json, write_table
@@ -48,7 +48,9 @@ def main(input, output, params, wildcards, threads, origin) -> None:
             seed=params["seeds"]["train"],
             threads=threads,
         )
-    generator = generator_class(settings["generator"]["kind"])(settings["generator"])
+    # By name: another generator in the registry is no reason to make this one's output again.
+    registry = import_module("mcrage.generators.registry")
+    generator = registry.generator_class(settings["generator"]["kind"])(settings["generator"])
     generator.fit(
         train,
         criterion=criterion,

@@ -35,22 +35,36 @@ def code_digest(script: str, *modules: str) -> str:
     str
         16 hexadecimal digits.
     """
-    todo = [SCRIPTS / f"{script}.py", *(_file_of(module) for module in modules)]
-    closure: set[Path] = set()
-    while todo:
-        path = todo.pop()
-        if path is None or path in closure:
-            continue
-        closure.add(path)
-        todo += _analyse(path)[1]
+    files = _closure(script, modules)
     digest = hashlib.sha256()
-    for path in sorted(closure):
+    for path in files:
         digest.update(str(path.relative_to(SCRIPTS)).encode())
         digest.update(_analyse(path)[0].encode())
-    for path in _data_files(closure):
+    for path in _data_files(files):
         digest.update(str(path.relative_to(SCRIPTS)).encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def closure(script: str, *modules: str) -> tuple[str, ...]:
+    """Return the names of the modules that `code_digest` of the same arguments is over."""
+    names = (
+        ".".join(path.relative_to(SCRIPTS).with_suffix("").parts)
+        for path in _closure(script, modules)
+    )
+    return tuple(name.removesuffix(".__init__") for name in names)
+
+
+def _closure(script: str, modules: Iterable[str]) -> list[Path]:
+    todo = [SCRIPTS / f"{script}.py", *(_file_of(module) for module in modules)]
+    found: set[Path] = set()
+    while todo:
+        path = todo.pop()
+        if path is None or path in found:
+            continue
+        found.add(path)
+        todo += _analyse(path)[1]
+    return sorted(found)
 
 
 def rules_digest() -> str:
@@ -92,9 +106,9 @@ def _tokens(text: str) -> list[str]:
     return out
 
 
-def _data_files(closure: Iterable[Path]) -> list[Path]:
-    """Return the files of the closure's packages that are not Python, sorted."""
-    packages = [path.parent for path in closure if path.name == "__init__.py"]
+def _data_files(files: Iterable[Path]) -> list[Path]:
+    """Return what lies in the packages of these files and is not Python, sorted."""
+    packages = [path.parent for path in files if path.name == "__init__.py"]
     return sorted(
         path
         for package in packages

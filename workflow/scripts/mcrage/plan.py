@@ -24,6 +24,7 @@ from mcrage.datasets.cards import (
     prepare_settings,
 )
 from mcrage.errors import UserError
+from mcrage.generators.registry import needs
 from mcrage.provenance import params_digest
 from mcrage.seeds import derive
 
@@ -45,10 +46,6 @@ _LIBRARIES = {
     "plot_roc": ("matplotlib", "scikit-learn"),
     "plot_differences": ("matplotlib",),
     "report": ("jinja2", "pandas"),
-}
-_GENERATOR_LIBRARIES = {
-    "cddpm": ("torch", "numpy", "scikit-learn"),
-    "smote": ("imbalanced-learn", "numpy", "scikit-learn"),
 }
 
 
@@ -81,6 +78,7 @@ class Plan:
         self.classifiers = config.experiment.classifiers
         self.baselines = config.experiment.baselines
         self.published = dict(published or {})
+        self._params: dict[str, Callable[[Any], dict[str, Any]]] = {}
         self._check()
 
     def _check(self) -> None:
@@ -229,15 +227,14 @@ class Plan:
         wildcards : mapping of str to str
             As a file's origin tells them; not trusted.
         """
-        if rule not in self._known_rules():
-            return None
+        if rule not in self._params:
+            if not (SCRIPTS / f"{rule}.py").is_file():
+                return None
+            self._params[rule] = self.params(rule)
         try:
-            return params_digest(self.params(rule)(SimpleNamespace(**wildcards)))
+            return params_digest(self._params[rule](SimpleNamespace(**wildcards)))
         except (AttributeError, KeyError, StopIteration):
             return None
-
-    def _known_rules(self) -> set[str]:
-        return {path.stem for path in SCRIPTS.glob("*.py")}
 
     def _seed(self, wildcards: Any, stage: str, *names: str) -> int:
         return derive(
@@ -300,14 +297,13 @@ class Plan:
 
     def _train_generator(self, wildcards: Any) -> dict:
         settings = {"generator": self._resolved(wildcards.generator)}
-        judged = wildcards.generator in self.judged_on_validation()
-        if judged:
+        if wildcards.generator in self.judged_on_validation():
             # The paper's criterion: F1 of its forest on the validation set.
             settings["judge"] = RandomForest().model_dump()
         return {
             "settings": settings,
             "seeds": {"train": self._seed(wildcards, "train", wildcards.generator)},
-            **self._generator_code(wildcards.generator, judged=judged),
+            **self._generator_code("train", wildcards.generator),
         }
 
     def _sample_generator(self, wildcards: Any) -> dict:
@@ -316,16 +312,12 @@ class Plan:
         return {
             "settings": {"kind": self.kind(wildcards.generator)},
             "seeds": {"sample": self._seed(wildcards, "sample", wildcards.generator)},
-            **self._generator_code(wildcards.generator),
+            **self._generator_code("sample", wildcards.generator),
         }
 
-    def _generator_code(self, generator: str, judged: bool = False) -> dict:
-        kind = self.kind(generator)
-        judge = ("mcrage.classifiers.validation",) if judged else ()
-        return {
-            "modules": (f"mcrage.generators.{kind}", *judge),
-            "libraries": _GENERATOR_LIBRARIES[kind],
-        }
+    def _generator_code(self, stage: str, generator: str) -> dict:
+        found = needs(stage, self._resolved(generator))
+        return {"modules": found.modules, "libraries": found.libraries}
 
     def _rebalance(self, wildcards: Any) -> dict:
         treatment = self.config.treatments[wildcards.treatment]

@@ -1,26 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""What every generator is and does, and the registry that finds one by name."""
+"""What every generator is and does."""
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
 
 from mcrage.datasets.roles import Roles
-from mcrage.errors import UserError
 from mcrage.groups import GroupSchema
 
 Criterion = Callable[[np.ndarray, np.ndarray], float]
 """(synthetic features (m, d) in raw units, their groups (m,)) -> score, larger is better."""
-
-_BUILT_IN = {
-    "cddpm": ("mcrage.generators.cddpm", "CddpmGenerator"),
-    "smote": ("mcrage.generators.smote", "SmoteGenerator"),
-}
 
 
 @dataclass(frozen=True)
@@ -115,19 +108,3 @@ class Generator(Protocol):
             Raw units, in the order of ``roles.feature_columns``.
         """
         ...
-
-
-def generator_class(kind: str) -> type[Generator]:
-    """Return a generator's class by the `kind` of its settings, importing it only now.
-
-    Raises
-    ------
-    UserError
-        If there is none of this name.
-    """
-    if kind not in _BUILT_IN:
-        raise UserError(
-            f"generator kind '{kind}' is unknown; known are {', '.join(sorted(_BUILT_IN))}."
-        )
-    module, name = _BUILT_IN[kind]
-    return getattr(import_module(module), name)

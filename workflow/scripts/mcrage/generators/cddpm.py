@@ -30,26 +30,20 @@ batch mix that favours small groups, small networks trained for few steps (longe
 the accidents of small groups), and rows drawn evenly from the moving averages of several seeds.
 """
 
-import logging
 import os
-import time
-from collections.abc import Callable
-from pathlib import Path
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from mcrage.encoding import NumericEncoding
-from mcrage.errors import UserError
 from mcrage.generators.base import Criterion, TrainingData
 from mcrage.generators.storage import load_model, save_model, schema_facts, schema_from
-from mcrage.groups import filling_plan, plan_rows
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
 
-logger = logging.getLogger(__name__)
+    from mcrage.generators.cddpm_parts import Parts
 
 KIND = "cddpm"
 
@@ -109,172 +103,55 @@ class CddpmGenerator:
         UserError
             If the device is not there, a group is empty or the criterion is missing.
         """
-        import torch
-
-        from mcrage.diffusion.training import Trainer
-        from mcrage.generators import cddpm_parts as parts
-        from mcrage.generators.cddpm_run import Run
-
-        settings = self.settings
-        place = parts.check_device(device)
-        self._check(train, criterion)
-        torch.set_num_threads(threads)
-        if place.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(place)
-        started = time.perf_counter()
-        self._schema = train.schema
-        self._encoding = NumericEncoding.fit(
-            train.features,
-            train.roles.features,
-            scaling=settings["scaling"],
-            derive=settings["derive"],
+        # By name, here and in `sample`, so that neither stage's digest has the other's code;
+        # `mcrage.generators.registry` has the roots of each.
+        fitted = import_module("mcrage.generators.cddpm_fit").fit(
+            self.settings,
+            train,
+            criterion=criterion,
             seed=seed,
-        )
-        rows = self._encoding.transform(
-            train.features, jitter_seed=seed if settings["jitter"] else None
-        )
-        self._timesteps = parts.count_timesteps(settings, rows)
-        self._build(place)
-        trainer = Trainer(
-            self._network,
-            self._condition,
-            self._process,
-            torch.from_numpy(rows),
-            torch.from_numpy(np.asarray(train.groups, dtype=np.int64)),
-            parts.make_members(settings, seed),
-            parts.training_settings(settings, len(rows)),
-            place,
-        )
-        logger.info(
-            "%d members of %d parameters, %d steps on %s",
-            len(trainer.members),
-            trainer.parameters.flat.shape[1],
-            trainer.settings.steps,
-            parts.device_name(place),
-        )
-        judge = None
-        if settings["selection"] == "criterion":
-            plan = plan_rows(filling_plan(train.counts))
-            if len(plan) == 0:
-                # A table that another treatment has filled lacks nothing; judge a copy of it.
-                plan = np.sort(train.groups)
-            judge = self._judge(criterion, plan, len(trainer.members), seed)
-        epoch = parts.steps_per_epoch(settings, len(rows))
-        run = Run(
-            trainer,
-            epoch,
-            averaged=settings["use_ema"],
-            judge=judge,
-            judge_every=settings["select_every_epochs"] * epoch,
+            device=device,
+            threads=threads,
             checkpoint=checkpoint,
         )
-        run.run()
-        self._weights = run.weights()
-        self.history = run.history
-        self.facts = {
-            "device": parts.device_name(place),
-            "seconds": time.perf_counter() - started,
-            "steps_per_second": run.steps_timed / max(run.seconds, 1e-9),
-            "n_parameters": trainer.parameters.flat.shape[1],
-            "n_members": len(trainer.members),
-            "steps": trainer.n_steps,
-            "timesteps": self._timesteps,
-            "peak_memory_bytes": (
-                torch.cuda.max_memory_allocated(place) if place.type == "cuda" else None
-            ),
-            **run.choice(),
-        }
-        if checkpoint is not None:
-            Path(checkpoint).unlink(missing_ok=True)
+        self._schema, self._encoding = train.schema, fitted.encoding
+        self._timesteps, self._weights = fitted.timesteps, fitted.weights
+        self.history, self.facts = fitted.history, fitted.facts
         return self
-
-    def _check(self, train: TrainingData, criterion: Criterion | None) -> None:
-        if self.settings["selection"] == "criterion" and criterion is None:
-            raise UserError(
-                "selection 'criterion' needs a validation set: set a validation share above 0, "
-                "or selection 'last'."
-            )
-        empty = np.flatnonzero(train.counts == 0)
-        if len(empty):
-            raise UserError(
-                f"group {train.schema.label(int(empty[0]))} has no training rows, so nothing can "
-                "be learnt about it. Keep more rows in the scenario, or merge levels in the "
-                "dataset card."
-            )
-
-    def _build(self, place: "torch.device") -> None:
-        """Make condition, process and network: shapes that follow from settings and encoding."""
-        from mcrage.generators import cddpm_parts as parts
-
-        self._condition = parts.make_condition(self.settings, self._schema, place)
-        self._process = parts.make_process(self.settings, self._timesteps, place)
-        self._network = parts.make_network(
-            self.settings, self._encoding.n_modelled, self._condition
-        )
-
-    def _judge(
-        self, criterion: Criterion, plan: np.ndarray, n_members: int, seed: int
-    ) -> "Callable[[Tensor], list[float]]":
-        """Return a function that scores every member by the rows it draws for the plan."""
-
-        def judge(weights: "Tensor") -> list[float]:
-            requests = np.broadcast_to(plan, (n_members, len(plan)))
-            drawn = self._draw(weights, requests, seed)
-            return [float(criterion(self._encoding.inverse(rows), plan)) for rows in drawn]
-
-        return judge
-
-    def _draw(self, weights: "Tensor", groups: np.ndarray, seed: int) -> np.ndarray:
-        """Return encoded rows (M, n, d) of groups (M, n), drawn by members (M, P)."""
-        import torch
-
-        from mcrage.diffusion.network import StackedParameters
-        from mcrage.diffusion.sampling import draw
-
-        device = weights.device
-        stacked = StackedParameters(self._network.parameters, len(weights), device)
-        drawn = draw(
-            self._network,
-            self._condition,
-            self._process,
-            stacked.views(weights),
-            torch.from_numpy(np.array(groups, dtype=np.int64)).to(device),
-            generator=torch.Generator(device).manual_seed(seed),
-            sampler=self.settings["sampler"],
-            n_steps=self.settings["sampling_steps"],
-            guidance=self.settings["guidance"],
-            variance=self.settings["sampling_variance"],
-        )
-        return drawn.cpu().numpy()
 
     def sample(self, groups: np.ndarray, *, seed: int, device: str = "cpu") -> np.ndarray:
         """Draw one row for each entry of `groups`, from the members in turn.
 
         See `mcrage.generators.base.Generator`.
         """
-        from mcrage.generators import cddpm_parts as parts
+        from mcrage.generators.cddpm_parts import check_device
 
-        place = parts.check_device(device)
-        self._build(place)
+        place = check_device(device)
         groups = np.asarray(groups, dtype=np.int64)
         if len(groups) == 0:
             return np.empty((0, len(self._encoding.features)))
-        n_members = len(self._weights)
-        # Sorted by group and dealt in turn, so that every group is shared evenly by the members.
-        order = np.argsort(groups, kind="stable")
-        requests = np.resize(groups[order], (-(-len(groups) // n_members), n_members)).T
-        drawn = self._draw(self._weights.to(place), requests, seed)
-        rows = np.empty((len(groups), drawn.shape[-1]))
-        rows[order] = drawn.swapaxes(0, 1).reshape(-1, drawn.shape[-1])[: len(groups)]
+        rows = import_module("mcrage.generators.cddpm_draw").draw_in_turn(
+            self.settings, self._parts(place), self._weights.to(place), groups, seed
+        )
         return self._encoding.inverse(rows)
+
+    def _parts(self, place: "torch.device") -> "Parts":
+        from mcrage.generators.cddpm_parts import make_parts
+
+        return make_parts(
+            self.settings, self._schema, self._encoding.n_modelled, self._timesteps, place
+        )
 
     def save(self, folder: str | os.PathLike) -> None:
         """Write ``model.safetensors`` and ``model.json``; equal seeds give equal bytes."""
+        import torch
+
         from mcrage.diffusion.network import StackedParameters
 
         arrays, encoding = self._encoding.state()
         weights = self._weights.cpu()
-        stacked = StackedParameters(self._network.parameters, len(weights))
+        network = self._parts(torch.device("cpu")).network
+        stacked = StackedParameters(network.parameters, len(weights))
         tensors = {f"encoding.{name}": array for name, array in arrays.items()}
         for name, view in stacked.views(weights).items():
             tensors[f"network.{name}"] = view.numpy()
@@ -304,8 +181,8 @@ class CddpmGenerator:
             {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)},
             facts["encoding"],
         )
-        self._build(torch.device("cpu"))
-        names = [f"network.{parameter.name}" for parameter in self._network.parameters]
-        parts = [torch.from_numpy(arrays[name].copy()).flatten(1) for name in names]
-        self._weights = torch.cat(parts, dim=1)
+        network = self._parts(torch.device("cpu")).network
+        names = [f"network.{parameter.name}" for parameter in network.parameters]
+        tensors = [torch.from_numpy(arrays[name].copy()).flatten(1) for name in names]
+        self._weights = torch.cat(tensors, dim=1)
         return self

@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: MIT
 """SMOTE (Chawla et al. 2002) with the group as label: rows between neighbours of one group."""
 
-import logging
 import os
 import time
+from importlib import import_module
 from typing import Any, Self
 
 import numpy as np
 
 from mcrage.encoding import NumericEncoding
-from mcrage.errors import UserError
 from mcrage.generators.base import Criterion, TrainingData
 from mcrage.generators.storage import load_model, save_model, schema_facts, schema_from
-
-logger = logging.getLogger(__name__)
 
 KIND = "smote"
 
@@ -69,38 +66,19 @@ class SmoteGenerator:
         UserError
             If a group asked for has no more rows than neighbours are wanted.
         """
-        from imblearn.over_sampling import SMOTE
-
         groups = np.asarray(groups, dtype=np.int64)
         if len(groups) == 0:
             return np.empty((0, len(self._encoding.features)))
-        present = self._schema.counts(self._groups)
-        wanted = self._schema.counts(groups)
-        self._check(present, wanted)
-        # imbalanced-learn takes final counts and puts the new rows after those it was given.
-        strategy = {int(k): int(present[k] + wanted[k]) for k in np.flatnonzero(wanted)}
-        sampler = SMOTE(
-            sampling_strategy=strategy,
+        # By name, so that an edit of drawing does not train anew.
+        drawn = import_module("mcrage.generators.smote_draw").draw_rows(
+            self._rows,
+            self._groups,
+            groups,
+            schema=self._schema,
             k_neighbors=self.settings["k_neighbors"],
-            random_state=seed % 2**32,
+            seed=seed,
         )
-        rows, labels = sampler.fit_resample(self._rows, self._groups)
-        drawn, labels = rows[len(self._rows) :], labels[len(self._rows) :]
-        # Both orders are stable, so the i-th row drawn for a group goes to its i-th request.
-        out = np.empty_like(drawn)
-        out[np.argsort(groups, kind="stable")] = drawn[np.argsort(labels, kind="stable")]
-        return self._encoding.inverse(out)
-
-    def _check(self, present: np.ndarray, wanted: np.ndarray) -> None:
-        neighbours = self.settings["k_neighbors"]
-        for group in np.flatnonzero(wanted):
-            if present[group] <= neighbours:
-                raise UserError(
-                    f"SMOTE: group {self._schema.label(group)} has {present[group]} training rows; "
-                    f"k_neighbors = {neighbours} needs at least {neighbours + 1}. Lower "
-                    "k_neighbors, keep more rows in the scenario, or use a generator that shares "
-                    "strength across groups (cddpm)."
-                )
+        return self._encoding.inverse(drawn)
 
     def save(self, folder: str | os.PathLike) -> None:
         """Write the training rows as ``model.safetensors``, and ``model.json``."""
