@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Tables that many tests share."""
 
+import fcntl
+import shutil
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -8,6 +11,7 @@ from hypothesis import settings
 
 from mcrage.datasets.roles import Attribute, Feature, Roles, Target
 from mcrage.groups import GroupSchema
+from project import Project
 
 # No deadline: how long a machine takes is none of a test's business.
 settings.register_profile("mcrage", deadline=None)
@@ -53,3 +57,28 @@ def make_table(counts, seed: int = 0, first_id: int = 0) -> pa.Table:
 @pytest.fixture
 def table() -> pa.Table:
     return make_table([30, 40, 20, 50])
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory) -> Project:
+    """The small experiment, run once for all test processes. Not to be changed: see `finished`."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base if base.name.startswith("pytest-") else base.parent) / "finished"
+    printed = shared / "printed.txt"
+    with (shared.parent / "finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not printed.exists():
+            shutil.rmtree(shared, ignore_errors=True)
+            shared.mkdir()
+            done = Project(shared).run("--quiet", "rules")
+            assert done.returncode == 0, done.stdout[-6000:]
+            printed.write_text(done.stdout)
+    return Project.at(shared)
+
+
+@pytest.fixture(scope="module")
+def finished(finished_run, tmp_path_factory) -> Project:
+    """A copy of the finished small experiment with all its dates, for the tests of one file."""
+    folder = tmp_path_factory.mktemp("copy") / "project"
+    shutil.copytree(finished_run.folder, folder)
+    return Project.at(folder)

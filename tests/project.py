@@ -59,12 +59,24 @@ class Project:
             else:
                 shutil.copy(source, folder / part)
 
+    @classmethod
+    def at(cls, folder: Path) -> "Project":
+        """A copy that is already there."""
+        project = cls.__new__(cls)
+        project.folder = folder
+        return project
+
     def write_config(self, **sections) -> str:
         path = self.folder / "small.yaml"
         path.write_text(yaml.safe_dump(sections), encoding="utf-8")
         return path.name
 
-    def run(self, *arguments: str, config: dict | None = SMALL) -> subprocess.CompletedProcess:
+    def run(
+        self,
+        *arguments: str,
+        config: dict | None = SMALL,
+        environment: dict[str, str] | None = None,
+    ) -> subprocess.CompletedProcess:
         """Run snakemake; give what it printed in `stdout`."""
         command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
         if config is not None:
@@ -75,13 +87,13 @@ class Project:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", **(environment or {})},
             check=False,
         )
 
-    def plan(self, *arguments: str, config: dict | None = SMALL) -> dict[str, int]:
+    def plan(self, *arguments: str, **options) -> dict[str, int]:
         """Return the number of jobs of each rule in a dry run."""
-        done = self.run(*arguments, "-n", "--quiet", "rules", config=config)
+        done = self.run(*arguments, "-n", "--quiet", "rules", **options)
         assert done.returncode == 0, done.stdout
         if "Nothing to be done" in done.stdout:
             return {}

@@ -1,15 +1,25 @@
 # SPDX-License-Identifier: MIT
 """The guard fails for each way of cheating, and passes honest tables."""
 
+import json
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from conftest import make_table
 from mcrage.errors import UserError
-from mcrage.leakage import by_chance, check_model, check_tables, check_treatment, refuse
-from mcrage.rebalancing import rebalance
-from mcrage.tables import content_hash
+from mcrage.generators.base import TrainingData
+from mcrage.generators.storage import read_arrays, write_arrays
+from mcrage.leakage.fitted import check_model, forbidden_files
+from mcrage.leakage.rows import by_chance, check_tables, check_treatment, refuse
+from mcrage.provenance import file_hash, read_origin
+from mcrage.rebalancing import equal_weights, rebalance
+from mcrage.tables import content_hash, read_json, read_table, write_json, write_table
+from project import ROOT, SMALL
 
 COLUMNS = ["age", "SEX", "iron", "SOURCE"]
 
@@ -143,3 +153,292 @@ def test_problems_end_the_run():
     refuse([], "results/x")
     with pytest.raises(UserError, match=r"results/x: rows that judge were learnt from"):
         refuse(["1 row"], "results/x")
+
+
+def test_validation_rows_are_forbidden_to_all_but_who_chooses_by_them_and_their_pupils():
+    files = {"test": "t", "validation": "v"}
+    learns_from = {"pupil": "paper", "paper": None, "tuned": None, "other": "tuned"}
+    allowed = {
+        name: forbidden_files(name, files, ["paper"], learns_from)
+        for name in (None, "paper", "pupil", "tuned", "other")
+    }
+    assert allowed["paper"] == allowed["pupil"] == {"test": "t"}
+    assert allowed[None] == allowed["tuned"] == allowed["other"] == files
+
+
+# --- each way of cheating, in a finished experiment ---------------------------------------------
+
+REPLICATE = Path("results/diabetes/keep_25_percent_of_sex_2/0")
+
+
+class Cheat:
+    """The files of one replicate, for somebody who keeps what they say of themselves."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / REPLICATE
+
+    def table(self, name: str) -> pa.Table:
+        return read_table(self.folder / name)
+
+    def put(self, name: str, table: pa.Table) -> None:
+        path = self.folder / name
+        write_table(table.replace_schema_metadata(), path, read_origin(path))
+
+    def claim(self, name: str, parent: str) -> None:
+        """Say truthfully that a file was made from one more."""
+        path = self.folder / name
+        origin = read_origin(path)
+        origin["parents"][(REPLICATE / parent).as_posix()] = file_hash(self.folder / parent)
+        if path.suffix == ".json":
+            write_json({**read_json(path), "provenance": origin}, path)
+        else:
+            write_table(self.table(name).replace_schema_metadata(), path, origin)
+
+
+def swap_in_test_row(cheat: Cheat, name: str) -> None:
+    table, test = cheat.table(name), cheat.table("test.parquet")
+    cheat.put(name, pa.concat_tables([table.slice(1), test.slice(0, 1).cast(table.schema)]))
+
+
+def renumber_test_row(cheat: Cheat) -> None:
+    train, test = cheat.table("train.parquet"), cheat.table("test.parquet")
+    row = test.slice(0, 1).set_column(0, "row_id", pa.array([10**6], train.schema.field(0).type))
+    cheat.put("train.parquet", pa.concat_tables([train.slice(1), row.cast(train.schema)]))
+
+
+def scale_with_test_rows(cheat: Cheat, generator: str) -> None:
+    """The scaler of a model from training and test rows; the network as it was."""
+    from mcrage.datasets.roles import read_roles
+    from mcrage.encoding import NumericEncoding
+
+    folder = cheat.folder / generator
+    roles = read_roles(cheat.folder.parents[1] / "roles.json")
+    rows = pa.concat_tables(
+        [cheat.table(n).replace_schema_metadata() for n in ("train.parquet", "test.parquet")]
+    )
+    data = TrainingData.of(rows, roles)
+    arrays = read_arrays(folder / "model.safetensors")
+    scaling = read_json(folder / "model.json")["encoding"]["scaling"]
+    fitted, _ = NumericEncoding.fit(data.features, roles.features, scaling=scaling).state()
+    arrays |= {f"encoding.{name}": array for name, array in fitted.items()}
+    write_arrays(arrays, folder / "model.safetensors")
+
+
+def train_on_more(cheat: Cheat) -> None:
+    path = cheat.folder / "cddpm_tuned" / "model.json"
+    both = pa.concat_tables(
+        [cheat.table(n).replace_schema_metadata() for n in ("train.parquet", "test.parquet")]
+    )
+    facts = read_json(path)
+    facts["trained_on"] = {"content": content_hash(both), "rows": both.num_rows}
+    write_json(facts, path)
+
+
+def weigh_with_test_rows(cheat: Cheat) -> None:
+    """Weights from how often groups are among training and test rows together."""
+    name = "group_weights/weights.parquet"
+    rows = cheat.table("group_weights/rebalanced.parquet")
+    both = pa.concat_tables(
+        [rows.drop_columns(["is_synthetic"]), cheat.table("test.parquet").drop_columns(["row_id"])],
+        promote_options="permissive",
+    )
+    strata = pc.binary_join_element_wise(
+        both["sex"].cast(pa.string()), both["progression"].cast(pa.string()), "/"
+    )
+    _, codes = np.unique(np.array(strata.to_pylist()), return_inverse=True)
+    weights = cheat.table(name)
+    changed = pa.array(equal_weights(codes)[: rows.num_rows])
+    cheat.put(name, weights.set_column(1, "weight", changed))
+
+
+def tune_threshold(cheat: Cheat) -> None:
+    name = "smote/random_forest/metrics.parquet"
+    table = cheat.table(name)
+    place = table.schema.get_field_index("threshold")
+    cheat.put(name, table.set_column(place, "threshold", pa.array(["0.37"] * len(table))))
+
+
+def judge_on_some(cheat: Cheat) -> None:
+    name = "smote/random_forest/predictions.parquet"
+    cheat.put(name, cheat.table(name).slice(3))
+
+
+def hide_test_rows_among_synthetic_ones(cheat: Cheat) -> None:
+    name = "mcrage_tuned/rebalanced.parquet"
+    table = cheat.table(name)
+    test = cheat.table("test.parquet").drop_columns(["row_id"])
+    test = test.append_column("is_synthetic", pa.array([True] * len(test)))
+    n = min(len(test), pc.sum(table["is_synthetic"]).as_py())
+    kept = table.slice(0, len(table) - n)
+    cheat.put(name, pa.concat_tables([kept, test.slice(0, n).cast(table.schema)]))
+
+
+CHEATS = {
+    "a test row in the training set": (
+        lambda cheat: swap_in_test_row(cheat, "train.parquet"),
+        "1 row(s) of test are in train, by row_id",
+    ),
+    "a test row in the original training set": (
+        lambda cheat: swap_in_test_row(cheat, "original.parquet"),
+        "1 row(s) of test are in original, by row_id",
+    ),
+    "a validation set of test rows": (
+        lambda cheat: swap_in_test_row(cheat, "validation.parquet"),
+        "1 row(s) of test are in validation, by row_id",
+    ),
+    "a test row under another number": (
+        renumber_test_row,
+        "1 row(s) of test are in train, by content",
+    ),
+    "a test row among the real rows of a rebalanced table": (
+        lambda cheat: cheat.put(
+            "imbalanced/rebalanced.parquet",
+            pa.concat_tables(
+                [
+                    cheat.table("imbalanced/rebalanced.parquet").slice(1),
+                    cheat.table("test.parquet")
+                    .drop_columns(["row_id"])
+                    .slice(0, 1)
+                    .append_column("is_synthetic", pa.array([False])),
+                ],
+                promote_options="permissive",
+            ),
+        ),
+        "imbalanced: ",
+    ),
+    "test rows among the synthetic ones": (
+        hide_test_rows_among_synthetic_ones,
+        "synthetic rows equal a test or validation row",
+    ),
+    "a scaler fitted on test rows, too": (
+        lambda cheat: scale_with_test_rows(cheat, "cddpm_tuned"),
+        "cddpm_tuned: the scaler's mean is not what its training rows give",
+    ),
+    "SMOTE's scaler fitted on test rows, too": (
+        lambda cheat: scale_with_test_rows(cheat, "smote"),
+        "smote: the scaler's mean is not what its training rows give",
+    ),
+    "a generator trained on test rows, too": (
+        train_on_more,
+        "cddpm_tuned: the model was fitted on another table",
+    ),
+    "a generator that read the test set": (
+        lambda cheat: cheat.claim("cddpm_tuned/model.json", "test.parquet"),
+        "cddpm_tuned's model descends from test.parquet",
+    ),
+    "a generator that read the validation set and does not choose by it": (
+        lambda cheat: cheat.claim("cddpm_tuned/model.json", "validation.parquet"),
+        "cddpm_tuned's model descends from validation.parquet",
+    ),
+    "sampling that read the test set": (
+        lambda cheat: cheat.claim("smote/synthetic.parquet", "test.parquet"),
+        "smote's synthetic rows descends from test.parquet",
+    ),
+    "a treatment that read the test set": (
+        lambda cheat: cheat.claim("group_weights/weights.parquet", "test.parquet"),
+        "group_weights's weights descends from test.parquet",
+    ),
+    "weights that count test rows": (
+        weigh_with_test_rows,
+        "group_weights: weights.parquet is not what the rows of rebalanced.parquet give",
+    ),
+    "a threshold other than declared": (
+        tune_threshold,
+        "smote, random_forest: judged by threshold 0.37, not 0.5",
+    ),
+    "a choice of test rows": (
+        judge_on_some,
+        "smote, random_forest: the rows that were judged are not those of test.parquet",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def guard(finished):
+    """Run the guard's own stage on one replicate of a folder, without Snakemake; what it says."""
+    import os
+    import sys
+    from types import SimpleNamespace
+
+    from mcrage.code_digest import SCRIPTS
+    from mcrage.config.load import load_config
+    from mcrage.datasets.cards import read_card
+    from mcrage.plan import Plan
+
+    sys.path.insert(0, str(SCRIPTS))
+    import check_leakage
+
+    plan = Plan(
+        load_config(SMALL), {"diabetes": read_card("diabetes", ROOT / "resources" / "datasets")}
+    )
+    names = {
+        "dataset": "diabetes",
+        "scenario": "keep_25_percent_of_sex_2",
+        "replicate": "0",
+    }
+    params = plan.params("check_leakage")(SimpleNamespace(**names))
+    at = REPLICATE.as_posix()
+    files = SimpleNamespace(
+        table="results/diabetes/table.parquet",
+        roles="results/diabetes/roles.json",
+        models=[f"{at}/{name}/model.json" for name in plan.generators],
+        arrays=[f"{at}/{name}/model.safetensors" for name in plan.generators],
+        synthetic=[f"{at}/{name}/synthetic.parquet" for name in plan.generators],
+        metrics=[f"{at}/{name}/random_forest/metrics.parquet" for name in plan.treatments],
+        predictions=[f"{at}/{name}/random_forest/predictions.parquet" for name in plan.treatments],
+        rebalanced=[f"{at}/{name}/rebalanced.parquet" for name in plan.all_treatments],
+        weights=[f"{at}/{name}/weights.parquet" for name in plan.all_treatments],
+        **{name: f"{at}/{name}.parquet" for name in ("train", "validation", "original", "test")},
+    )
+
+    class Input(SimpleNamespace):
+        def __getitem__(self, name: str) -> str:
+            return getattr(self, name)
+
+    def run(folder: Path) -> str:
+        before = os.getcwd()
+        os.chdir(folder)
+        try:
+            check_leakage.main(
+                input=Input(**vars(files)),
+                output=SimpleNamespace(leakage=f"{at}/leakage.json"),
+                params=params,
+                wildcards=names,
+                threads=1,
+                origin={},
+            )
+        except UserError as error:
+            return str(error)
+        finally:
+            os.chdir(before)
+        return ""
+
+    return run
+
+
+def test_the_guard_passes_an_honest_experiment(guard, finished):
+    assert guard(finished.folder) == ""
+    told = json.loads((finished.folder / REPLICATE / "leakage.json").read_text())
+    assert len(told["runs"]) == len(told["treatments"]) == 8
+    assert set(told["generators"]) == {"smote", "cddpm_paper", "cddpm_tuned", "cddpm_after_smote"}
+
+
+@pytest.mark.parametrize(("cheat", "said"), CHEATS.values(), ids=CHEATS.keys())
+def test_the_guard_fails_for_each_way_of_cheating(guard, finished, tmp_path, cheat, said):
+    folder = tmp_path / "project"
+    for part in ("resources/downloads", "results/diabetes"):
+        shutil.copytree(finished.folder / part, folder / part)
+    cheat(Cheat(folder))
+    found = guard(folder)
+    assert "rows that judge were learnt from" in found
+    assert said in found
+
+
+def test_an_exchanged_file_leaves_nothing_certain(guard, finished, tmp_path):
+    """Even one that shares no row with the test set."""
+    folder = tmp_path / "project"
+    for part in ("resources/downloads", "results/diabetes"):
+        shutil.copytree(finished.folder / part, folder / part)
+    cheat = Cheat(folder)
+    cheat.put("smote/synthetic.parquet", cheat.table("smote/synthetic.parquet").slice(1))
+    assert "where it comes from is not certain" in guard(folder)

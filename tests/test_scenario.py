@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
 from mcrage.errors import UserError
-from mcrage.scenario import apportion, check_groups, split, thin_out, undersample
+from mcrage.group_check import check_groups
+from mcrage.scenario import apportion, split, thin_out, undersample
 
 counts_lists = st.lists(st.integers(1, 200), min_size=1, max_size=8)
 

@@ -129,6 +129,12 @@ def generator_files(name):
     return combinations(f"{REPLICATE}/{{generator}}/{name}", generator=PLAN.generators)
 
 
+def treatment_files(name):
+    return combinations(
+        f"{REPLICATE}/{{treatment}}/{name}", treatment=PLAN.all_treatments
+    )
+
+
 def metric_files(name):
     return combinations(
         f"{REPLICATE}/{{treatment}}/{{classifier}}/{name}",
@@ -140,6 +146,16 @@ def metric_files(name):
 def training_threads(wildcards):
     """All cores when there are fewer models to train than cores, else one each."""
     return max(1, (workflow.cores or 1) // max(1, len(generator_files("model.json"))))
+
+
+def group_needs(wildcards, output):
+    """Taking `output`: a treatment more is checked by its own stages, and reruns no other."""
+    return PLAN.group_needs()
+
+
+def whole_config(wildcards, output):
+    """Taking `output`: only its shape, which is among the params, changes the rule graph."""
+    return PLAN.science()
 
 
 def checkpoint_folder(wildcards, output):
@@ -181,23 +197,29 @@ def synthetic_table(wildcards):
     return f"{REPLICATE}/{generator}/synthetic.parquet" if generator else []
 
 
-def models_of_replicate(wildcards):
-    return expand(
-        f"{REPLICATE}/{{generator}}/model.json", generator=PLAN.generators, **wildcards
-    )
-
-
-def tables_of_replicate(name):
-    """The given file of every treatment of a replicate, in the order of PLAN.all_treatments."""
+def of_replicate(pattern, **names):
+    """The pattern for these names in a replicate, in their order."""
 
     def files(wildcards):
-        return expand(
-            f"{REPLICATE}/{{treatment}}/{name}",
-            treatment=PLAN.all_treatments,
-            **wildcards,
-        )
+        return expand(f"{REPLICATE}/{pattern}", **names, **wildcards)
 
     return files
+
+
+def files_of_generators(name):
+    return of_replicate(f"{{generator}}/{name}", generator=PLAN.generators)
+
+
+def files_of_treatments(name):
+    return of_replicate(f"{{treatment}}/{name}", treatment=PLAN.all_treatments)
+
+
+def files_of_runs(name):
+    return of_replicate(
+        f"{{treatment}}/{{classifier}}/{name}",
+        treatment=PLAN.treatments,
+        classifier=PLAN.classifiers,
+    )
 
 
 def shown_files(pattern, **names):

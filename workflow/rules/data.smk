@@ -141,5 +141,6 @@ rule check_groups:
         "../../envs/data.yaml"
     params:
         stage=stage_params("check_groups"),
+        needs=group_needs,
     script:
         "../scripts/check_groups.py"

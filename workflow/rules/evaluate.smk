@@ -40,9 +40,13 @@ rule check_leakage:
         test="<results>/{dataset}/{scenario}/{replicate}/test.parquet",
         table="<results>/{dataset}/table.parquet",
         roles="<results>/{dataset}/roles.json",
-        models=models_of_replicate,
-        rebalanced=tables_of_replicate("rebalanced.parquet"),
-        weights=tables_of_replicate("weights.parquet"),
+        models=files_of_generators("model.json"),
+        arrays=files_of_generators("model.safetensors"),
+        synthetic=files_of_generators("synthetic.parquet"),
+        metrics=files_of_runs("metrics.parquet"),
+        predictions=files_of_runs("predictions.parquet"),
+        rebalanced=files_of_treatments("rebalanced.parquet"),
+        weights=files_of_treatments("weights.parquet"),
     output:
         leakage="<results>/{dataset}/{scenario}/{replicate}/leakage.json",
     log:
@@ -50,7 +54,7 @@ rule check_leakage:
     benchmark:
         "<benchmarks>/{dataset}/{scenario}/{replicate}/check_leakage.jsonl"
     conda:
-        "../../envs/data.yaml"
+        "../../envs/generate.yaml"
     params:
         stage=stage_params("check_leakage"),
     script:

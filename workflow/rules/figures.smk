@@ -33,6 +33,7 @@ rule plot_rule_graph:
     params:
         stage=stage_params("plot_rule_graph"),
         snakefile=snakefile,
+        config=whole_config,
     script:
         "../scripts/plot_rule_graph.py"
 

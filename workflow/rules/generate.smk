@@ -14,8 +14,8 @@ rule train_generator:
         train=training_table,
         validation=validation_table,
         roles="<results>/{dataset}/roles.json",
-        # Only an order: what is checked depends on all treatments, the training on one.
-        after=ancient("<results>/{dataset}/{scenario}/{replicate}/groups.json"),
+        # Only an order; nothing is read from it.
+        after="<results>/{dataset}/{scenario}/{replicate}/groups.json",
     output:
         weights="<results>/{dataset}/{scenario}/{replicate}/{generator}/model.safetensors",
         model="<results>/{dataset}/{scenario}/{replicate}/{generator}/model.json",
@@ -65,7 +65,7 @@ rule rebalance:
         train=treated_table,
         synthetic=synthetic_table,
         roles="<results>/{dataset}/roles.json",
-        after=ancient("<results>/{dataset}/{scenario}/{replicate}/groups.json"),
+        after="<results>/{dataset}/{scenario}/{replicate}/groups.json",
     output:
         rebalanced="<results>/{dataset}/{scenario}/{replicate}/{treatment}/rebalanced.parquet",
         weights="<results>/{dataset}/{scenario}/{replicate}/{treatment}/weights.parquet",

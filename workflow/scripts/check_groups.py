@@ -2,11 +2,12 @@
 """Count rows by group in every table, and refuse what the treatments can't learn from.
 
 Inputs: train, validation, original, test, roles. Output: groups (counts by table and group).
+Local: ``needs``, what the present treatments ask for.
 """
 
 from mcrage.datasets.roles import read_roles
+from mcrage.group_check import check_groups
 from mcrage.groups import GroupSchema
-from mcrage.scenario import check_groups
 from mcrage.stage import run_stage
 from mcrage.tables import read_table, write_json
 
@@ -19,12 +20,12 @@ def main(input, output, params, wildcards, threads, origin) -> None:
         for name in ("train", "validation", "original", "test")
     }
     counts = {name: schema.counts_by_label(rows) for name, rows in groups.items()}
-    settings = params["settings"]
+    needs = params["local"]["needs"]
     check_groups(
         counts["train"],
         counts["validation"],
-        settings["smallest"],
-        settings["judged_on_validation"],
+        needs["smallest"],
+        needs["judged_on_validation"],
         positives=int(schema.target_of(groups["validation"]).sum()),
     )
     write_json(counts, output.groups, origin)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Draw the workflow's own rule graph (Figure 1 of the paper).
 
-Outputs: svg, png. Settings: ``config``, the resolved config, so that the graph is that of this run;
-``rules``, the digest of the rule files. Local: ``snakefile``. A second Snakemake lists the rules;
-it takes no lock and runs no job.
+Outputs: svg, png. Settings: ``rules``, the digest of the rule files, and ``shape``, what of the
+config decides which rules there are. Local: ``config``, the whole of it, so that the graph is that
+of this run, and ``snakefile``. A second Snakemake lists the rules; it takes no lock, runs no job.
 """
 
 import os
@@ -57,7 +57,7 @@ def rule_graph(snakefile: str, config: dict) -> str:
 
 def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
-    text = rule_graph(params["local"]["snakefile"], params["settings"]["config"])
+    text = rule_graph(params["local"]["snakefile"], params["local"]["config"])
     written = "\n".join(path.read_text(encoding="utf-8") for path in rule_files())
     order = re.findall(r"^rule (\w+):", written, re.MULTILINE)
     save(draw_rule_graph(text, order=order), output.svg, output.png, origin)

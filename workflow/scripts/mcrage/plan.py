@@ -28,6 +28,9 @@ from mcrage.generators.registry import needs
 from mcrage.provenance import params_digest
 from mcrage.seeds import derive
 
+THRESHOLD = 0.5
+"""Of the scores that classifiers give; declared before the run, so it knows no row."""
+
 _LIBRARIES = {
     "prepare": ("pyarrow",),
     "balance": ("numpy",),
@@ -288,11 +291,17 @@ class Plan:
         }
 
     def _check_groups(self, wildcards: Any) -> dict:
+        # A gate that models wait for. Were the treatments or the code of the check among its
+        # params, then one treatment more would train every model again; each generator also
+        # checks for itself what it needs. (Not an `ancient` input: Snakemake 9.27 does not look
+        # at what waits for a job that is due, and would leave a stale model.)
+        return {"made_with": {"code": "any", "versions": {}}}
+
+    def group_needs(self) -> dict[str, Any]:
+        """Return what `check_groups` asks of the groups' sizes."""
         return {
-            "settings": {
-                "smallest": self.smallest_groups(),
-                "judged_on_validation": self.judged_on_validation(),
-            }
+            "smallest": self.smallest_groups(),
+            "judged_on_validation": self.judged_on_validation(),
         }
 
     def _train_generator(self, wildcards: Any) -> dict:
@@ -331,17 +340,35 @@ class Plan:
         return {
             "settings": {
                 "classifier": self.config.classifiers[wildcards.classifier].model_dump(),
-                "threshold": 0.5,
+                "threshold": THRESHOLD,
             },
             "seeds": {"classifier": self._seed(wildcards, "classifier", wildcards.classifier)},
         }
 
     def _check_leakage(self, wildcards: Any) -> dict:
         treatments = self.config.treatments
+        trained_on = {name: self.trained_on(name) for name in self.generators}
         return {
             "settings": {
-                "train_on": {name: treatments[name].train_on for name in self.all_treatments},
-                "trained_on": {name: self.trained_on(name) for name in self.generators},
+                "treatments": [
+                    {
+                        "name": name,
+                        **treatments[name].model_dump(include={"train_on", "weights", "generator"}),
+                    }
+                    for name in self.all_treatments
+                ],
+                "trained_on": trained_on,
+                "learns_from": {
+                    name: treatments[source].generator if source else None
+                    for name, source in trained_on.items()
+                },
+                "judged_on_validation": self.judged_on_validation(),
+                "runs": [
+                    f"{treatment}, {classifier}"
+                    for treatment in self.treatments
+                    for classifier in self.classifiers
+                ],
+                "threshold": THRESHOLD,
             }
         }
 
@@ -364,7 +391,14 @@ class Plan:
         return {name: fraction / (1 - fraction) for name, fraction in fractions.items()}
 
     def _plot_rule_graph(self, wildcards: Any) -> dict:
-        return {"settings": {"config": self._science(), "rules": rules_digest()}}
+        # What decides which rules there are and which follow which.
+        shape = {
+            "figures": sorted({*self.figures(), *self.classifier_figures()}),
+            "generators": bool(self.generators),
+            "trained_on_a_treatment": any(map(self.trained_on, self.generators)),
+            "judged_on_validation": bool(self.judged_on_validation()),
+        }
+        return {"settings": {"shape": shape, "rules": rules_digest()}}
 
     def _plot_umap(self, wildcards: Any) -> dict:
         seed = derive(
@@ -420,7 +454,7 @@ class Plan:
                     name: yaml.safe_load(self.published[name].read_text(encoding="utf-8"))
                     for name in self.config.published
                 },
-                "config": self._science(),
+                "config": self.science(),
                 "seed": self.config.experiment.seed,
                 "names": [
                     *("download", "figures"),
@@ -436,7 +470,8 @@ class Plan:
         generator = self.config.treatments[treatment].generator
         return text + (self.config.generators[generator].departures_told() if generator else "")
 
-    def _science(self) -> dict[str, Any]:
+    def science(self) -> dict[str, Any]:
+        """Return the resolved config of what is used, as plain JSON values."""
         # Without what is of the machine: a report is the same wherever it was made.
         resolved = self.config.model_dump(mode="json", exclude={"mirror", "device", "lineage"})
         used = {

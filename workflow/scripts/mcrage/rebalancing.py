@@ -124,9 +124,7 @@ def rebalance(
         all_groups.append(drawn[taken])
     table = pa.concat_tables([part.replace_schema_metadata() for part in parts])
     table = table.append_column(IS_SYNTHETIC, pa.array(np.concatenate(flags)))
-    weight = np.ones(table.num_rows)
-    if weights:
-        weight = equal_weights(_strata(weights, np.concatenate(all_groups), schema))
+    weight = row_weights(np.concatenate(all_groups), schema, weights)
     return table, pa.table({ROW_ID: pa.concat_arrays(row_ids), "weight": weight})
 
 
@@ -158,6 +156,23 @@ def repeated_rows(strata: np.ndarray, seed: int) -> np.ndarray:
             for value, count in zip(values, counts, strict=True)
         ]
     )
+
+
+def row_weights(groups: np.ndarray, schema: GroupSchema, by: str | None) -> np.ndarray:
+    """Return the weight of each row of a rebalanced table.
+
+    Parameters
+    ----------
+    groups : ndarray of int64, shape (n,)
+    schema : GroupSchema
+    by : {"target", "group"} or None
+        What weighs the same; None: every row does.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+    """
+    return equal_weights(_strata(by, groups, schema)) if by else np.ones(len(groups))
 
 
 def equal_weights(strata: np.ndarray) -> np.ndarray:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The leakage guard: proof that no test or validation row was learnt from."""
+"""Rows: that tables share none which should be apart, by number and by content."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
@@ -149,25 +149,6 @@ def by_chance(drawn: Sequence[tuple], trained: Set[tuple], n_held: int) -> float
     met = sum(key in trained for key in drawn)
     expected = (met + 1) * n_held / max(len(trained), 1)
     return expected + 3 * expected**0.5
-
-
-def check_model(generator: str, recorded: str, expected: str) -> list[str]:
-    """Check that a generator's model was fitted on the table it should have been.
-
-    Parameters
-    ----------
-    generator : str
-    recorded : str
-        Content hash of the training table that the model stores.
-    expected : str
-        Content hash of the table it may learn from.
-    """
-    if recorded == expected:
-        return []
-    return [
-        f"{generator}: the model was fitted on another table (content {recorded[:12]}, expected "
-        f"{expected[:12]})"
-    ]
 
 
 def refuse(problems: Sequence[str], context: str) -> None:

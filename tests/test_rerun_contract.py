@@ -1,0 +1,545 @@
+# SPDX-License-Identifier: MIT
+"""The rerun contract. Read `CONTRACT`: what is changed → exactly what `snakemake -n` runs again.
+
+The small experiment (`project.SMALL`) has 2 replicates, 8 treatments, 4 generators (smote and
+three of the diffusion model, of which `cddpm_paper` chooses its checkpoint by the rows it draws,
+and `cddpm_after_smote` learns from SMOTE's table), 1 classifier and 2 baselines.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from project import SMALL, Project
+
+LIBRARY = "workflow/scripts/mcrage"
+DATA = "results/diabetes/keep_25_percent_of_sex_2"
+RAW = "resources/downloads/diabetes/diabetes.csv"
+CARD = "resources/datasets/diabetes.yaml"
+
+
+# --- what is changed ----------------------------------------------------------------------------
+
+
+class Change:
+    """Something done to a finished project.
+
+    Parameters
+    ----------
+    *actions : callable
+        Called with the project.
+    config : dict
+        Keys laid over the small experiment's, section by section; a callable gets the config.
+    arguments : sequence of str
+        For snakemake.
+    environment : callable
+        Called with the project, returns variables.
+    """
+
+    def __init__(self, *actions, config=None, arguments=(), environment=None) -> None:
+        self.actions, self.arguments = actions, arguments
+        self.config, self.environment = config, environment
+
+
+def edit(path: str, old: str, new: str) -> Change:
+    def action(project: Project) -> None:
+        file = project.folder / path
+        text = file.read_text()
+        assert old in text, f"{path} has changed; mend the test"
+        file.write_text(text.replace(old, new, 1))
+
+    return Change(action)
+
+
+def edits(*changes: Change) -> Change:
+    return Change(*(action for change in changes for action in change.actions))
+
+
+def do(action: Callable[[Path], Any]) -> Change:
+    return Change(lambda project: action(project.folder))
+
+
+def config(**sections: Any) -> Change:
+    return Change(config=lambda base: merge(base, sections))
+
+
+def treatments(change: Callable[[list[str]], list[str]], **more: Any) -> Change:
+    return config(
+        experiment={"treatments": change(list(SMALL["experiment"]["treatments"]))}, **more
+    )
+
+
+def merge(base: dict, over: dict) -> dict:
+    out = deepcopy(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(out.get(key), dict)
+        out[key] = merge(out[key], value) if both else value
+    return out
+
+
+def installed(package: str, version: str) -> Change:
+    """A package's metadata of another version, found before the real one."""
+
+    def environment(project: Project) -> dict[str, str]:
+        folder = project.folder / "site" / f"{package.replace('-', '_')}-{version}.dist-info"
+        folder.mkdir(parents=True)
+        text = f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n"
+        (folder / "METADATA").write_text(text)
+        return {"PYTHONPATH": str(folder.parent)}
+
+    return Change(environment=environment)
+
+
+def touch(*patterns: str) -> Change:
+    def action(folder: Path) -> None:
+        files = [file for pattern in patterns for file in folder.glob(pattern)]
+        assert files
+        for file in files:
+            file.touch()
+
+    return do(action)
+
+
+def delete(path: str) -> Change:
+    return do(lambda folder: (folder / path).unlink())
+
+
+def same_size(path: str, old: bytes, new: bytes) -> Change:
+    def action(folder: Path) -> None:
+        data = (folder / path).read_bytes()
+        assert old in data
+        assert len(old) == len(new)
+        (folder / path).write_bytes(data.replace(old, new, 1))
+
+    return do(action)
+
+
+def other_rows(path: str) -> Change:
+    """Rows in another order, with all that the table says of itself: only the content differs."""
+
+    def action(folder: Path) -> None:
+        table = pq.read_table(folder / path, partitioning=None)
+        pq.write_table(table.take(pa.array(range(len(table) - 1, -1, -1))), folder / path)
+
+    return do(action)
+
+
+def clone(*, with_records: bool) -> Change:
+    """A fresh checkout beside the old one, with the old results copied into it."""
+
+    def action(folder: Path) -> None:
+        old = folder.with_name("old")
+        folder.rename(old)
+        folder.mkdir()
+        Project(folder)
+        kept = ["results", "resources/downloads", *([".snakemake"] if with_records else [])]
+        for part in kept:
+            shutil.copytree(old / part, folder / part, dirs_exist_ok=True)
+
+    return do(action)
+
+
+NOTHING = Change()
+REFORMATTED = (
+    "        losses = (output - target).square().mean(dim=(1, 2))\n",
+    "        losses = ((output - target)\n            .square()\n            .mean(dim=(1, 2)))\n",
+)
+
+# --- what runs again ----------------------------------------------------------------------------
+
+REPORT = {"report": 1, "all": 1}
+COMPARED = {"summarise": 1, "plot_differences": 2, **REPORT}
+JUDGED = {"check_leakage": 2, "plot_roc": 1, **COMPARED}
+EVALUATED = {"evaluate": 16, **JUDGED}
+SHOWN = {"plot_umap": 1, "plot_densities": 1, "plot_group_composition": 1}
+# Everything that is made from a model of the diffusion generator.
+DRAWN = {
+    "sample_generator": 6,
+    "rebalance": 6,
+    "plot_training_curves": 1,
+    **SHOWN,
+    **EVALUATED,
+    "evaluate": 6,
+}
+CHAIN = {
+    "check_groups": 2,
+    "train_generator": 8,
+    "sample_generator": 8,
+    "rebalance": 16,
+    "plot_training_curves": 1,
+    **SHOWN,
+    **EVALUATED,
+}
+PREPARED = {"balance": 2, "split": 2, "induce_imbalance": 2, **CHAIN}
+ONE_REPLICATE = {
+    **{name: 1 for name in ("balance", "split", "induce_imbalance", "check_groups")},
+    **{"train_generator": 4, "sample_generator": 4, "rebalance": 8, "evaluate": 8},
+    **{"check_leakage": 1, "plot_roc": 1, "plot_training_curves": 1},
+    **COMPARED,
+}
+
+CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
+    # Nothing that matters
+    "nothing": (NOTHING, {}),
+    "every script and module touched": (
+        touch("workflow/scripts/*.py", f"{LIBRARY}/**/*.py", "Snakefile", "workflow/rules/*.smk"),
+        {},
+    ),
+    "cards, config and environments touched": (
+        touch("resources/**/*.yaml", "config.yaml", "envs/*.yaml"),
+        {},
+    ),
+    "every result touched in its order": (
+        do(
+            lambda folder: [
+                os.utime(path)
+                for path in sorted(
+                    (p for p in folder.glob("res*/**/*") if p.is_file()),
+                    key=lambda path: path.stat().st_mtime_ns,
+                )
+            ]
+        ),
+        {},
+    ),
+    "the raw file touched": (touch(RAW), {}),
+    "one replicate's training set touched": (touch(f"{DATA}/0/train.parquet"), {}),
+    "fresh clone, results copied with .snakemake": (clone(with_records=True), {}),
+    "fresh clone, results copied without .snakemake": (clone(with_records=False), {}),
+    "a comment in the diffusion module": (
+        edit(f"{LIBRARY}/diffusion/training.py", "class Trainer", "# why\nclass Trainer"),
+        {},
+    ),
+    "a docstring in the diffusion module": (
+        edit(f"{LIBRARY}/diffusion/training.py", '"""Trains M', '"""Truly trains M'),
+        {},
+    ),
+    "a reformat of the diffusion module": (
+        edit(f"{LIBRARY}/diffusion/training.py", *REFORMATTED),
+        {},
+    ),
+    "a comment in a rule file": (
+        edit("workflow/rules/generate.smk", "rule sample", "# why\nrule sample"),
+        {},
+    ),
+    "another address of the same raw file": (
+        edit(CARD, "sources:\n", "sources:\n      - url: https://example.org/diabetes.csv\n"),
+        {},
+    ),
+    "config: mirror": (config(mirror="elsewhere"), {}),
+    "config: device": (config(device="cpu"), {}),
+    "config: lineage": (config(lineage="results/metrics.parquet"), {}),
+    # Code
+    "code of sampling": (
+        edit(f"{LIBRARY}/diffusion/sampling.py", "from torch import Tensor\n", "EDITED = 1\n"),
+        # The paper's checkpoints are chosen by the rows they draw.
+        {"train_generator": 2, **DRAWN},
+    ),
+    "code of training": (
+        edit(f"{LIBRARY}/diffusion/training.py", "self.n_steps += 1", "self.n_steps += 1 * 1"),
+        {"train_generator": 6, **DRAWN},
+    ),
+    "code of SMOTE's sampling": (
+        edit(f"{LIBRARY}/generators/smote_draw.py", "import numpy as np\n", "EDITED = 1\n"),
+        # And of what learns from its table.
+        {
+            "sample_generator": 4,
+            "train_generator": 2,
+            "rebalance": 4,
+            "plot_training_curves": 1,
+            **SHOWN,
+            **EVALUATED,
+            "evaluate": 4,
+        },
+    ),
+    "code of metrics": (
+        edit(
+            f"{LIBRARY}/metrics/binary.py",
+            "np.mean((score >= threshold) == y)",
+            "np.mean(y == (score >= threshold))",
+        ),
+        EVALUATED,
+    ),
+    "code of F1, by which the paper's checkpoints are chosen": (
+        edit(f"{LIBRARY}/metrics/f1.py", "2 * np.sum", "2.0 * np.sum"),
+        {
+            "train_generator": 2,
+            "sample_generator": 2,
+            "rebalance": 2,
+            "plot_training_curves": 1,
+            "plot_group_composition": 1,
+            **EVALUATED,
+        },
+    ),
+    "code of a figure": (
+        edit(f"{LIBRARY}/figures/roc.py", "def mean_curve(", "EDITED = 1\n\n\ndef mean_curve("),
+        {"plot_roc": 1, **REPORT},
+    ),
+    "code of the statistics": (
+        edit(f"{LIBRARY}/statistics/summary.py", "\nimport pandas", "\nEDITED = 1\nimport pandas"),
+        COMPARED,
+    ),
+    "the report's template": (
+        edit(f"{LIBRARY}/report/templates/report.html.j2", "Limits", "What it can't tell"),
+        REPORT,
+    ),
+    "code of the leakage guard": (
+        edit(f"{LIBRARY}/leakage.py", "import pyarrow as pa\n", "EDITED = 1\n"),
+        {"check_leakage": 2, **COMPARED},
+    ),
+    "code of the download": (
+        edit(f"{LIBRARY}/datasets/download.py", "_BLOCK = 1024", "_BLOCK = 2048"),
+        {},
+    ),
+    "a rule": (
+        edit("workflow/rules/generate.smk", "rule sample_generator:", "rule sample_generator: #"),
+        {},
+    ),
+    "a rule's threads": (
+        edit("workflow/rules/evaluate.smk", "    script:", "    threads: 1\n    script:"),
+        {"plot_rule_graph": 1, **REPORT},
+    ),
+    "code of the check of groups": (
+        edit(f"{LIBRARY}/group_check.py", "def check_groups(", "EDITED = 1\n\n\ndef check_groups("),
+        {},
+    ),
+    # Config, section by section
+    "config: title": (config(experiment={"title": "Another"}), REPORT),
+    "config: seed": (config(experiment={"seed": 1}), PREPARED),
+    "config: one more replicate": (config(experiment={"replicates": 3}), ONE_REPLICATE),
+    "config: one replicate less": (
+        config(experiment={"replicates": 1}),
+        {"plot_roc": 1, "plot_training_curves": 1, **COMPARED},
+    ),
+    "config: baselines": (
+        config(experiment={"baselines": ["imbalanced"]}),
+        {**COMPARED, "plot_differences": 1},
+    ),
+    "config: one more treatment": (
+        treatments(lambda names: [*names, "group_oversampling"]),
+        {
+            "rebalance": 2,
+            "evaluate": 2,
+            "plot_group_composition": 1,
+            "check_leakage": 2,
+            **COMPARED,
+        },
+    ),
+    "config: one treatment less": (
+        treatments(lambda names: [name for name in names if name != "target_oversampling"]),
+        {"plot_group_composition": 1, "check_leakage": 2, **COMPARED},
+    ),
+    "config: a treatment renamed": (
+        treatments(
+            lambda names: ["filled" if name == "mcrage_tuned" else name for name in names],
+            treatments={"filled": {"description": "As it was.", "generator": "cddpm_tuned"}},
+            figures={
+                "umap_treatments": ["imbalanced", "smote", "filled"],
+                "density_treatments": ["smote", "filled"],
+                "roc_treatments": ["imbalanced", "smote", "filled"],
+            },
+        ),
+        # Nothing is trained, nothing drawn; densities show the same generators.
+        {
+            "rebalance": 2,
+            "evaluate": 2,
+            "plot_group_composition": 1,
+            "plot_umap": 1,
+            **JUDGED,
+        },
+    ),
+    "config: scenarios": (
+        config(
+            scenarios={
+                "keep_25_percent_of_sex_2": {
+                    "keep": [{"where": {"sex": "2"}, "fraction": 0.3}],
+                }
+            }
+        ),
+        {"induce_imbalance": 2, **CHAIN},
+    ),
+    "config: generators": (
+        config(generators={"cddpm_tuned": {"steps": 61}}),
+        {
+            "train_generator": 2,
+            "sample_generator": 2,
+            "rebalance": 2,
+            "evaluate": 2,
+            "plot_training_curves": 1,
+            **SHOWN,
+            **JUDGED,
+        },
+    ),
+    "config: generators, SMOTE's neighbours": (
+        config(generators={"smote": {"k_neighbors": 4}}),
+        {
+            "train_generator": 4,
+            "sample_generator": 4,
+            "rebalance": 4,
+            "evaluate": 4,
+            "plot_training_curves": 1,
+            **SHOWN,
+            **JUDGED,
+        },
+    ),
+    "config: generators, two values swapped": (
+        config(generators={"cddpm_paper": {"epochs": 2, "select_every_epochs": 4}}),
+        {
+            "train_generator": 2,
+            "sample_generator": 2,
+            "rebalance": 2,
+            "evaluate": 2,
+            "plot_training_curves": 1,
+            "plot_group_composition": 1,
+            **JUDGED,
+            # Not among the curves that are shown.
+            "plot_roc": 0,
+        },
+    ),
+    "config: treatments": (
+        config(treatments={"smote": {"fill": 0.5}}),
+        # And what learns from its table.
+        {
+            "rebalance": 4,
+            "train_generator": 2,
+            "sample_generator": 2,
+            "evaluate": 4,
+            **{"plot_training_curves": 1, "plot_umap": 1, "plot_group_composition": 1},
+            **JUDGED,
+        },
+    ),
+    "config: classifiers": (config(classifiers={"random_forest": {"n_trees": 31}}), EVALUATED),
+    "config: classifiers, two values swapped": (
+        config(classifiers={"random_forest": {"min_samples_split": 5, "min_samples_leaf": 20}}),
+        EVALUATED,
+    ),
+    "config: one more classifier": (
+        config(
+            experiment={"classifiers": ["random_forest", "small_forest"]},
+            classifiers={"small_forest": {"kind": "random_forest", "n_trees": 5}},
+        ),
+        {"evaluate": 16, "plot_roc": 1, **COMPARED, "plot_differences": 4},
+    ),
+    "config: figures": (
+        config(figures={"umap_treatments": ["imbalanced", "smote"]}),
+        {"plot_umap": 1, **REPORT},
+    ),
+    "config: published": (config(published=["mcrage"]), REPORT),
+    "seeds exchanged, so that the set of values stays the same": (
+        edits(
+            edit(f"{LIBRARY}/plan.py", '(wildcards, "induce")', '(wildcards, "v")'),
+            edit(f"{LIBRARY}/plan.py", '(wildcards, "validation")', '(wildcards, "induce")'),
+            edit(f"{LIBRARY}/plan.py", '(wildcards, "v")', '(wildcards, "validation")'),
+        ),
+        {"induce_imbalance": 2, **CHAIN},
+    ),
+    # Cards
+    "a card's label": (
+        edit(CARD, "label: Body mass index", "label: BMI"),
+        {
+            "describe": 1,
+            **SHOWN,
+            "plot_roc": 1,
+            "plot_differences": 2,
+            **REPORT,
+        },
+    ),
+    "a card's licence": (edit(CARD, "licence:", "licence: really"), REPORT),
+    "a card's resolution": (
+        edit(CARD, "resolution: 0.01,", "resolution: 0.02,"),
+        {"prepare": 1, "describe": 1, **PREPARED},
+    ),
+    # Versions
+    "another torch": (installed("torch", "99.1"), {"train_generator": 6, **DRAWN}),
+    "another scikit-learn": (
+        installed("scikit-learn", "99.1"),
+        {
+            # The paper's forest judges checkpoints; SMOTE seeks neighbours.
+            "train_generator": 4,
+            "sample_generator": 6,
+            "rebalance": 6,
+            "plot_training_curves": 1,
+            **SHOWN,
+            **EVALUATED,
+        },
+    ),
+    "another imbalanced-learn": (
+        installed("imbalanced-learn", "99.1"),
+        {
+            "sample_generator": 4,
+            "train_generator": 2,
+            "rebalance": 4,
+            "plot_training_curves": 1,
+            **SHOWN,
+            **EVALUATED,
+            "evaluate": 4,
+        },
+    ),
+    "another pandas": (installed("pandas", "99.1"), COMPARED),
+    # Files
+    "the raw file's content, not its size": (
+        same_size(RAW, b"\n59,", b"\n95,"),
+        {"prepare": 1, "describe": 1, **PREPARED},
+    ),
+    "one replicate's training set, not its size": (
+        other_rows(f"{DATA}/0/train.parquet"),
+        {
+            "check_groups": 1,
+            "train_generator": 4,
+            "sample_generator": 4,
+            "rebalance": 7,  # not `original`
+            "evaluate": 7,
+            "plot_training_curves": 1,
+            **SHOWN,
+            **JUDGED,
+            "check_leakage": 1,
+        },
+    ),
+    "a deleted intermediate that nobody needs any more": (delete(f"{DATA}/0/balanced.parquet"), {}),
+    "a deleted rebalanced table, which is promised": (
+        delete(f"{DATA}/1/imbalanced/rebalanced.parquet"),
+        {"rebalance": 1, "evaluate": 1, **JUDGED, "check_leakage": 1},
+    ),
+    "a deleted figure": (
+        delete("results/figures/rule_graph.png"),
+        {"plot_rule_graph": 1, **REPORT},
+    ),
+    "a deleted table of results": (delete("results/comparisons.parquet"), COMPARED),
+    # No stale result where Snakemake has no record
+    "results copied without .snakemake, then another classifier": (
+        Change(
+            *clone(with_records=False).actions,
+            config=lambda base: merge(base, {"classifiers": {"random_forest": {"n_trees": 31}}}),
+        ),
+        EVALUATED,
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "expected"), CONTRACT.values(), ids=CONTRACT.keys())
+def test_exactly_these_rules_run_again(finished_run, tmp_path, change, expected):
+    folder = tmp_path / "project"
+    shutil.copytree(finished_run.folder, folder)
+    project = Project.at(folder)
+    for action in change.actions:
+        action(project)
+    variables = change.environment(project) if change.environment else {}
+    settings = change.config(SMALL) if change.config else SMALL
+    plan = project.plan(*change.arguments, config=settings, environment=variables)
+    plan.pop("total", None)
+    assert plan == {rule: n for rule, n in expected.items() if n}
+
+
+def test_the_contract_covers_every_section_of_the_config():
+    from mcrage.config.model import Config
+
+    told = " ".join(CONTRACT)
+    sections = set(Config.model_fields) - {"experiment"}
+    assert {name for name in sections if not re.search(rf"config: .*{name}", told)} == set()

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: MIT
+"""The leakage guard: proof that no test or validation row was learnt from.
+
+`rows` compares tables by row number and by content; `fitted` checks what was learnt: from which
+files it descends, and that scalers, weights and thresholds are what training rows alone give.
+"""

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: MIT
+"""What was fitted: that it descends from training rows alone, and is what they alone give."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from mcrage.encoding import NumericEncoding
+from mcrage.generators.base import TrainingData
+from mcrage.groups import GroupSchema
+from mcrage.lineage import Lineage
+from mcrage.rebalancing import row_weights
+from mcrage.tables import ROW_ID
+
+_PREFIX = "encoding."
+
+
+def check_ancestors(
+    made: Mapping[str, str], held_out: Mapping[str, str], lineage: Lineage
+) -> list[str]:
+    """Check that no held-out table is among the files that something was made from.
+
+    Parameters
+    ----------
+    made : mapping of str to str
+        What it is, e.g. ``"cddpm_tuned's model"``: its file.
+    held_out : mapping of str to str
+        ``"test"``, ``"validation"``: the file.
+    lineage : Lineage
+        Reads and checks the chains; a broken one can't prove anything.
+
+    Returns
+    -------
+    list of str
+        One line for each problem; empty when all is well.
+    """
+    problems = []
+    for name, path in made.items():
+        steps = lineage.steps([path])
+        ancestors = {step.path for step in steps}
+        problems += [
+            f"{name} descends from {held}.parquet"
+            for held, file in held_out.items()
+            if file in ancestors
+        ]
+        problems += [
+            f"{name}: where it comes from is not certain: {step.path} {problem}"
+            for step in steps
+            for problem in step.problems
+        ]
+    return problems
+
+
+def check_model(generator: str, recorded: str, expected: str) -> list[str]:
+    """Check that a generator's model was fitted on the table it should have been.
+
+    Parameters
+    ----------
+    generator : str
+    recorded : str
+        Content hash of the training table that the model stores.
+    expected : str
+        Content hash of the table it may learn from.
+    """
+    if recorded == expected:
+        return []
+    return [
+        f"{generator}: the model was fitted on another table (content {recorded[:12]}, expected "
+        f"{expected[:12]})"
+    ]
+
+
+def check_scaler(
+    generator: str,
+    arrays: Mapping[str, np.ndarray],
+    facts: Mapping[str, Any],
+    train: TrainingData,
+    seed: int,
+) -> list[str]:
+    """Fit the scaler anew on training rows, and compare.
+
+    Parameters
+    ----------
+    generator : str
+    arrays, facts : mapping
+        Of the stored model. A model without an encoding has no scaler.
+    train : TrainingData
+        What it may have learnt from.
+    seed : int
+        Of its training.
+    """
+    if "encoding" not in facts:
+        return []
+    encoding = facts["encoding"]
+    anew, _ = NumericEncoding.fit(
+        train.features,
+        train.roles.features,
+        scaling=encoding["scaling"],
+        derive=len(encoding["modelled"]) < len(encoding["features"]),
+        seed=seed,
+    ).state()
+    stored = {
+        name.removeprefix(_PREFIX): array
+        for name, array in arrays.items()
+        if name.startswith(_PREFIX)
+    }
+    return [
+        f"{generator}: the scaler's {name} is not what its training rows give"
+        for name in sorted(anew.keys() | stored.keys())
+        if name not in anew
+        or name not in stored
+        or not np.allclose(anew[name], stored[name], rtol=1e-9, atol=1e-12)
+    ]
+
+
+def check_weights(
+    treatment: str, weights: pa.Table, rebalanced: pa.Table, schema: GroupSchema, by: str | None
+) -> list[str]:
+    """Compute the weights anew from the rows that they belong to, and compare.
+
+    Parameters
+    ----------
+    treatment : str
+    weights, rebalanced : pyarrow.Table
+        Of the same length.
+    schema : GroupSchema
+    by : {"target", "group"} or None
+        What the treatment makes weigh the same.
+    """
+    anew = row_weights(schema.index(rebalanced), schema, by)
+    if np.allclose(anew, weights.column("weight").to_numpy(), rtol=1e-9):
+        return []
+    return [f"{treatment}: weights.parquet is not what the rows of rebalanced.parquet give"]
+
+
+def check_threshold(
+    run: str, metrics: pa.Table, predictions: pa.Table, test: pa.Table, threshold: float
+) -> list[str]:
+    """Check that a run was judged by the declared threshold, on all test rows and no others.
+
+    Parameters
+    ----------
+    run : str
+        Treatment and classifier.
+    metrics, predictions, test : pyarrow.Table
+    threshold : float
+        As declared before the run: a constant knows nothing of the test rows.
+    """
+    problems = []
+    used = set(metrics.column("threshold").to_pylist())
+    if used != {str(threshold)}:
+        problems.append(f"{run}: judged by threshold {', '.join(sorted(used))}, not {threshold}")
+    if predictions.column(ROW_ID).to_pylist() != test.column(ROW_ID).to_pylist():
+        problems.append(f"{run}: the rows that were judged are not those of test.parquet")
+    return problems
+
+
+def forbidden_files(
+    generator: str | None,
+    files: Mapping[str, str],
+    judged: Iterable[str],
+    learns_from: Mapping[str, str | None],
+) -> dict[str, str]:
+    """Return the held-out files that nothing made with a generator may descend from.
+
+    Validation rows may choose a checkpoint where the method says so, and only there; what learns
+    from that generator's rows inherits it. The test set is forbidden to all.
+
+    Parameters
+    ----------
+    generator : str or None
+    files : mapping of str to str
+        ``"test"``, ``"validation"``: the file.
+    judged : iterable of str
+        Generators whose checkpoint is chosen on validation rows.
+    learns_from : mapping of str to (str or None)
+        Generator: the generator whose rows it learns from.
+    """
+    family: set[str] = set()
+    while generator and generator not in family:
+        family.add(generator)
+        generator = learns_from.get(generator)
+    chosen = bool(family & set(judged))
+    return {name: file for name, file in files.items() if name != "validation" or not chosen}
