@@ -97,6 +97,10 @@ def generator_files(name):
     return combinations(f"{REPLICATE}/{{generator}}/{name}", generator=PLAN.generators)
 
 
+# Counted once: every training asks, and listing the files each time is quadratic.
+N_MODELS = len(generator_files("model.json"))
+
+
 def metric_files(name):
     return combinations(
         f"{REPLICATE}/{{treatment}}/{{classifier}}/{name}",
@@ -107,7 +111,7 @@ def metric_files(name):
 
 def training_threads(wildcards):
     """All cores when there are fewer models to train than cores, else one each."""
-    return max(1, (workflow.cores or 1) // max(1, len(generator_files("model.json"))))
+    return max(1, (workflow.cores or 1) // max(1, N_MODELS))
 
 
 def checkpoint_folder(wildcards, output):
