@@ -203,9 +203,15 @@ def show(name: str, times: Times, jobs: int | str = "") -> None:
 def main() -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--jobs", type=int, nargs="+", default=[100, 1000, 10_000])
     parser.add_argument(
-        "--profile", type=int, metavar="ROWS", default=0, help="profile the dry runs, too"
+        "--jobs",
+        type=int,
+        nargs="+",
+        default=[100, 1000, 10_000],
+        help="how many jobs the experiments have, to the next whole replicate",
+    )
+    parser.add_argument(
+        "--profile", type=int, metavar="ROWS", default=0, help="profile each dry run once more"
     )
     arguments = parser.parse_args()
     print(f"{'':<44}{'jobs due':>8}{'wall s':>10}{'CPU s':>10}")
