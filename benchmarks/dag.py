@@ -16,9 +16,9 @@ folder. Printed are, in seconds of wall time and of CPU time (user + system, the
   start and the parsing: with nothing done yet; with everything done ("Nothing to be done"); and
   with everything done and then a classifier's setting edited, so that every evaluation is due.
 
-Nothing is run to have everything done: small files stand for the outputs, in the order of the DAG,
-and Snakemake's own persistence writes the records of how they were made. So inputs, params,
-checksums and dates are all there and all compared.
+Nothing is run to have everything done: small files stand for the outputs, dated in the order of
+the DAG, and Snakemake's own persistence writes the records of how they were made. So dates, params
+and inputs are there for every job, and are compared.
 """
 
 import argparse
@@ -51,9 +51,8 @@ from pathlib import Path
 from mcrage.code_digest import code_digest, versions
 from mcrage.plan import _GENERATOR_LIBRARIES, _LIBRARIES
 wall, cpu = time.perf_counter(), time.process_time()
-rules = {*_LIBRARIES, "describe", "train_generator", "sample_generator"}
-for rule in sorted(rules):
-    code_digest(rule)
+for script in Path("workflow/scripts").glob("*.py"):
+    code_digest(script.stem)
 for kind in _GENERATOR_LIBRARIES:
     for rule in ("train_generator", "sample_generator"):
         code_digest(rule, f"mcrage.generators.{kind}", "mcrage.classifiers.validation")
@@ -208,7 +207,7 @@ def main() -> None:
         type=int,
         nargs="+",
         default=[100, 1000, 10_000],
-        help="how many jobs the experiments have, to the next whole replicate",
+        help="how many jobs the experiments have, to the nearest whole replicate",
     )
     parser.add_argument(
         "--profile", type=int, metavar="ROWS", default=0, help="profile each dry run once more"
