@@ -16,9 +16,9 @@ folder. Printed are, in seconds of wall time and of CPU time (user + system, the
   start and the parsing: with nothing done yet; with everything done ("Nothing to be done"); and
   with everything done and then a classifier's setting edited, so that every evaluation is due.
 
-Nothing is run to have everything done: small files stand for the outputs, in the order of the DAG,
-and Snakemake's own persistence writes the records of how they were made. So inputs, params,
-checksums and dates are all there and all compared.
+Nothing is run to have everything done: small files stand for the outputs, dated in the order of
+the DAG, and Snakemake's own persistence writes the records of how they were made. So dates, params
+and inputs are there for every job, and are compared.
 """
 
 import argparse
@@ -205,9 +205,15 @@ def show(name: str, times: Times, jobs: int | str = "") -> None:
 def main() -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--jobs", type=int, nargs="+", default=[100, 1000, 10_000])
     parser.add_argument(
-        "--profile", type=int, metavar="ROWS", default=0, help="profile the dry runs, too"
+        "--jobs",
+        type=int,
+        nargs="+",
+        default=[100, 1000, 10_000],
+        help="how many jobs the experiments have, to the nearest whole replicate",
+    )
+    parser.add_argument(
+        "--profile", type=int, metavar="ROWS", default=0, help="profile each dry run once more"
     )
     arguments = parser.parse_args()
     print(f"{'':<44}{'jobs due':>8}{'wall s':>10}{'CPU s':>10}")
