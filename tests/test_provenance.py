@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Every file says where it came from, and the chain of hashes shows what was exchanged."""
 
-import base64
 import shutil
 from pathlib import Path
 
@@ -13,9 +12,9 @@ from hypothesis import strategies as st
 
 from mcrage.lineage import (
     Lineage,
+    _record,
     by_rule,
-    has_record,
-    outdated_without_record,
+    distrust_without_record,
     result_files,
     tell,
     verdict,
@@ -210,26 +209,41 @@ def test_results_without_record_are_believed_if_they_are_as_they_would_be_made(c
     def now(rule, wildcards):
         return params_digest(PARAMS)
 
-    assert outdated_without_record(chain, now) == []
+    def marks():
+        return len([path for path in Path(".snakemake/incomplete").rglob("*") if path.is_file()])
+
+    assert distrust_without_record(chain, now) == []
+    assert len(distrust_without_record(chain, lambda rule, wildcards: "other")) == marks() == 3
+    # Changed, and changed back.
+    assert distrust_without_record(chain, now) == []
+    assert marks() == 0
     write_table(pa.table({"x": [1]}), "results/first.parquet", None)
-    assert outdated_without_record(chain, now) == ["results/first.parquet"]
-    assert len(outdated_without_record(chain, lambda rule, wildcards: "other")) == 3
-    record = chain / ".snakemake" / "metadata"
-    record.mkdir(parents=True)
-    name = base64.urlsafe_b64encode(b"results/first.parquet").decode()
-    (record / name).write_text("{}")
-    assert outdated_without_record(chain, now) == []
+    assert distrust_without_record(chain, now) == ["results/first.parquet"]
+    record = _record(chain, "metadata", "results/first.parquet")
+    record.parent.mkdir(parents=True)
+    record.write_text("{}")
+    assert distrust_without_record(chain, now) == []
+
+
+def test_marks_of_killed_jobs_stay(chain):
+    mark = _record(chain, "incomplete", "results/first.parquet")
+    mark.parent.mkdir(parents=True)
+    mark.write_text('{"external_jobid": null}')
+    assert distrust_without_record(chain, lambda rule, wildcards: None) == []
+    assert mark.exists()
 
 
 @pytest.mark.parametrize("path", ["results/a.parquet", f"results/{'deep/' * 80}a.parquet"])
-def test_records_are_found_where_snakemake_puts_them(tmp_path, monkeypatch, path):
+def test_records_are_where_snakemake_puts_them(tmp_path, monkeypatch, path):
     from snakemake.persistence import MetadataRecord
     from snakemake.persistence.file import FilePersistence
 
     monkeypatch.chdir(tmp_path)
-    assert not has_record(tmp_path, path)
-    FilePersistence()._write_record(path, MetadataRecord(rule="r"))
-    assert has_record(tmp_path, path)
+    persistence = FilePersistence()
+    persistence._write_record(path, MetadataRecord(rule="r"))
+    persistence._mark_incomplete(path, None)
+    assert _record(tmp_path, "metadata", path).is_file()
+    assert _record(tmp_path, "incomplete", path).is_file()
 
 
 # --- the whole experiment -----------------------------------------------------------------------

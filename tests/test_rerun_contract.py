@@ -291,7 +291,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         REPORT,
     ),
     "code of the leakage guard": (
-        edit(f"{LIBRARY}/leakage.py", "import pyarrow as pa\n", "EDITED = 1\n"),
+        edit(f"{LIBRARY}/leakage/rows.py", "import pyarrow as pa\n", "EDITED = 1\n"),
         {"check_leakage": 2, **COMPARED},
     ),
     "code of the download": (
@@ -425,7 +425,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
             experiment={"classifiers": ["random_forest", "small_forest"]},
             classifiers={"small_forest": {"kind": "random_forest", "n_trees": 5}},
         ),
-        {"evaluate": 16, "plot_roc": 1, **COMPARED, "plot_differences": 4},
+        {"evaluate": 16, "plot_roc": 1, "check_leakage": 2, **COMPARED, "plot_differences": 4},
     ),
     "config: figures": (
         config(figures={"umap_treatments": ["imbalanced", "smote"]}),
@@ -494,8 +494,8 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
             "check_groups": 1,
             "train_generator": 4,
             "sample_generator": 4,
-            "rebalance": 7,  # not `original`
-            "evaluate": 7,
+            "rebalance": 8,  # `original`, too, since the gate that it waits for is passed anew
+            "evaluate": 8,
             "plot_training_curves": 1,
             **SHOWN,
             **JUDGED,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import snakemake.exceptions
 from snakemake.exceptions import CliException, LockException, WorkflowError
+from snakemake.logging import logger
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
@@ -12,7 +13,7 @@ from mcrage.accelerator import require
 from mcrage.config.load import load_config
 from mcrage.datasets.cards import download_settings, read_card
 from mcrage.errors import UserError
-from mcrage.lineage import outdated_without_record
+from mcrage.lineage import distrust_without_record
 from mcrage.plan import Plan
 from mcrage.working_folder import held_by, note_holder, require_writable
 
@@ -62,15 +63,14 @@ PLAN = make_plan()
 
 
 def distrust_results_without_record():
-    """Rerun results copied here, or whose .snakemake was lost, unless made as they would be now.
-
-    Snakemake compares nothing where it has no record, so a copied result would pass for right
-    whatever the config says.
-    """
-    if workflow.is_main_process and workflow.dag_settings:
-        outdated = outdated_without_record(Path.cwd(), PLAN.expected_digest)
-        forced = {*workflow.dag_settings.forcerun, *outdated}
-        workflow.dag_settings.forcerun = frozenset(forced)
+    """Results copied here count only if they are as they would be made now."""
+    if workflow.is_main_process:
+        marked = distrust_without_record(Path.cwd(), PLAN.expected_digest)
+        if marked:
+            logger.info(
+                f"{len(marked)} results without a record in .snakemake were made otherwise than "
+                f"now, and are made anew: {marked[0]}{', ...' if len(marked) > 1 else ''}"
+            )
 
 
 distrust_results_without_record()

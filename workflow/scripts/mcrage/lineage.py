@@ -18,6 +18,8 @@ from mcrage.provenance import MODEL_FACTS, Origin, file_hash, params_digest, rea
 _BESIDE = ("logs", "benchmarks", "checkpoints")
 _DESCRIBED = (".parquet", ".json", ".safetensors", ".svg", ".png", ".html")
 _NAME_MAX = 255
+# What Snakemake writes, and a word that tells our marks from those of killed jobs.
+_MARK = '{"external_jobid": null, "outdated": true}'
 
 Expected = Callable[[str, Mapping[str, str]], str | None]
 """(rule, wildcards) -> the params digest that the present config and code give, if they know it."""
@@ -154,12 +156,13 @@ def result_files(root: Path, results: str = "results") -> Iterator[str]:
                 yield (Path(folder) / name).relative_to(root).as_posix()
 
 
-def outdated_without_record(root: Path, expected: Expected) -> list[str]:
-    """Return results that Snakemake has no record of and that are not what would be made now.
+def distrust_without_record(root: Path, expected: Expected) -> list[str]:
+    """Mark results that Snakemake has no record of and that are not what would be made now.
 
     Snakemake takes a file without a record (results copied from elsewhere, a lost .snakemake) for
     right whatever its params were. Such a file is believed if it says itself that it was made with
-    the present params.
+    the present params; else it is marked as Snakemake marks the outputs of a killed job, and made
+    anew.
 
     Parameters
     ----------
@@ -167,12 +170,25 @@ def outdated_without_record(root: Path, expected: Expected) -> list[str]:
         The working folder.
     expected : callable
         See `Expected`; files that it does not know are left alone.
+
+    Returns
+    -------
+    list of str
+        What is marked.
     """
-    return [
-        path
-        for path in result_files(root)
-        if not has_record(root, path) and not _is_as_expected(root / path, expected)
-    ]
+    marked = []
+    for path in result_files(root):
+        if _record(root, "metadata", path).exists():
+            continue
+        mark = _record(root, "incomplete", path)
+        if not _is_as_expected(root / path, expected):
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.write_text(_MARK, encoding="utf-8")
+            marked.append(path)
+        elif mark.is_file() and mark.read_text(encoding="utf-8") == _MARK:
+            # Settings were changed and changed back.
+            mark.unlink()
+    return marked
 
 
 def _is_as_expected(path: Path, expected: Expected) -> bool:
@@ -183,13 +199,14 @@ def _is_as_expected(path: Path, expected: Expected) -> bool:
     return now is None or now == params_digest(origin) == origin.get("params_digest")
 
 
-def has_record(root: Path, path: str) -> bool:
-    """Say whether Snakemake has a record of an output.
+def _record(root: Path, kind: str, path: str) -> Path:
+    """Return where Snakemake keeps what it knows of an output.
 
     Parameters
     ----------
     root : Path
         The working folder.
+    kind : {"metadata", "incomplete"}
     path : str
         As the rule names it.
     """
@@ -197,9 +214,7 @@ def has_record(root: Path, path: str) -> bool:
     name = base64.urlsafe_b64encode(path.encode()).decode()
     size = _NAME_MAX - 1
     parts = [name[i : i + size] for i in range(0, len(name), size)]
-    return root.joinpath(
-        ".snakemake", "metadata", *(f"@{part}" for part in parts[:-1]), parts[-1]
-    ).exists()
+    return root.joinpath(".snakemake", kind, *(f"@{part}" for part in parts[:-1]), parts[-1])
 
 
 def tell(step: Step) -> str:

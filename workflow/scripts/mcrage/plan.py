@@ -393,7 +393,8 @@ class Plan:
     def _plot_rule_graph(self, wildcards: Any) -> dict:
         # What decides which rules there are and which follow which.
         shape = {
-            "figures": sorted({*self.figures(), *self.classifier_figures()}),
+            "figures": self.figures(),
+            "roc": bool(self.config.figures.roc_treatments),
             "generators": bool(self.generators),
             "trained_on_a_treatment": any(map(self.trained_on, self.generators)),
             "judged_on_validation": bool(self.judged_on_validation()),
