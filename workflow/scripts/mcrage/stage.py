@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mcrage.errors import UserError
+from mcrage.interruption import Interrupted, Interruption
 
 logger = logging.getLogger(__name__)
 
@@ -63,13 +64,17 @@ def run_stage(snakemake: Any, main: Callable[..., None]) -> None:
     logger.info("settings %s", _without_queries(str(params["settings"])))
     logger.info("seeds %s, versions %s", params["seeds"], params["versions"])
     try:
-        main(
-            input=snakemake.input,
-            output=snakemake.output,
-            params=params,
-            wildcards=snakemake.wildcards,
-            threads=snakemake.threads,
-        )
+        with Interruption() as interruption, interruption.at_once():
+            main(
+                input=snakemake.input,
+                output=snakemake.output,
+                params=params,
+                wildcards=snakemake.wildcards,
+                threads=snakemake.threads,
+            )
+    except Interrupted as stop:
+        logger.warning("%s: %s", snakemake.rule, stop)
+        raise
     except UserError as error:
         logger.error("%s: %s", snakemake.rule, error)
         sys.exit(1)
