@@ -6,10 +6,13 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -17,6 +20,7 @@ from safetensors.numpy import load_file, save_file
 from conftest import make_table
 from mcrage.config.generators import CddpmSettings
 from mcrage.tables import read_json, write_json
+from project import SMALL, Project
 from resume_nursery import Nursery
 
 SETTINGS = {
@@ -30,7 +34,7 @@ SETTINGS = {
     },
 }
 NAMES = {"dataset": "ward", "scenario": "few", "replicate": "0", "generator": "cddpm"}
-KILLS = {"start": 2, "steps and checkpoints": 13, "outputs": 5}
+KILLS = {"start": 3, "steps and checkpoints": 14, "outputs": 5}
 # File operations from the first output to the end of the job; there are 41 of them.
 FEWEST_EVENTS = 30
 OUTPUTS = {"weights": "model.safetensors", "model": "model.json", "history": "history.parquet"}
@@ -136,6 +140,14 @@ def stage(nursery, data, tmp_path, preset) -> Stage:
     return Stage(nursery, tmp_path / "job", data, preset)
 
 
+def is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 class Killer:
     """Starts attempts and ends each with SIGKILL, from outside and at a random time."""
 
@@ -144,7 +156,7 @@ class Killer:
         self.random = random.Random(seed)
         self.progress = stage.folder / "progress"
         os.mkfifo(self.progress)
-        self.steps = 0
+        self.in_a_write = 0
 
     def attempt(self, wanted: int, delay: float, **request) -> bool:
         """Kill an attempt some time after it took so many steps; return whether it was in time."""
@@ -156,7 +168,7 @@ class Killer:
                 job=self.stage.job, progress=str(self.progress), cadence=True, **request
             )
             taken = 0
-            while taken < wanted and Path(f"/proc/{child}/stat").exists():
+            while taken < wanted and is_alive(child):
                 try:
                     taken += len(os.read(pipe, 4096))
                 except BlockingIOError:
@@ -164,7 +176,9 @@ class Killer:
             time.sleep(delay)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
-            return self.stage.nursery.wait() == -signal.SIGKILL
+            killed = self.stage.nursery.wait() == -signal.SIGKILL
+            self.in_a_write += bool(list(self.stage.checkpoints.rglob("*.tmp")))
+            return killed
         finally:
             os.close(pipe)
 
@@ -189,7 +203,10 @@ def test_killed_at_twenty_random_moments_it_ends_with_the_same_bytes(
         landed["outputs"] += stage.run(cadence=True, kill_at_event=event) == -signal.SIGKILL
     assert stage.run() == 0, stage.told()
     record_property("kills survived", landed)
-    print(f"{preset}: survived kills {landed}, resumed {stage.facts()['resumptions']} times")
+    print(
+        f"{preset}: survived kills {landed}, {killer.in_a_write} of them in the middle of writing "
+        f"a checkpoint; continued {stage.facts()['resumptions']} times"
+    )
     assert sum(landed.values()) >= 20, landed
     assert stage.result() == undisturbed[preset]
     assert not stage.checkpoints.exists()
@@ -203,6 +220,9 @@ def test_killed_at_every_file_operation_after_training_it_ends_with_the_same_byt
     while code == -signal.SIGKILL:
         event += 1
         code = stage.run(cadence=True, kill_at_event=event)
+        if 1 < event <= FEWEST_EVENTS:
+            # Nothing is trained twice for want of an output.
+            assert "continuing from step 150 of 150" in stage.told()
     assert code == 0, stage.told()
     assert event > FEWEST_EVENTS
     assert stage.result() == undisturbed[preset]
@@ -312,3 +332,34 @@ def test_it_goes_on_with_as_many_threads_as_it_began_with(nursery, data, tmp_pat
     assert resumed.run() == 0, resumed.told()
     assert "continuing from step 4" in resumed.told()
     assert resumed.result() == whole.result()
+
+
+def test_snakemake_continues_a_training_that_it_tries_again(tmp_path):
+    project = Project(tmp_path)
+    config = {**SMALL, "generators": {"cddpm_tuned": {"steps": 2000, "seeds": 1}}}
+    folder = "results/{}diabetes/keep_25_percent_of_sex_2/0/cddpm_tuned/{}"
+    log = tmp_path / folder.format("logs/", "train.log")
+    command = [sys.executable, "-m", "snakemake", folder.format("", "model.json")]
+    command += ["--cores", "2", "--quiet", "rules", "--retries", "1"]
+    command += ["--configfile", project.write_config(**config)]
+    with (tmp_path / "printed").open("w") as printed:
+        run = subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        while run.poll() is None and not (log.exists() and "members of" in log.read_text()):
+            time.sleep(0.05)
+        assert run.poll() is None, (tmp_path / "printed").read_text()
+        for child in psutil.Process(run.pid).children(recursive=True):
+            if any("train_generator" in word for word in child.cmdline()[1:2]):
+                child.send_signal(signal.SIGTERM)
+        code = run.wait()
+    told = (tmp_path / "printed").read_text()
+    assert code == 0, told
+    assert "returned non-zero exit status 143" in told
+    assert "Traceback" not in told
+    assert "continuing from step" in log.read_text()
+    assert not (tmp_path / "results" / "checkpoints").exists()

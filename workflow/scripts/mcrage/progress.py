@@ -88,7 +88,11 @@ class Progress:
         elapsed = time.monotonic() - self._started
         if error is None:
             logger.info(
-                "%s: %s %s in %s", self.label, f"{self.done:,}", self.unit, duration(elapsed)
+                "%s: %s %s in %s",
+                self.label,
+                f"{self.done - self.start:,}",
+                self.unit,
+                duration(elapsed),
             )
 
 
