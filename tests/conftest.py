@@ -18,7 +18,7 @@ settings.register_profile("mcrage", deadline=None)
 settings.load_profile("mcrage")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def roles() -> Roles:
     return Roles(
         dataset="ward",

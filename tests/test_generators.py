@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Generators through their protocol: settings, fit, sample, save, load, selection, resuming."""
+"""Generators through their protocol: settings, fit, sample, save, load, selection."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from mcrage.config.generators import CddpmSettings, GeneratorSettings, SmoteSettings
 from mcrage.datasets.roles import Attribute, Feature, Roles, Target
 from mcrage.errors import UserError
-from mcrage.generators import Generator, TrainingData, cddpm_draw, cddpm_run
+from mcrage.generators import Generator, TrainingData, cddpm_draw
 from mcrage.generators.registry import generator_class
 from mcrage.groups import GroupSchema
 
@@ -160,46 +160,6 @@ def test_the_criterion_sees_the_filling_plan():
 
     generator_class("cddpm")(settings("paper")).fit(data(), criterion=criterion, seed=0)
     assert set(map(str, seen)) == {str(((248, 4), [100, 0, 108, 40]))}
-
-
-@pytest.mark.parametrize("name", ["tuned", "paper"])
-def test_a_killed_run_continues_to_the_same_model(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(cddpm_run, "_CHECKPOINT_SECONDS", 0.0)
-    override = {} if name == "paper" else {"steps": 200}
-    whole = fitted(name, override=override)
-    checkpoint = tmp_path / "run.safetensors"
-    calls = 0
-
-    class KilledError(Exception):
-        pass
-
-    original = cddpm_run.Run._note
-
-    def note(self, losses, scores):
-        nonlocal calls
-        calls += 1
-        if calls == 3:
-            raise KilledError
-        original(self, losses, scores)
-
-    monkeypatch.setattr(cddpm_run.Run, "_note", note)
-    with pytest.raises(KilledError):
-        fitted(name, override=override, checkpoint=checkpoint)
-    monkeypatch.setattr(cddpm_run.Run, "_note", original)
-    assert checkpoint.exists()
-    resumed = fitted(name, override=override, checkpoint=checkpoint)
-    assert not checkpoint.exists()
-    for place, generator in (("whole", whole), ("resumed", resumed)):
-        generator.save(tmp_path / place)
-    first, second = (
-        (tmp_path / place / "model.safetensors").read_bytes() for place in ("whole", "resumed")
-    )
-    assert first == second
-    np.testing.assert_equal(whole.history, resumed.history)
-    choices = [
-        {k: v for k, v in g.facts.items() if k.startswith("chosen")} for g in (whole, resumed)
-    ]
-    assert choices[0] == choices[1]
 
 
 def test_the_papers_rule_sets_the_number_of_steps():

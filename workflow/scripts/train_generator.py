@@ -16,17 +16,17 @@ import pyarrow as pa
 
 from mcrage.datasets.roles import read_roles
 from mcrage.generators.base import TrainingData
+from mcrage.generators.checkpoint import CheckpointFile
 from mcrage.provenance import file_hash
 from mcrage.stage import run_stage
 from mcrage.tables import content_hash, read_json, read_table, write_json, write_table
 
 
-def checkpoint_path(params: dict, table: pa.Table) -> Path:
-    """Return where this training, and no other, continues from: keyed by params and data."""
+def training_key(params: dict, roles: dict, tables: list[str]) -> str:
+    """Return the digest of all that decides what is learnt: params, roles and tables' content."""
     shaping = {name: value for name, value in params.items() if name != "local"}
-    key = json.dumps([shaping, content_hash(table)], sort_keys=True)
-    digest = hashlib.sha256(key.encode()).hexdigest()[:32]
-    return Path(params["local"]["checkpoints"]) / f"{digest}.safetensors"
+    text = json.dumps([shaping, roles, tables], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def main(input, output, params, wildcards, threads, origin) -> None:
@@ -37,13 +37,16 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     counts = train.schema.counts_by_label(train.groups)
     logging.info("rows by group: %s", counts)
     settings = params["settings"]
+    contents = [content_hash(table)]
     criterion = None
     if judge := settings.get("judge"):
+        validation = read_table(input.validation)
+        contents.append(content_hash(validation))
         # By name: only generators that are judged have its code in their digest.
         criterion = import_module("mcrage.classifiers.validation").validation_f1(
             judge,
             table,
-            read_table(input.validation),
+            validation,
             roles,
             seed=params["seeds"]["train"],
             threads=threads,
@@ -51,23 +54,30 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     # By name: another generator in the registry is no reason to make this one's output again.
     registry = import_module("mcrage.generators.registry")
     generator = registry.generator_class(settings["generator"]["kind"])(settings["generator"])
+    checkpoint = CheckpointFile(
+        params["local"]["checkpoints"],
+        *(wildcards.dataset, wildcards.scenario, wildcards.replicate, wildcards.generator),
+        key=training_key(params, roles.to_dict(), contents),
+    )
     generator.fit(
         train,
         criterion=criterion,
         seed=params["seeds"]["train"],
         device=params["local"]["device"],
-        checkpoint=checkpoint_path(params, table),
+        checkpoint=checkpoint,
         threads=threads,
     )
     generator.save(Path(output.model).parent)
     facts = {
         **read_json(output.model),
-        "trained_on": {"content": content_hash(table), "rows": table.num_rows},
+        "trained_on": {"content": contents[0], "rows": table.num_rows},
         "files": {Path(output.weights).name: file_hash(output.weights)},
     }
     write_json(facts, output.model, origin | {"rows_by_group": counts})
     write_table(pa.table(generator.history), output.history, origin)
     write_json(generator.facts, output.facts)
+    # Only now: a job killed before its last output must not start over.
+    checkpoint.remove()
 
 
 if __name__ == "__main__":

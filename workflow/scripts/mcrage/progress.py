@@ -23,6 +23,8 @@ class Progress:
         What is being done, e.g. ``"training cddpm"``.
     unit : str
         Plural name of one piece of work.
+    start : int
+        Amount that was done before.
 
     Examples
     --------
@@ -31,11 +33,11 @@ class Progress:
     ...     progress.update(1, loss=0.5)
     """
 
-    def __init__(self, total: int, label: str, unit: str = "steps") -> None:
+    def __init__(self, total: int, label: str, unit: str = "steps", start: int = 0) -> None:
         self.total = total
         self.label = label
         self.unit = unit
-        self.done = 0
+        self.done = self.start = start
         self._bar = None
 
     def __enter__(self) -> Self:
@@ -44,7 +46,13 @@ class Progress:
         if sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(total=self.total, desc=self.label, unit=f" {self.unit}", leave=False)
+            self._bar = tqdm(
+                total=self.total,
+                initial=self.start,
+                desc=self.label,
+                unit=f" {self.unit}",
+                leave=False,
+            )
         return self
 
     def update(self, amount: int, **facts: float) -> None:
@@ -60,7 +68,7 @@ class Progress:
 
     def line(self, elapsed: float, **facts: float) -> str:
         """Return the log line for `elapsed` seconds since the start."""
-        rate = self.done / max(elapsed, 1e-9)
+        rate = (self.done - self.start) / max(elapsed, 1e-9)
         left = (self.total - self.done) / max(rate, 1e-9)
         told = "".join(f", {name} {value:.4g}" for name, value in facts.items())
         return (
@@ -80,7 +88,11 @@ class Progress:
         elapsed = time.monotonic() - self._started
         if error is None:
             logger.info(
-                "%s: %s %s in %s", self.label, f"{self.done:,}", self.unit, duration(elapsed)
+                "%s: %s %s in %s",
+                self.label,
+                f"{self.done - self.start:,}",
+                self.unit,
+                duration(elapsed),
             )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mcrage.errors import UserError, refused_by_disk
+from mcrage.interruption import Interrupted, Interruption
 from mcrage.provenance import make_origin
 from mcrage.tables import sweep
 
@@ -61,7 +62,11 @@ def run_stage(snakemake: Any, main: Callable[..., None]) -> None:
         `mcrage.provenance`).
     """
     try:
-        _run(snakemake, main)
+        with Interruption() as interruption, interruption.at_once():
+            _run(snakemake, main)
+    except Interrupted as stop:
+        logger.warning("%s: %s", snakemake.rule, stop)
+        raise
     except UserError as error:
         logger.error("%s: %s", snakemake.rule, error)
         sys.exit(1)

@@ -16,6 +16,24 @@ Criterion = Callable[[np.ndarray, np.ndarray], float]
 """(synthetic features (m, d) in raw units, their groups (m,)) -> score, larger is better."""
 
 
+class Checkpoint(Protocol):
+    """Where a fit keeps what it needs to go on after it was killed.
+
+    It belongs to one fit of these settings, seed, data and code. The caller removes it, once all
+    that the fit is for is written.
+    """
+
+    def load(
+        self, misfit: Callable[[dict[str, np.ndarray]], str | None]
+    ) -> dict[str, np.ndarray] | None:
+        """Return the arrays saved last, or None if there are none or `misfit` gives a reason."""
+        ...
+
+    def save(self, arrays: dict[str, np.ndarray]) -> bool:
+        """Replace what was saved; return whether that worked."""
+        ...
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """Rows to learn from.
@@ -81,9 +99,12 @@ class Generator(Protocol):
         seed: int,
         device: str = "cpu",
         threads: int = 1,
-        checkpoint: str | os.PathLike | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> Self:
-        """Learn from training rows; continue from `checkpoint` if a killed run left one."""
+        """Learn from training rows; continue from `checkpoint` if a killed run left one.
+
+        The result is the same as that of a run never killed.
+        """
         ...
 
     def save(self, folder: str | os.PathLike) -> None:

@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from mcrage.encoding import NumericEncoding
-from mcrage.generators.base import Criterion, TrainingData
+from mcrage.generators.base import Checkpoint, Criterion, TrainingData
 from mcrage.generators.storage import load_model, save_model, schema_facts, schema_from
 
 if TYPE_CHECKING:
@@ -61,8 +61,9 @@ class CddpmGenerator:
     history : dict of str to list
         The columns `mcrage.generators.cddpm_run.CURVE`.
     facts : dict
-        device, seconds, steps_per_second, n_parameters, n_members, steps, timesteps,
-        peak_memory_bytes (None on the CPU) and what selection chose.
+        device, seconds and steps_per_second (of all attempts), checkpoint_seconds, resumptions,
+        n_parameters, n_members, steps, timesteps, peak_memory_bytes (None on the CPU) and what
+        selection chose.
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -78,7 +79,7 @@ class CddpmGenerator:
         seed: int,
         device: str = "cpu",
         threads: int = 1,
-        checkpoint: str | os.PathLike | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> Self:
         """Learn from training rows.
 
@@ -94,14 +95,16 @@ class CddpmGenerator:
             As torch names it: "cpu", "cuda", "cuda:1".
         threads : int
             For torch on the CPU.
-        checkpoint : path-like, optional
-            File that a killed run continues from; deleted at the end. Its name should follow from
-            the settings and the data, which are not checked.
+        checkpoint : Checkpoint, optional
+            What a killed run continues from. With one, SIGTERM and SIGINT end the fit between two
+            steps, after writing it.
 
         Raises
         ------
         UserError
             If the device is not there, a group is empty or the criterion is missing.
+        Interrupted
+            If there is a checkpoint and the process was told to end.
         """
         # By name, here and in `sample`, so that neither stage's digest has the other's code;
         # `mcrage.generators.registry` has the roots of each.

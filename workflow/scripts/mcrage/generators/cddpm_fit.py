@@ -4,11 +4,9 @@
 import itertools
 import logging
 import math
-import os
 import time
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,7 @@ from mcrage.diffusion.schedule import diameter, timesteps_rule
 from mcrage.diffusion.training import Member, Trainer, TrainingSettings
 from mcrage.encoding import NumericEncoding
 from mcrage.errors import UserError
-from mcrage.generators.base import Criterion, TrainingData
+from mcrage.generators.base import Checkpoint, Criterion, TrainingData
 from mcrage.generators.cddpm_parts import Parts, check_device, device_name, make_parts
 from mcrage.generators.cddpm_run import Judge, Run
 from mcrage.groups import filling_plan, plan_rows
@@ -59,7 +57,7 @@ def fit(
     seed: int,
     device: str,
     threads: int,
-    checkpoint: str | os.PathLike | None,
+    checkpoint: Checkpoint | None,
 ) -> Fitted:
     """Learn from training rows; see `mcrage.generators.cddpm.CddpmGenerator.fit`."""
     place = check_device(device)
@@ -106,12 +104,15 @@ def fit(
         judge=judge,
         judge_every=settings["select_every_epochs"] * epoch,
         checkpoint=checkpoint,
+        started=started,
     )
     run.run()
     facts = {
         "device": device_name(place),
-        "seconds": time.perf_counter() - started,
-        "steps_per_second": run.steps_timed / max(run.seconds, 1e-9),
+        "seconds": run.costs.seconds,
+        "steps_per_second": 1 / max(run.costs.seconds_per_step, 1e-9),
+        "checkpoint_seconds": run.costs.checkpoint_seconds,
+        "resumptions": run.costs.resumptions,
         "n_parameters": trainer.parameters.flat.shape[1],
         "n_members": len(trainer.members),
         "steps": trainer.n_steps,
@@ -121,8 +122,6 @@ def fit(
         ),
         **run.choice(),
     }
-    if checkpoint is not None:
-        Path(checkpoint).unlink(missing_ok=True)
     return Fitted(encoding, timesteps, run.weights(), run.history, facts)
 
 

@@ -2,10 +2,9 @@
 """One training run of the diffusion generator: curve, selection by a criterion, checkpoints."""
 
 import logging
-import os
 import time
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,7 +12,9 @@ from torch import Tensor
 
 from mcrage.diffusion.training import Trainer
 from mcrage.errors import UserError
-from mcrage.generators.storage import read_arrays, write_arrays
+from mcrage.generators.base import Checkpoint
+from mcrage.generators.checkpoint import Cadence
+from mcrage.interruption import Interrupted, Interruption
 from mcrage.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -30,10 +31,66 @@ CURVE = (
     "validation_f1",
 )
 _CURVE_POINTS = 100
-_CHECKPOINT_SECONDS = 60.0
 
 Judge = Callable[[Tensor], list[float]]
 """Parameters of all members (M, P) -> the score of each."""
+
+
+@dataclass
+class Costs:
+    """What a fit has cost, over all its attempts.
+
+    Of an attempt that was killed only the time up to its last checkpoint is known.
+
+    Attributes
+    ----------
+    started : float
+        When this attempt began, by ``time.perf_counter``.
+    earlier_seconds : float
+        Of earlier attempts.
+    step_seconds, checkpoint_seconds : float
+        In steps, and in writing checkpoints.
+    steps_timed : int
+        Steps in `step_seconds`.
+    resumptions : int
+        Times that the fit was continued from a checkpoint.
+    """
+
+    started: float
+    earlier_seconds: float = 0.0
+    step_seconds: float = 0.0
+    checkpoint_seconds: float = 0.0
+    steps_timed: int = 0
+    resumptions: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """Of all attempts up to now."""
+        return self.earlier_seconds + time.perf_counter() - self.started
+
+    @property
+    def seconds_per_step(self) -> float:
+        """0 before the first step."""
+        return self.step_seconds / max(self.steps_timed, 1)
+
+    def array(self) -> np.ndarray:
+        """Return all that a later attempt adds to, float64 of shape (5,)."""
+        return np.array(
+            [
+                *(self.seconds, self.step_seconds, self.checkpoint_seconds),
+                *(self.steps_timed, self.resumptions),
+            ],
+            dtype=np.float64,
+        )
+
+    def add(self, earlier: np.ndarray) -> None:
+        """Add what an earlier attempt's `array` says."""
+        seconds, steps, checkpoints, timed, resumptions = earlier.tolist()
+        self.earlier_seconds += seconds
+        self.step_seconds += steps
+        self.checkpoint_seconds += checkpoints
+        self.steps_timed += int(timed)
+        self.resumptions += int(resumptions)
 
 
 class Run:
@@ -50,14 +107,15 @@ class Run:
         Scores all members; without one all members are kept as they end.
     judge_every : int
         Steps between two judgements.
-    checkpoint : path-like, optional
-        File to continue from, and to write about once a minute. The caller deletes it.
+    checkpoint : Checkpoint, optional
+        To continue from, and to write now and then and when the process is told to end.
+    started : float, optional
+        When the fit began, by ``time.perf_counter``; now if left out.
 
     Attributes
     ----------
     history : dict of str to list
-    seconds : float
-        Spent in steps, since this process started.
+    costs : Costs
     """
 
     def __init__(
@@ -68,50 +126,112 @@ class Run:
         averaged: bool,
         judge: Judge | None = None,
         judge_every: int = 0,
-        checkpoint: str | os.PathLike | None = None,
+        checkpoint: Checkpoint | None = None,
+        started: float | None = None,
     ) -> None:
         self.trainer = trainer
         self.averaged = averaged
         self.history: dict[str, list] = {name: [] for name in CURVE}
-        self.seconds = 0.0
-        self.steps_timed = 0
+        self.costs = Costs(time.perf_counter() if started is None else started)
         self._steps_per_epoch = steps_per_epoch
         self._judge, self._judge_every = judge, judge_every
-        self._checkpoint = None if checkpoint is None else Path(checkpoint)
+        self._checkpoint = checkpoint
+        # Parameters, their average and two moments make up nearly all of it.
+        self._cadence = Cadence(4 * trainer.average.nbytes)
         self._best: Tensor | None = None
         self._best_score = -np.inf
         self._best_place = (0, 0)
 
-    def run(self) -> None:
-        """Train to the last step, from a checkpoint when there is one."""
+    @property
+    def _noted(self) -> int:
+        """Step of the last point of the curve."""
+        return self.history["step"][-1] if self.history["step"] else 0
+
+    def _next_stop(self, noted: int) -> int:
+        """Return the step of the point of the curve after `noted`."""
         total = self.trainer.settings.steps
         every = max(1, total // _CURVE_POINTS)
-        if self._checkpoint is not None and self._checkpoint.exists():
-            self._restore(read_arrays(self._checkpoint))
-            logger.info("continuing from step %d of %d", self.trainer.n_steps, total)
-        saved = time.monotonic()
-        with Progress(total, "training cddpm") as progress:
-            progress.update(self.trainer.n_steps)
-            while self.trainer.n_steps < total:
-                done = self.trainer.n_steps
-                stop = min(total, (done // every + 1) * every)
-                if self._judge is not None:
-                    stop = min(stop, (done // self._judge_every + 1) * self._judge_every)
-                started = time.perf_counter()
-                for _ in range(stop - done):
+        stop = min(total, (noted // every + 1) * every)
+        if self._judge is not None:
+            stop = min(stop, (noted // self._judge_every + 1) * self._judge_every)
+        return stop
+
+    def _is_judged(self, step: int) -> bool:
+        if self._judge is None:
+            return False
+        return step % self._judge_every == 0 or step == self.trainer.settings.steps
+
+    def run(self) -> None:
+        """Train to the last step, from a checkpoint when there is one.
+
+        Raises
+        ------
+        Interrupted
+            If there is a checkpoint to write and the process was told to end, after writing it.
+        """
+        total = self.trainer.settings.steps
+        self._resume()
+        self._cadence.start(self.trainer.n_steps)
+        with (
+            Progress(total, "training cddpm", start=self.trainer.n_steps) as progress,
+            Interruption(enabled=self._checkpoint is not None) as interruption,
+        ):
+            try:
+                while self._noted < total:
+                    before = self.trainer.n_steps
+                    self._advance(self._next_stop(self._noted), interruption)
+                    scores = self._scores(interruption)
+                    losses = self.trainer.read_losses()
+                    self._note(losses, scores)
+                    progress.update(self.trainer.n_steps - before, loss=float(np.mean(losses)))
+                    if self._is_due():
+                        self._save()
+                    interruption.check()
+            except Interrupted as stop:
+                stop.where = f" at step {self.trainer.n_steps} of {total}"
+                if self._save():
+                    stop.where += "; the next run continues from there"
+                raise
+
+    def _advance(self, stop: int, interruption: Interruption) -> None:
+        """Take the steps up to a point of the curve, which may be none after a kill."""
+        while self.trainer.n_steps < stop:
+            started, before = time.perf_counter(), self.trainer.n_steps
+            try:
+                while self.trainer.n_steps < stop:
                     self.trainer.step()
-                losses = self.trainer.read_losses()
-                self.seconds += time.perf_counter() - started
-                self.steps_timed += stop - done
-                judged = self._judge is not None and (
-                    stop % self._judge_every == 0 or stop == total
-                )
-                scores = self._select() if judged else [np.nan] * len(losses)
-                self._note(losses, scores)
-                progress.update(stop - done, loss=float(np.mean(losses)))
-                if self._checkpoint is not None and time.monotonic() - saved > _CHECKPOINT_SECONDS:
-                    write_arrays(self.state(), self._checkpoint)
-                    saved = time.monotonic()
+                    interruption.check()
+                    if self._is_due():
+                        break
+            finally:
+                if self.trainer.average.is_cuda:
+                    torch.cuda.synchronize(self.trainer.average.device)
+                self.costs.step_seconds += time.perf_counter() - started
+                self.costs.steps_timed += self.trainer.n_steps - before
+            if self._is_due():
+                self._save()
+
+    def _is_due(self) -> bool:
+        return self._checkpoint is not None and self._cadence.due(self.trainer.n_steps)
+
+    def _save(self) -> bool:
+        started = time.perf_counter()
+        saved = self._checkpoint.save(self.state())
+        seconds = time.perf_counter() - started
+        self.costs.checkpoint_seconds += seconds
+        self._cadence.wrote(self.trainer.n_steps, seconds, self.costs.seconds_per_step)
+        return saved
+
+    def _resume(self) -> None:
+        if self._checkpoint is None:
+            return
+        arrays = self._checkpoint.load(self.misfit)
+        if arrays is not None:
+            self.restore(arrays)
+            self.costs.resumptions += 1
+            logger.info(
+                "continuing from step %d of %d", self.trainer.n_steps, self.trainer.settings.steps
+            )
 
     def weights(self) -> Tensor:
         """Return the parameters kept: the best member's (1, P), or all members' (M, P)."""
@@ -133,9 +253,14 @@ class Run:
             "chosen_validation_f1": self._best_score,
         }
 
-    def _select(self) -> list[float]:
+    def _scores(self, interruption: Interruption) -> list[float]:
+        """Judge all members where it is time to, and keep the best."""
+        if not self._is_judged(self.trainer.n_steps):
+            return [np.nan] * len(self.trainer.members)
         weights = self.trainer.weights(averaged=self.averaged)
-        scores = self._judge(weights)
+        # Judging takes long and changes nothing, so it is left at once and done again.
+        with interruption.at_once():
+            scores = self._judge(weights)
         if np.isnan(scores).all():
             raise UserError(
                 f"step {self.trainer.n_steps}: no member could be judged, since the validation set "
@@ -172,12 +297,43 @@ class Run:
         """Return all that is needed to go on, as named arrays."""
         arrays = {f"trainer.{k}": v.numpy() for k, v in self.trainer.state().items()}
         arrays |= {f"history.{k}": np.asarray(v, dtype=np.float64) for k, v in self.history.items()}
+        arrays["costs"] = self.costs.array()
+        arrays["threads"] = np.array([torch.get_num_threads()])
         if self._best is not None:
             arrays["best.weights"] = self._best.cpu().numpy()
             arrays["best.place"] = np.array([*self._best_place, self._best_score])
         return arrays
 
-    def _restore(self, arrays: dict[str, np.ndarray]) -> None:
+    def misfit(self, arrays: dict[str, np.ndarray]) -> str | None:
+        """Return why arrays cannot be a state of this run, or None if they can."""
+        expected = self.state()
+        if self._judge is not None and "best.weights" in arrays:
+            expected["best.weights"] = self.trainer.average[:1].cpu().numpy()
+            expected["best.place"] = np.empty(3)
+        if differing := sorted(set(arrays) ^ set(expected)):
+            return f"holds other arrays than this run's ({', '.join(differing)})"
+        n_points = arrays["history.step"].size
+        for name, wanted in expected.items():
+            shape = (n_points,) if name.startswith("history.") else wanted.shape
+            found = arrays[name]
+            if (found.dtype, found.shape) != (wanted.dtype, shape):
+                return (
+                    f"{name} is {found.dtype} of shape {found.shape}, and this run's "
+                    f"{wanted.dtype} of shape {shape}"
+                )
+        step = int(arrays["trainer.counts"][0])
+        noted = int(arrays["history.step"][-1]) if n_points else 0
+        if not 0 <= noted <= step <= self.trainer.settings.steps or step > self._next_stop(noted):
+            return (
+                f"at step {step} with a curve up to {noted}, which a run of "
+                f"{self.trainer.settings.steps} steps never is"
+            )
+        return None
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Continue from the result of `state`, with as many threads as it was made with."""
+        # Products of one wide member are split among threads, and their rounding with them.
+        torch.set_num_threads(int(arrays["threads"][0]))
         state = {
             name.removeprefix("trainer."): torch.from_numpy(array.copy())
             for name, array in arrays.items()
@@ -193,3 +349,4 @@ class Run:
             self._best = torch.from_numpy(arrays["best.weights"].copy()).to(device)
             step, place, score = arrays["best.place"].tolist()
             self._best_place, self._best_score = (int(step), int(place)), score
+        self.costs.add(arrays["costs"])

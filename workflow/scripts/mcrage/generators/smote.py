@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from mcrage.encoding import NumericEncoding
-from mcrage.generators.base import Criterion, TrainingData
+from mcrage.generators.base import Checkpoint, Criterion, TrainingData
 from mcrage.generators.storage import load_model, save_model, schema_facts, schema_from
 
 KIND = "smote"
@@ -45,7 +45,7 @@ class SmoteGenerator:
         seed: int,
         device: str = "cpu",
         threads: int = 1,
-        checkpoint: str | os.PathLike | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> Self:
         """Keep the training rows; nothing else is used, since nothing is iterated."""
         started = time.perf_counter()
