@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+import yaml
 
 from conftest import make_table
 from mcrage.errors import UserError
@@ -19,7 +20,7 @@ from mcrage.leakage.rows import by_chance, check_tables, check_treatment, refuse
 from mcrage.provenance import file_hash, read_origin
 from mcrage.rebalancing import equal_weights, rebalance
 from mcrage.tables import content_hash, read_json, read_table, write_json, write_table
-from project import ROOT, SMALL
+from project import ROOT, SMALL, merge
 
 COLUMNS = ["age", "SEX", "iron", "SOURCE"]
 
@@ -368,8 +369,9 @@ def guard(finished):
     sys.path.insert(0, str(SCRIPTS))
     import check_leakage
 
+    whole = merge(yaml.safe_load((ROOT / "config.yaml").read_text()), SMALL)
     plan = Plan(
-        load_config(SMALL), {"diabetes": read_card("diabetes", ROOT / "resources" / "datasets")}
+        load_config(whole), {"diabetes": read_card("diabetes", ROOT / "resources" / "datasets")}
     )
     names = {
         "dataset": "diabetes",

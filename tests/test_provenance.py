@@ -302,7 +302,7 @@ def test_lineage_tells_of_one_file(finished):
         "made by train_generator",
         f"from {DATA}/0/smote/rebalanced.parquet",
         "versions: imbalanced-learn",
-        "rows: sex=1, progression=low: ",
+        "rows: sex=1, progression=high: ",
         "every chain is intact",
     ):
         assert part in done.stdout, part

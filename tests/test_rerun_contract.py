@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 from collections.abc import Callable
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from project import SMALL, Project
+from project import SMALL, Project, merge
 
 LIBRARY = "workflow/scripts/mcrage"
 DATA = "results/diabetes/keep_25_percent_of_sex_2"
@@ -75,14 +74,6 @@ def treatments(change: Callable[[list[str]], list[str]], **more: Any) -> Change:
     return config(
         experiment={"treatments": change(list(SMALL["experiment"]["treatments"]))}, **more
     )
-
-
-def merge(base: dict, over: dict) -> dict:
-    out = deepcopy(base)
-    for key, value in over.items():
-        both = isinstance(value, dict) and isinstance(out.get(key), dict)
-        out[key] = merge(out[key], value) if both else value
-    return out
 
 
 def installed(package: str, version: str) -> Change:
