@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: MIT
 """The digest changes when the code does, and only then."""
 
+import json
+
 import pytest
 
 from mcrage import code_digest as module
 from mcrage.code_digest import closure, code_digest
 from mcrage.config.generators import CddpmSettings, SmoteSettings
 from mcrage.generators.registry import needs
+
+# Where generators are listed; another one in the list changes no result.
+LOADED_BY_NAME = {"mcrage.generators.registry"}
 
 
 @pytest.fixture
@@ -117,3 +122,18 @@ def test_smote_needs_imbalanced_learn_to_draw_only():
 def test_another_generator_in_the_registry_reruns_nothing(stage, kind):
     preset = {"preset": "paper"} if kind == "cddpm" else {}
     assert "generators.registry" not in needed(stage, kind=kind, **preset)[0]
+
+
+def test_the_digest_covers_what_stages_really_load(finished_run):
+    """What a script had loaded at its end is in its closure, also what it loaded by name."""
+    records = [json.loads(path.read_text()) for path in (finished_run.folder / "records").iterdir()]
+    scripts = {path.stem for path in module.SCRIPTS.glob("*.py")} - {"lineage"}
+    assert {record["rule"] for record in records} == scripts
+    for record in records:
+        rule, settings = record["rule"], record["settings"]
+        named = ()
+        if rule.endswith("_generator"):
+            stage = rule.removesuffix("_generator")
+            named = needs(stage, settings.get("generator", settings)).modules
+        loaded = set(record["modules"]) - LOADED_BY_NAME
+        assert loaded <= set(closure(rule, *named)), rule

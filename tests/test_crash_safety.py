@@ -19,8 +19,17 @@ import pytest
 from mcrage.lineage import result_files
 from project import SMALL, Project
 
-SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "2", "--quiet", "rules"]
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--quiet", "rules", "--cores", "2"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+# Seconds that jobs last, where it is more than the third of a second of a small table.
+LASTS = {
+    "train_generator": 3.0,
+    "sample_generator": 2.0,
+    "evaluate": 1.0,
+    "plot_umap": 3.0,
+    "plot_densities": 2.0,
+    "report": 1.5,
+}
 # Made from how long jobs took.
 TIMED = {"results/report.html"}
 
@@ -66,7 +75,7 @@ class Run:
 
 
 class Killer(threading.Thread):
-    """Kills the first job of every rule, each after a random part of a second."""
+    """Kills one job of every rule, each at a random moment of its time."""
 
     def __init__(self, run: Run, killed: dict[str, int], seed: int) -> None:
         super().__init__(daemon=True)
@@ -76,9 +85,8 @@ class Killer(threading.Thread):
         due: dict[int, float] = {}
         while self.work.process.poll() is None:
             for rule, process in self.work.jobs():
-                moment = due.setdefault(
-                    process.pid, time.monotonic() + self.random.uniform(0.05, 0.9)
-                )
+                delay = self.random.uniform(0.0, LASTS.get(rule, 0.35))
+                moment = due.setdefault(process.pid, time.monotonic() + delay)
                 if rule not in self.killed and time.monotonic() >= moment:
                     try:
                         process.kill()
@@ -108,8 +116,8 @@ def test_every_stage_and_the_run_itself_killed_it_ends_as_undisturbed(finished_r
     assert done.returncode == 0, done.stdout[-3000:]
     print(f"killed: {', '.join(sorted(killed))}, and Snakemake itself")
     rules = {path.stem for path in (tmp_path / "workflow" / "scripts").glob("*.py")} - {"lineage"}
-    # The shortest jobs may end before their moment comes.
-    assert len(rules - killed.keys()) <= 3, rules - killed.keys()
+    # A job may end before its moment comes.
+    assert len(rules - killed.keys()) <= 2, rules - killed.keys()
 
     files = list(result_files(finished_run.folder))
     assert list(result_files(tmp_path)) == files

@@ -123,8 +123,9 @@ def other_rows(path: str) -> Change:
     return do(action)
 
 
-def clone(*, with_records: bool) -> Change:
+def clone(*, with_records: bool, with_dates: bool = True) -> Change:
     """A fresh checkout beside the old one, with the old results copied into it."""
+    copy = shutil.copy2 if with_dates else shutil.copyfile
 
     def action(folder: Path) -> None:
         old = folder.with_name("old")
@@ -133,7 +134,7 @@ def clone(*, with_records: bool) -> Change:
         Project(folder)
         kept = ["results", "resources/downloads", *([".snakemake"] if with_records else [])]
         for part in kept:
-            shutil.copytree(old / part, folder / part, dirs_exist_ok=True)
+            shutil.copytree(old / part, folder / part, copy_function=copy, dirs_exist_ok=True)
 
     return do(action)
 
@@ -203,6 +204,10 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
     "the raw file touched": (touch(RAW), {}),
     "one replicate's training set touched": (touch(f"{DATA}/0/train.parquet"), {}),
     "fresh clone, results copied with .snakemake": (clone(with_records=True), {}),
+    "fresh clone, results copied with .snakemake and new dates": (
+        clone(with_records=True, with_dates=False),
+        {},
+    ),
     "fresh clone, results copied without .snakemake": (clone(with_records=False), {}),
     "a comment in the diffusion module": (
         edit(f"{LIBRARY}/diffusion/training.py", "class Trainer", "# why\nclass Trainer"),
