@@ -10,6 +10,8 @@ from mcrage.config.base import Closed, Name, closest
 from mcrage.config.generators import GeneratorSettings
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
+# Folders below results that hold other things than datasets.
+RESERVED = ("logs", "benchmarks", "checkpoints", "figures")
 
 
 def check_unique(names: list[str]) -> list[str]:
@@ -68,6 +70,18 @@ class Experiment(Closed):
     _unique = field_validator("datasets", "scenarios", "treatments", "classifiers", "baselines")(
         check_unique
     )
+
+    @field_validator("datasets")
+    @classmethod
+    def _own_folder(cls, names: list[str]) -> list[str]:
+        """Refuse datasets whose folder below results is something else's."""
+        for name in names:
+            if name in RESERVED:
+                raise ValueError(
+                    f"{name!r} can't be a dataset's name, since results/{name} holds other files; "
+                    "rename the card"
+                )
+        return names
 
 
 class Keep(Closed):
