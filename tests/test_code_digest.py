@@ -6,12 +6,14 @@ import json
 import pytest
 
 from mcrage import code_digest as module
-from mcrage.code_digest import closure, code_digest
+from mcrage.code_digest import closure, code_digest, versions
 from mcrage.config.generators import CddpmSettings, SmoteSettings
+from mcrage.errors import UserError
 from mcrage.generators.registry import needs
+from mcrage.stage import PlannedCode
 
-# Where generators are listed; another one in the list changes no result.
-LOADED_BY_NAME = {"mcrage.generators.registry"}
+# Where generators are listed (another one in the list changes no result), and the digest itself.
+LOADED_BY_NAME = {"mcrage.generators.registry", "mcrage.code_digest"}
 
 
 @pytest.fixture
@@ -59,6 +61,24 @@ def test_an_edit_of_what_is_not_imported_does_not_count(project):
 def test_what_is_loaded_by_name_counts_when_passed(project):
     before = code_digest("stage", "mcrage.named")
     assert digest_after(project / "mcrage" / "named.py", "N = 2\n", "mcrage.named") != before
+
+
+def test_a_job_whose_code_is_edited_after_planning_stops(project):
+    params = {"code": code_digest("stage"), "modules": [], "versions": versions("numpy")}
+    planned = PlannedCode("stage", params)
+    (project / "mcrage" / "used.py").write_text("# why\nX = 1\n")
+    planned.check()
+    (project / "mcrage" / "used.py").write_text("X = 2\n")
+    with pytest.raises(UserError, match="its code was changed after this run was planned"):
+        planned.check()
+    with pytest.raises(UserError, match="its code was changed"):
+        PlannedCode("stage", params)
+
+
+def test_a_job_whose_libraries_are_exchanged_after_planning_stops(project):
+    params = {"code": code_digest("stage"), "modules": [], "versions": {"numpy": "0.1"}}
+    with pytest.raises(UserError, match="a library was changed"):
+        PlannedCode("stage", params)
 
 
 def needed(stage: str, **settings) -> tuple[set[str], set[str]]:

@@ -132,6 +132,26 @@ def test_every_stage_and_the_run_itself_killed_it_ends_as_undisturbed(finished_r
     assert project.plan() == {}
 
 
+def test_code_that_is_edited_during_a_run_makes_no_result(finished_run, tmp_path):
+    shutil.copytree(finished_run.folder, tmp_path / "project")
+    project = Project.at(tmp_path / "project")
+    target = "results/diabetes/keep_25_percent_of_sex_2/0/smote/random_forest/metrics.parquet"
+    code = project.folder / "workflow/scripts/mcrage/metrics/binary.py"
+    as_planned = code.read_text()
+    run = Run(project, target, "--forcerun", "rebalance")
+    while not any(rule == "rebalance" for rule, _ in run.jobs()):
+        assert run.process.poll() is None, run.printed.read_text()[-2000:]
+        time.sleep(0.01)
+    code.write_text(as_planned + "\n\nEDITED = 1\n")
+    assert run.wait() != 0
+    code.write_text(as_planned)
+    told = run.printed.read_text()
+    assert "ERROR evaluate: its code was changed after this run was planned" in told
+    assert "Traceback" not in told
+    assert project.run(target, "--quiet", "rules").returncode == 0
+    assert (project.folder / target).read_bytes() == (finished_run.folder / target).read_bytes()
+
+
 # --- disks --------------------------------------------------------------------------------------
 
 MOUNTS = (

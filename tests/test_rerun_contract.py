@@ -62,6 +62,11 @@ def edits(*changes: Change) -> Change:
     return Change(*(action for change in changes for action in change.actions))
 
 
+def both(first: Change, second: Change) -> Change:
+    """What the first does to files, and the second to files and config."""
+    return Change(*first.actions, *second.actions, config=second.config)
+
+
 def do(action: Callable[[Path], Any]) -> Change:
     return Change(lambda project: action(project.folder))
 
@@ -503,6 +508,20 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         delete(f"{DATA}/1/imbalanced/rebalanced.parquet"),
         {"rebalance": 1, "evaluate": 1, **JUDGED, "check_leakage": 1},
     ),
+    "a deleted model, which is promised": (
+        delete(f"{DATA}/0/cddpm_tuned/model.json"),
+        {
+            "train_generator": 1,
+            "sample_generator": 1,
+            "rebalance": 1,
+            "evaluate": 1,
+            "plot_training_curves": 1,
+            **SHOWN,
+            **JUDGED,
+            "check_leakage": 1,
+        },
+    ),
+    "a deleted summary": (delete("results/summary.txt"), REPORT),
     "a deleted figure": (
         delete("results/figures/rule_graph.png"),
         {"plot_rule_graph": 1, **REPORT},
@@ -510,9 +529,42 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
     "a deleted table of results": (delete("results/comparisons.parquet"), COMPARED),
     # No stale result where Snakemake has no record
     "results copied without .snakemake, then another classifier": (
-        Change(
-            *clone(with_records=False).actions,
-            config=lambda base: merge(base, {"classifiers": {"random_forest": {"n_trees": 31}}}),
+        both(
+            clone(with_records=False),
+            config(classifiers={"random_forest": {"n_trees": 31}}),
+        ),
+        EVALUATED,
+    ),
+    "results copied without .snakemake, then a treatment made from another table": (
+        both(
+            clone(with_records=False),
+            config(treatments={"target_oversampling": {"train_on": "original"}}),
+        ),
+        {
+            "rebalance": 2,
+            "evaluate": 2,
+            "plot_group_composition": 1,
+            **JUDGED,
+            "plot_roc": 0,
+        },
+    ),
+    "results copied without .snakemake, then one replicate less": (
+        both(clone(with_records=False), config(experiment={"replicates": 1})),
+        {"plot_roc": 1, "plot_training_curves": 1, **COMPARED},
+    ),
+    "results copied without .snakemake, then another replicate shown": (
+        both(clone(with_records=False), config(figures={"replicate": 1})),
+        {**SHOWN, **REPORT},
+    ),
+    "dated anew by --touch under other settings": (
+        both(
+            do(
+                lambda folder: Project.at(folder).run(
+                    "--touch",
+                    config=merge(SMALL, {"classifiers": {"random_forest": {"n_trees": 31}}}),
+                )
+            ),
+            config(classifiers={"random_forest": {"n_trees": 31}}),
         ),
         EVALUATED,
     ),

@@ -13,7 +13,7 @@ from mcrage.accelerator import require
 from mcrage.config.load import load_config
 from mcrage.datasets.cards import download_settings, read_card
 from mcrage.errors import UserError
-from mcrage.lineage import distrust_without_record
+from mcrage.lineage import distrust
 from mcrage.plan import Plan
 from mcrage.working_folder import held_by, note_holder, require_writable
 
@@ -62,18 +62,19 @@ def make_plan():
 PLAN = make_plan()
 
 
-def distrust_results_without_record():
-    """Results copied here count only if they are as they would be made now."""
+def distrust_results():
+    """What a result says of itself counts, not what Snakemake remembers of another."""
     if workflow.is_main_process:
-        marked = distrust_without_record(Path.cwd(), PLAN.expected_digest)
+        marked = distrust(
+            Path.cwd(),
+            PLAN.expected_digest,
+            lambda path: any(rule.is_producer(path) for rule in workflow.rules),
+        )
         if marked:
+            more = f" and {len(marked) - 1} more" if len(marked) > 1 else ""
             logger.info(
-                f"{len(marked)} results without a record in .snakemake were made otherwise than "
-                f"now, and are made anew: {marked[0]}{', ...' if len(marked) > 1 else ''}"
+                f"Made with other settings or code than now, so made anew: {marked[0]}{more}"
             )
-
-
-distrust_results_without_record()
 
 
 wildcard_constraints:

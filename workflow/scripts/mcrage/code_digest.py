@@ -46,6 +46,17 @@ def code_digest(script: str, *modules: str) -> str:
     return digest.hexdigest()[:16]
 
 
+def code_files(script: str, *modules: str) -> list[Path]:
+    """Return the files that `code_digest` of the same arguments reads, sorted."""
+    files = _closure(script, modules)
+    return sorted([*files, *_data_files(files)])
+
+
+def forget() -> None:
+    """Read files anew from now on; within one process each is read once."""
+    _analyse.cache_clear()
+
+
 def closure(script: str, *modules: str) -> tuple[str, ...]:
     """Return the names of the modules that `code_digest` of the same arguments is over."""
     names = (

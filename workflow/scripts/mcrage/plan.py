@@ -207,7 +207,11 @@ class Plan:
         # Once for all jobs of a rule: these read files, and an experiment has thousands of jobs.
         @cache
         def made_with(modules: tuple[str, ...], libraries: tuple[str, ...]) -> dict[str, Any]:
-            return {"code": code_digest(rule, *modules), "versions": versions(*libraries)}
+            return {
+                "code": code_digest(rule, *modules),
+                "modules": list(modules),
+                "versions": versions(*libraries),
+            }
 
         def params(wildcards: Any) -> dict[str, Any]:
             facts = settings(wildcards)
@@ -331,7 +335,11 @@ class Plan:
     def _rebalance(self, wildcards: Any) -> dict:
         treatment = self.config.treatments[wildcards.treatment]
         return {
-            "settings": treatment.model_dump(include={"fill", "oversample", "weights"}),
+            "settings": {
+                "treatment": treatment.model_dump(include={"fill", "oversample", "weights"}),
+                # Which tables are its inputs: a file alone must be able to tell.
+                "made_from": treatment.model_dump(include={"train_on", "generator"}),
+            },
             "seeds": {"rebalance": self._seed(wildcards, "rebalance", wildcards.treatment)},
         }
 
@@ -375,6 +383,10 @@ class Plan:
     def _summarise(self, wildcards: Any) -> dict:
         return {
             "settings": {
+                "datasets": self.datasets,
+                "scenarios": self.scenarios,
+                "n_replicates": len(self.replicates),
+                "classifiers": self.classifiers,
                 "treatments": self.treatments,
                 "baselines": self.baselines,
                 "controls": [
@@ -406,15 +418,28 @@ class Plan:
             self.config.experiment.seed, wildcards.dataset, wildcards.scenario, "plot_umap"
         )
         return {
-            "settings": {"treatments": self.config.figures.umap_treatments},
+            "settings": {
+                "treatments": self.config.figures.umap_treatments,
+                "replicate": self.config.figures.replicate,
+            },
             "seeds": {"umap": seed},
         }
 
     def _plot_densities(self, wildcards: Any) -> dict:
-        return {"settings": {"names": self.density_generators()}}
+        return {
+            "settings": {
+                "names": self.density_generators(),
+                "replicate": self.config.figures.replicate,
+            }
+        }
 
     def _plot_group_composition(self, wildcards: Any) -> dict:
-        return {"settings": {"treatments": self.treatments}}
+        return {
+            "settings": {
+                "treatments": self.treatments,
+                "replicate": self.config.figures.replicate,
+            }
+        }
 
     def _plot_training_curves(self, wildcards: Any) -> dict:
         return {
