@@ -373,10 +373,29 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
             **JUDGED,
         },
     ),
+    "config: generators, steps of sampling": (
+        config(generators={"cddpm_tuned": {"sampling_steps": 20}}),
+        {"sample_generator": 2, "rebalance": 2, "evaluate": 2, **SHOWN, **JUDGED},
+    ),
+    "config: generators, guidance, by whose rows the paper's checkpoints are chosen": (
+        config(generators={"cddpm_paper": {"guidance": 2.0}}),
+        {
+            "train_generator": 2,
+            "sample_generator": 2,
+            "rebalance": 2,
+            "evaluate": 2,
+            "plot_training_curves": 1,
+            "plot_group_composition": 1,
+            **JUDGED,
+            # Not among the curves that are shown.
+            "plot_roc": 0,
+        },
+    ),
     "config: generators, SMOTE's neighbours": (
         config(generators={"smote": {"k_neighbors": 4}}),
+        # SMOTE's model is its rows; what learns from its table is trained anew.
         {
-            "train_generator": 4,
+            "train_generator": 2,
             "sample_generator": 4,
             "rebalance": 4,
             "evaluate": 4,
