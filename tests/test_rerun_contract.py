@@ -226,6 +226,27 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         edit(f"{LIBRARY}/diffusion/training.py", *REFORMATTED),
         {},
     ),
+    "a log line in stage": (
+        edit(f"{LIBRARY}/stage.py", '"rule %s, wildcards %s"', '"This is rule %s of %s"'),
+        {},
+    ),
+    "a message to the user": (edit(f"{LIBRARY}/errors.py", "the disk is full", "No space"), {}),
+    "how progress is told": (
+        edit(f"{LIBRARY}/progress.py", "_EVERY_SECONDS = 15.0", "_EVERY_SECONDS = 60.0"),
+        {},
+    ),
+    "what signals do": (
+        edit(f"{LIBRARY}/interruption.py", "_SECONDS = 1.0", "_SECONDS = 2.0"),
+        {},
+    ),
+    "how often checkpoints are written": (
+        edit(f"{LIBRARY}/generators/checkpoint.py", "_SHARE = 0.005", "_SHARE = 0.01"),
+        {},
+    ),
+    "how spans of time are written": (
+        edit(f"{LIBRARY}/durations.py", "min {seconds % 60:02d} s", "min {seconds % 60} s"),
+        REPORT,
+    ),
     "a comment in a rule file": (
         edit("workflow/rules/generate.smk", "rule sample", "# why\nrule sample"),
         {},
@@ -378,10 +399,29 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
             **JUDGED,
         },
     ),
+    "config: generators, steps of sampling": (
+        config(generators={"cddpm_tuned": {"sampling_steps": 20}}),
+        {"sample_generator": 2, "rebalance": 2, "evaluate": 2, **SHOWN, **JUDGED},
+    ),
+    "config: generators, guidance, by whose rows the paper's checkpoints are chosen": (
+        config(generators={"cddpm_paper": {"guidance": 2.0}}),
+        {
+            "train_generator": 2,
+            "sample_generator": 2,
+            "rebalance": 2,
+            "evaluate": 2,
+            "plot_training_curves": 1,
+            "plot_group_composition": 1,
+            **JUDGED,
+            # Not among the curves that are shown.
+            "plot_roc": 0,
+        },
+    ),
     "config: generators, SMOTE's neighbours": (
         config(generators={"smote": {"k_neighbors": 4}}),
+        # SMOTE's model is its rows; what learns from its table is trained anew.
         {
-            "train_generator": 4,
+            "train_generator": 2,
             "sample_generator": 4,
             "rebalance": 4,
             "evaluate": 4,

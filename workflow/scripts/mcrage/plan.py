@@ -24,7 +24,7 @@ from mcrage.datasets.cards import (
     prepare_settings,
 )
 from mcrage.errors import UserError
-from mcrage.generators.registry import needs
+from mcrage.generators.registry import is_judged, needs, settings_of
 from mcrage.provenance import params_digest
 from mcrage.seeds import derive
 
@@ -159,9 +159,7 @@ class Plan:
 
     def judged_on_validation(self) -> list[str]:
         """Return the generators whose checkpoint is chosen on the validation set."""
-        return [
-            name for name in self.generators if self._resolved(name).get("selection") == "criterion"
-        ]
+        return [name for name in self.generators if is_judged(self._resolved(name))]
 
     def density_generators(self) -> list[str]:
         """Return the generators of the treatments whose densities are shown."""
@@ -309,7 +307,7 @@ class Plan:
         }
 
     def _train_generator(self, wildcards: Any) -> dict:
-        settings = {"generator": self._resolved(wildcards.generator)}
+        settings = {"generator": settings_of("train", self._resolved(wildcards.generator))}
         if wildcards.generator in self.judged_on_validation():
             # The paper's criterion: F1 of its forest on the validation set.
             settings["judge"] = RandomForest().model_dump()
@@ -323,7 +321,10 @@ class Plan:
         # Always the whole gap, whatever a treatment takes of it: one treatment's fill must not
         # redraw another's rows.
         return {
-            "settings": {"kind": self.kind(wildcards.generator)},
+            "settings": {
+                "kind": self.kind(wildcards.generator),
+                "sampling": settings_of("sample", self._resolved(wildcards.generator)),
+            },
             "seeds": {"sample": self._seed(wildcards, "sample", wildcards.generator)},
             **self._generator_code("sample", wildcards.generator),
         }

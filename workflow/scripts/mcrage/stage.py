@@ -11,7 +11,7 @@ from typing import Any
 
 from mcrage.errors import UserError, refused_by_disk
 from mcrage.interruption import Interrupted, Interruption
-from mcrage.provenance import make_origin
+from mcrage.provenance import make_origin, parents_of
 from mcrage.tables import sweep
 
 logger = logging.getLogger(__name__)
@@ -93,9 +93,6 @@ def _run(snakemake: Any, main: Callable[..., None]) -> None:
     logger.info("seeds %s, versions %s", params["seeds"], params["versions"])
     for path in snakemake.output:
         sweep(path)
-    order = snakemake.input.get("after", [])
-    order = [order] if isinstance(order, str) else order
-    parents = [path for path in snakemake.input if path not in order]
     code = PlannedCode(snakemake.rule, params)
     main(
         input=snakemake.input,
@@ -103,7 +100,7 @@ def _run(snakemake: Any, main: Callable[..., None]) -> None:
         params=params,
         wildcards=snakemake.wildcards,
         threads=snakemake.threads,
-        origin=make_origin(snakemake.rule, wildcards, params, parents),
+        origin=make_origin(snakemake.rule, wildcards, params, parents_of(snakemake.input)),
     )
     code.check()
 
