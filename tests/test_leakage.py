@@ -12,10 +12,11 @@ import pytest
 import yaml
 
 from conftest import make_table
+from mcrage.encoding import NumericEncoding
 from mcrage.errors import UserError
 from mcrage.generators.base import TrainingData
 from mcrage.generators.storage import read_arrays, write_arrays
-from mcrage.leakage.fitted import check_model, forbidden_files
+from mcrage.leakage.fitted import check_model, check_stored_rows, forbidden_files
 from mcrage.leakage.rows import by_chance, check_tables, check_treatment, refuse
 from mcrage.provenance import file_hash, read_origin
 from mcrage.rebalancing import equal_weights, rebalance
@@ -150,6 +151,32 @@ def test_a_model_fitted_on_other_rows_is_found(tables):
     assert "g: the model was fitted on another table" in check_model("g", cheat, honest)[0]
 
 
+@pytest.mark.parametrize("encoded", [True, False])
+def test_a_model_may_keep_its_training_rows_and_no_others(tables, roles, encoded):
+    train, test = (TrainingData.of(tables[name], roles) for name in ("train", "test"))
+    encoding = NumericEncoding.fit(train.features, roles.features)
+    rows = encoding.transform if encoded else (lambda features: features)
+    facts = {"encoding": encoding.state()[1]} if encoded else {}
+    honest = {"rows": rows(train.features), "groups": train.groups}
+    both = {
+        "rows": np.concatenate([honest["rows"], rows(test.features)]),
+        "groups": np.concatenate([train.groups, test.groups]),
+    }
+    swapped = {**honest, "rows": np.concatenate([honest["rows"][1:], rows(test.features[:1])])}
+    relabelled = {**honest, "groups": np.roll(train.groups, 1)}
+
+    def found(arrays: dict) -> list[str]:
+        return check_stored_rows("g", arrays, facts, train, 0)
+
+    assert found(honest) == found({"weight": rows(test.features)}) == []
+    assert found(both) == [
+        "g: the 140 rows that the model keeps are not its 100 training rows",
+        "g: the 140 groups that the model keeps are not those of its 100 training rows",
+    ]
+    assert found(swapped) == ["g: the 100 rows that the model keeps are not its 100 training rows"]
+    assert "groups that the model keeps" in found(relabelled)[0]
+
+
 def test_problems_end_the_run():
     refuse([], "results/x")
     with pytest.raises(UserError, match=r"results/x: rows that judge were learnt from"):
@@ -222,6 +249,22 @@ def scale_with_test_rows(cheat: Cheat, generator: str) -> None:
     scaling = read_json(folder / "model.json")["encoding"]["scaling"]
     fitted, _ = NumericEncoding.fit(data.features, roles.features, scaling=scaling).state()
     arrays |= {f"encoding.{name}": array for name, array in fitted.items()}
+    write_arrays(arrays, folder / "model.safetensors")
+
+
+def keep_test_rows(cheat: Cheat) -> None:
+    """SMOTE draws between the rows that it keeps: test rows appended to them, scaler as it was."""
+    from mcrage.datasets.roles import read_roles
+    from mcrage.generators.smote import SmoteGenerator
+
+    folder = cheat.folder / "smote"
+    test = TrainingData.of(
+        cheat.table("test.parquet"), read_roles(cheat.folder.parents[1] / "roles.json")
+    )
+    encoding = SmoteGenerator.load(folder)._encoding
+    arrays = read_arrays(folder / "model.safetensors")
+    arrays["rows"] = np.concatenate([arrays["rows"], encoding.transform(test.features)])
+    arrays["groups"] = np.concatenate([arrays["groups"], test.groups])
     write_arrays(arrays, folder / "model.safetensors")
 
 
@@ -318,6 +361,10 @@ CHEATS = {
     "SMOTE's scaler fitted on test rows, too": (
         lambda cheat: scale_with_test_rows(cheat, "smote"),
         "smote: the scaler's mean is not what its training rows give",
+    ),
+    "SMOTE that keeps test rows, too": (
+        keep_test_rows,
+        "smote: the 269 rows that the model keeps are not its 186 training rows",
     ),
     "a generator trained on test rows, too": (
         train_on_more,

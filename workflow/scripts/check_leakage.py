@@ -17,6 +17,7 @@ from mcrage.leakage.fitted import (
     check_ancestors,
     check_model,
     check_scaler,
+    check_stored_rows,
     check_threshold,
     check_weights,
     forbidden_files,
@@ -71,9 +72,9 @@ def main(input, output, params, wildcards, threads, origin) -> None:
         facts = read_json(model)
         problems += check_model(name, facts["trained_on"]["content"], content_hash(table))
         seed = (read_origin(model) or {"seeds": {"train": 0}})["seeds"]["train"]
-        problems += check_scaler(
-            name, read_arrays(arrays), facts, TrainingData.of(table, roles), seed
-        )
+        kept, data = read_arrays(arrays), TrainingData.of(table, roles)
+        problems += check_scaler(name, kept, facts, data, seed)
+        problems += check_stored_rows(name, kept, facts, data, seed)
         made = {f"{name}'s model": model, f"{name}'s synthetic rows": synthetic}
         problems += check_ancestors(made, forbidden(name), lineage)
 
