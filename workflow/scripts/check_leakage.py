@@ -18,10 +18,10 @@ from mcrage.leakage.fitted import (
     check_model,
     check_scaler,
     check_stored_rows,
-    check_threshold,
     check_weights,
     forbidden_files,
 )
+from mcrage.leakage.judged import check_run
 from mcrage.leakage.rows import check_tables, check_treatment, refuse
 from mcrage.lineage import Lineage
 from mcrage.provenance import read_origin
@@ -81,11 +81,12 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     for run, metrics, predictions in zip(
         settings["runs"], input.metrics, input.predictions, strict=True
     ):
-        problems += check_threshold(
+        problems += check_run(
             run,
             read_table(metrics),
             read_table(predictions),
             tables["test"],
+            schema,
             settings["threshold"],
         )
     refuse(problems, str(Path(output.leakage).parent))

@@ -12,7 +12,6 @@ from mcrage.generators.base import TrainingData
 from mcrage.groups import GroupSchema
 from mcrage.lineage import Lineage
 from mcrage.rebalancing import row_weights
-from mcrage.tables import ROW_ID
 
 _PREFIX = "encoding."
 
@@ -166,28 +165,6 @@ def check_weights(
     if np.allclose(anew, weights.column("weight").to_numpy(), rtol=1e-9):
         return []
     return [f"{treatment}: weights.parquet is not what the rows of rebalanced.parquet give"]
-
-
-def check_threshold(
-    run: str, metrics: pa.Table, predictions: pa.Table, test: pa.Table, threshold: float
-) -> list[str]:
-    """Check that a run was judged by the declared threshold, on all test rows and no others.
-
-    Parameters
-    ----------
-    run : str
-        Treatment and classifier.
-    metrics, predictions, test : pyarrow.Table
-    threshold : float
-        As declared before the run: a constant knows nothing of the test rows.
-    """
-    problems = []
-    used = set(metrics.column("threshold").to_pylist())
-    if used != {str(threshold)}:
-        problems.append(f"{run}: judged by threshold {', '.join(sorted(used))}, not {threshold}")
-    if predictions.column(ROW_ID).to_pylist() != test.column(ROW_ID).to_pylist():
-        problems.append(f"{run}: the rows that were judged are not those of test.parquet")
-    return problems
 
 
 def forbidden_files(
