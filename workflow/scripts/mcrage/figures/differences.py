@@ -169,6 +169,7 @@ def _panel(
         )  # fmt: skip
     axis.set_xlim(-limit, limit)
     axis.locator_params(axis="x", nbins=5)
+    axis.tick_params(axis="x", labelsize=8)
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
 
@@ -185,7 +186,7 @@ def _legend(figure: "Figure", with_interval: Set[bool]) -> None:
     texts = of_intervals * (True in with_interval) + of_one * (False in with_interval)
     handles = [
         Line2D([], [], color=colour, marker=marker, markerfacecolor=face, markersize=6.5,
-               markeredgewidth=1.3, label=text)
+               markeredgewidth=1.3, label=text, linestyle="none" if marker == "D" else "-")
         for text, colour, marker, face in texts
     ]  # fmt: skip
     figure.legend(handles=handles, loc="outside lower center", ncols=3 if len(texts) < 4 else 2)
