@@ -17,10 +17,11 @@ from mcrage.leakage.fitted import (
     check_ancestors,
     check_model,
     check_scaler,
-    check_threshold,
+    check_stored_rows,
     check_weights,
     forbidden_files,
 )
+from mcrage.leakage.judged import check_run
 from mcrage.leakage.rows import check_tables, check_treatment, refuse
 from mcrage.lineage import Lineage
 from mcrage.provenance import read_origin
@@ -71,20 +72,21 @@ def main(input, output, params, wildcards, threads, origin) -> None:
         facts = read_json(model)
         problems += check_model(name, facts["trained_on"]["content"], content_hash(table))
         seed = (read_origin(model) or {"seeds": {"train": 0}})["seeds"]["train"]
-        problems += check_scaler(
-            name, read_arrays(arrays), facts, TrainingData.of(table, roles), seed
-        )
+        kept, data = read_arrays(arrays), TrainingData.of(table, roles)
+        problems += check_scaler(name, kept, facts, data, seed)
+        problems += check_stored_rows(name, kept, facts, data, seed)
         made = {f"{name}'s model": model, f"{name}'s synthetic rows": synthetic}
         problems += check_ancestors(made, forbidden(name), lineage)
 
     for run, metrics, predictions in zip(
         settings["runs"], input.metrics, input.predictions, strict=True
     ):
-        problems += check_threshold(
+        problems += check_run(
             run,
             read_table(metrics),
             read_table(predictions),
             tables["test"],
+            schema,
             settings["threshold"],
         )
     refuse(problems, str(Path(output.leakage).parent))
