@@ -27,9 +27,11 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     # By name: another generator in the registry is no reason to make this one's output again.
     registry = import_module("mcrage.generators.registry")
     generator = registry.generator_class(settings["kind"]).load(Path(input.model).parent)
-    features = generator.sample(
-        groups, seed=params["seeds"]["sample"], device=params["local"]["device"]
-    )
+    # By name: how a device is found changes no result.
+    accelerator = import_module("mcrage.accelerator")
+    local = params["local"]
+    with accelerator.given_device(**local["device"], gpus=local["gpus"]) as device:
+        features = generator.sample(groups, seed=params["seeds"]["sample"], device=device)
     synthetic = synthetic_table(features, groups, train, schema, roles.feature_columns)
     write_table(synthetic, output.synthetic, origin, counts)
 

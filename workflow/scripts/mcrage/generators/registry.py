@@ -50,6 +50,8 @@ class Kind:
         Of each stage.
     judge : Needs
         Of training where the checkpoint is chosen by the rows it draws.
+    on_gpu : bool
+        Whether training is faster on a GPU.
     """
 
     module: str
@@ -57,6 +59,7 @@ class Kind:
     train: Needs
     sample: Needs
     judge: Needs = Needs()
+    on_gpu: bool = False
 
 
 KINDS: dict[str, Kind] = {
@@ -68,6 +71,7 @@ KINDS: dict[str, Kind] = {
         judge=Needs(
             ("mcrage.generators.cddpm_draw", "mcrage.classifiers.validation"), ("scikit-learn",)
         ),
+        on_gpu=True,
     ),
     "smote": Kind(
         module="mcrage.generators.smote",
