@@ -128,10 +128,17 @@ def given_device(
         logger.info("no GPU here, so on the CPU")
         yield "cpu"
         return
+    before = os.environ.get(_VISIBLE)
     with lease(names) as name:
         os.environ[_VISIBLE] = name
         logger.info("on GPU %s of %s", name, ", ".join(names))
-        yield "cuda"
+        try:
+            yield "cuda"
+        finally:
+            if before is None:
+                del os.environ[_VISIBLE]
+            else:
+                os.environ[_VISIBLE] = before
 
 
 def _found(environment: Mapping[str, str]) -> str:
