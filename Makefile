@@ -1,6 +1,6 @@
 # Two commands: `make` runs the experiment of config.yaml, `make test` the tests.
 # uv, bootstrapped into .venv, installs exactly what uv.lock names.
-.PHONY: all setup test test-all format lint config
+.PHONY: all setup test test-all test-slurm format lint config
 .DEFAULT_GOAL := all
 
 PYTHON ?= python3
@@ -25,10 +25,14 @@ setup: .venv/.locked
 	@touch $@
 
 test: setup
-	$(TEST) -m "not slow"
+	$(TEST) -m "not slow and not slurm"
 
 test-all: setup
-	$(TEST)
+	$(TEST) -m "not slurm"
+
+# Installs SLURM from Debian's packages where it is missing, and starts a cluster of its own.
+test-slurm: setup
+	tests/slurm/run $(TEST) -n 0 -m slurm tests/slurm
 
 format: setup
 	$(BIN)/ruff format .

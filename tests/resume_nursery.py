@@ -99,7 +99,7 @@ class Job:
         self.rule, self.threads = "train_generator", job.get("threads", 1)
         self.input, self.output = Names(job["input"]), Names(job["output"])
         self.params, self.wildcards = Names(job["params"]), Names(job["wildcards"])
-        self.log = [job["log"]]
+        self.log, self.resources = [job["log"]], {}
 
 
 def _arrange(request: dict) -> None:

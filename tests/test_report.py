@@ -288,9 +288,10 @@ def test_generator_costs_tell_the_device(tmp_path):
         folder.mkdir(parents=True)
         facts = {"device": "a GPU", "seconds": seconds, "n_parameters": 1234}
         facts |= {"steps_per_second": 100.0, "peak_memory_bytes": 3 * 2**30}
+        facts["gpu_seconds"] = seconds * 36
         (folder / "train_facts.json").write_text(json.dumps(facts))
     [row] = generator_costs(tmp_path.rglob("*"))
-    assert row == ["cddpm tuned", "3", "a GPU", "20 s", "100 steps/s", "1,234", "3.0 GiB"]
+    assert row == ["cddpm tuned", "3", "a GPU", "20 s", "100 steps/s", "1,234", "1.20 h", "3.0 GiB"]
 
 
 # --- the page --------------------------------------------------------------------------------

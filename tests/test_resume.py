@@ -76,7 +76,7 @@ class Stage:
             },
             "params": {
                 "stage": stage,
-                **{"device": "cpu", "checkpoints": str(self.checkpoints)},
+                **{"device": {"device": "cpu"}, "checkpoints": str(self.checkpoints)},
             },
             "wildcards": NAMES,
             "log": str(folder / "train.log"),

@@ -15,6 +15,7 @@ from mcrage.datasets.cards import download_settings, read_card
 from mcrage.errors import UserError
 from mcrage.lineage import distrust
 from mcrage.plan import Plan
+from mcrage.snakemake_repairs import spare_timers, watch_steadily
 from mcrage.working_folder import held_by, note_holder, require_writable
 
 CARDS = Path(workflow.basedir) / "resources" / "datasets"
@@ -108,7 +109,25 @@ def sources(wildcards, output):
 
 def device(wildcards, output):
     """Where to train; taking `output` keeps it out of what reruns a job."""
-    return PLAN.config.device
+    return {
+        "device": PLAN.config.device,
+        "missing": PLAN.config.gpu_missing,
+        "scheduled": workflow.remote_exec,
+    }
+
+
+def training_gpus(wildcards, attempt):
+    """What a training asks a cluster for; on one machine it limits nothing."""
+    return PLAN.training_gpus(wildcards.generator, attempt)
+
+
+def sampling_group(wildcards):
+    """Which small stages share a cluster job. Training is one of its own, with a GPU."""
+    return PLAN.cluster_group(generator=wildcards.generator)
+
+
+def rebalancing_group(wildcards):
+    return PLAN.cluster_group(treatment=wildcards.treatment)
 
 
 def combinations(pattern, **more):
@@ -149,7 +168,12 @@ def metric_files(name):
 
 
 def training_threads(wildcards):
-    """All cores when there are fewer models to train than cores, else one each."""
+    """All cores when there are fewer models to train than cores, else one each.
+
+    On a cluster one, or what the profile says: the cores here are of no job there.
+    """
+    if workflow.remote_exec or not workflow.local_exec:
+        return 1
     return max(1, (workflow.cores or 1) // max(1, N_MODELS))
 
 
@@ -298,14 +322,11 @@ def refuse_a_missing_gpu():
 
 
 def spare_the_scheduler():
-    """Keep Snakemake's own work from growing with the square of the number of jobs.
-
-    In Snakemake 9.27 each scheduling pass of a rate-limited run starts a timer, and each timer
-    starts a pass: every finished job adds a chain that never ends, which took 20 % of all CPU time
-    of a run of 673 jobs. Nothing needs a limit where jobs run on this machine.
-    """
-    if workflow.local_exec and hasattr(workflow.scheduler, "job_rate_limiter"):
-        workflow.scheduler.job_rate_limiter = None
+    """Mend what costs time or never ends in Snakemake 9.27 and its SLURM executor 2.8."""
+    spare_timers(workflow.scheduler, limited=not workflow.local_exec)
+    if not workflow.local_exec:
+        seconds = workflow.remote_execution_settings.seconds_between_status_checks
+        watch_steadily(workflow.scheduler, longest_pause=seconds)
 
 
 def tell_where_the_results_are():

@@ -16,6 +16,8 @@ rule download:
         "<logs>/{dataset}/download/{file}.log",
     benchmark:
         "<benchmarks>/{dataset}/download/{file}.jsonl"
+    # Where Snakemake runs: nodes of a cluster often reach no address.
+    localrule: True
     conda:
         "../../envs/data.yaml"
     params:
@@ -37,6 +39,8 @@ rule prepare:
         "<logs>/{dataset}/prepare.log",
     benchmark:
         "<benchmarks>/{dataset}/prepare.jsonl"
+    group:
+        "dataset"
     conda:
         "../../envs/data.yaml"
     params:
@@ -55,6 +59,8 @@ rule describe:
         "<logs>/{dataset}/describe.log",
     benchmark:
         "<benchmarks>/{dataset}/describe.jsonl"
+    group:
+        "dataset"
     conda:
         "../../envs/data.yaml"
     params:
@@ -74,6 +80,8 @@ rule balance:
         "<logs>/{dataset}/{scenario}/{replicate}/balance.log",
     benchmark:
         "<benchmarks>/{dataset}/{scenario}/{replicate}/balance.jsonl"
+    group:
+        "data"
     conda:
         "../../envs/data.yaml"
     params:
@@ -94,6 +102,8 @@ rule split:
         "<logs>/{dataset}/{scenario}/{replicate}/split.log",
     benchmark:
         "<benchmarks>/{dataset}/{scenario}/{replicate}/split.jsonl"
+    group:
+        "data"
     conda:
         "../../envs/data.yaml"
     params:
@@ -115,6 +125,8 @@ rule induce_imbalance:
         "<logs>/{dataset}/{scenario}/{replicate}/induce_imbalance.log",
     benchmark:
         "<benchmarks>/{dataset}/{scenario}/{replicate}/induce_imbalance.jsonl"
+    group:
+        "data"
     conda:
         "../../envs/data.yaml"
     params:
@@ -137,6 +149,8 @@ rule check_groups:
         "<logs>/{dataset}/{scenario}/{replicate}/check_groups.log",
     benchmark:
         "<benchmarks>/{dataset}/{scenario}/{replicate}/check_groups.jsonl"
+    group:
+        "data"
     conda:
         "../../envs/data.yaml"
     params:

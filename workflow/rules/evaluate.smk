@@ -23,6 +23,8 @@ rule evaluate:
         "<logs>/{dataset}/{scenario}/{replicate}/{treatment}/{classifier}/evaluate.log",
     benchmark:
         "<benchmarks>/{dataset}/{scenario}/{replicate}/{treatment}/{classifier}/evaluate.jsonl"
+    group:
+        "replicate"
     conda:
         "../../envs/evaluate.yaml"
     params:
@@ -53,6 +55,8 @@ rule check_leakage:
         "<logs>/{dataset}/{scenario}/{replicate}/check_leakage.log",
     benchmark:
         "<benchmarks>/{dataset}/{scenario}/{replicate}/check_leakage.jsonl"
+    group:
+        "replicate"
     conda:
         "../../envs/generate.yaml"
     params:

@@ -28,6 +28,8 @@ rule plot_rule_graph:
         "<logs>/figures/plot_rule_graph.log",
     benchmark:
         "<benchmarks>/figures/plot_rule_graph.jsonl"
+    group:
+        "figures"
     conda:
         "../../envs/figures.yaml"
     params:
@@ -63,6 +65,8 @@ rule plot_umap:
         "<logs>/figures/{dataset}/{scenario}/plot_umap.log",
     benchmark:
         "<benchmarks>/figures/{dataset}/{scenario}/plot_umap.jsonl"
+    group:
+        "figures"
     conda:
         "../../envs/figures.yaml"
     params:
@@ -95,6 +99,8 @@ rule plot_densities:
         "<logs>/figures/{dataset}/{scenario}/plot_densities.log",
     benchmark:
         "<benchmarks>/figures/{dataset}/{scenario}/plot_densities.jsonl"
+    group:
+        "figures"
     conda:
         "../../envs/figures.yaml"
     params:
@@ -127,6 +133,8 @@ rule plot_group_composition:
         "<logs>/figures/{dataset}/{scenario}/plot_group_composition.log",
     benchmark:
         "<benchmarks>/figures/{dataset}/{scenario}/plot_group_composition.jsonl"
+    group:
+        "figures"
     conda:
         "../../envs/figures.yaml"
     params:
@@ -157,6 +165,8 @@ rule plot_training_curves:
         "<logs>/figures/{dataset}/{scenario}/plot_training_curves.log",
     benchmark:
         "<benchmarks>/figures/{dataset}/{scenario}/plot_training_curves.jsonl"
+    group:
+        "figures"
     conda:
         "../../envs/figures.yaml"
     params:
@@ -190,6 +200,8 @@ rule plot_roc:
         "<logs>/figures/{dataset}/{scenario}/{classifier}/plot_roc.log",
     benchmark:
         "<benchmarks>/figures/{dataset}/{scenario}/{classifier}/plot_roc.jsonl"
+    group:
+        "figures"
     conda:
         "../../envs/figures.yaml"
     params:
@@ -220,6 +232,8 @@ rule plot_differences:
         "<logs>/figures/{dataset}/{scenario}/{classifier}/plot_differences_to_{baseline}.log",
     benchmark:
         "<benchmarks>/figures/{dataset}/{scenario}/{classifier}/plot_differences_to_{baseline}.jsonl"
+    group:
+        "figures"
     conda:
         "../../envs/figures.yaml"
     params:

@@ -29,6 +29,8 @@ rule train_generator:
     conda:
         "../../envs/generate.yaml"
     threads: training_threads
+    resources:
+        gpu=training_gpus,
     params:
         stage=stage_params("train_generator"),
         device=device,
@@ -50,6 +52,8 @@ rule sample_generator:
         "<logs>/{dataset}/{scenario}/{replicate}/{generator}/sample.log",
     benchmark:
         "<benchmarks>/{dataset}/{scenario}/{replicate}/{generator}/sample.jsonl"
+    group:
+        sampling_group
     conda:
         "../../envs/generate.yaml"
     params:
@@ -73,6 +77,8 @@ rule rebalance:
         "<logs>/{dataset}/{scenario}/{replicate}/{treatment}/rebalance.log",
     benchmark:
         "<benchmarks>/{dataset}/{scenario}/{replicate}/{treatment}/rebalance.jsonl"
+    group:
+        rebalancing_group
     conda:
         "../../envs/generate.yaml"
     params:

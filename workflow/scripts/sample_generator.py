@@ -28,9 +28,11 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     registry = import_module("mcrage.generators.registry")
     kind = registry.generator_class(settings["kind"])
     generator = kind.load(Path(input.model).parent, settings["sampling"])
-    features = generator.sample(
-        groups, seed=params["seeds"]["sample"], device=params["local"]["device"]
-    )
+    # By name: how a device is found changes no result.
+    accelerator = import_module("mcrage.accelerator")
+    local = params["local"]
+    with accelerator.given_device(**local["device"], gpus=local["gpus"]) as device:
+        features = generator.sample(groups, seed=params["seeds"]["sample"], device=device)
     synthetic = synthetic_table(features, groups, train, schema, roles.feature_columns)
     write_table(synthetic, output.synthetic, origin, counts)
 

@@ -59,14 +59,18 @@ def main(input, output, params, wildcards, threads, origin) -> None:
         *(wildcards.dataset, wildcards.scenario, wildcards.replicate, wildcards.generator),
         key=training_key(params, roles.to_dict(), contents),
     )
-    generator.fit(
-        train,
-        criterion=criterion,
-        seed=params["seeds"]["train"],
-        device=params["local"]["device"],
-        checkpoint=checkpoint,
-        threads=threads,
-    )
+    # By name: how a device is found changes no result.
+    accelerator = import_module("mcrage.accelerator")
+    local = params["local"]
+    with accelerator.given_device(**local["device"], gpus=local["gpus"]) as device:
+        generator.fit(
+            train,
+            criterion=criterion,
+            seed=params["seeds"]["train"],
+            device=device,
+            checkpoint=checkpoint,
+            threads=threads,
+        )
     generator.save(Path(output.model).parent)
     facts = {
         **read_json(output.model),

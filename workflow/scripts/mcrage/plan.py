@@ -24,13 +24,14 @@ from mcrage.datasets.cards import (
     prepare_settings,
 )
 from mcrage.errors import UserError
-from mcrage.generators.registry import is_judged, needs, settings_of
+from mcrage.generators.registry import KINDS, is_judged, needs, settings_of
 from mcrage.provenance import params_digest
 from mcrage.seeds import derive
 
 THRESHOLD = 0.5
 """Of the scores that classifiers give; declared before the run, so it knows no row."""
 
+_OF_THE_MACHINE = {"mirror", "device", "gpu_missing", "gpu_attempts", "lineage"}
 _LIBRARIES = {
     "prepare": ("pyarrow",),
     "balance": ("numpy",),
@@ -147,6 +148,31 @@ class Plan:
     def kind(self, generator: str) -> str:
         """Return a generator's kind, e.g. ``"cddpm"``."""
         return self.config.generators[generator].kind
+
+    def training_gpus(self, generator: str, attempt: int) -> int:
+        """Return the number of GPUs that a training asks for, in its first or a later attempt."""
+        if self.config.device == "cpu" or not KINDS[self.kind(generator)].on_gpu:
+            return 0
+        most = self.config.gpu_attempts
+        return 1 if most is None or attempt <= most else 0
+
+    def cluster_group(self, *, generator: str | None = None, treatment: str | None = None) -> str:
+        """Return which small stages of a replicate share a cluster job.
+
+        All from sampling on are one job, so that a replicate is not twenty waits in the queue. What
+        another generator learns from is made before, in a job of its own: a job that waits for one
+        which waits for it would never start.
+
+        Parameters
+        ----------
+        generator : str, optional
+            Whose rows are drawn.
+        treatment : str, optional
+            Whose table is made.
+        """
+        sources = {name for name in map(self.trained_on, self.generators) if name}
+        drawn = {self.config.treatments[name].generator for name in sources}
+        return "source" if treatment in sources or generator in drawn - {None} else "replicate"
 
     def smallest_groups(self) -> dict[str, int]:
         """Return the rows that each treatment needs in every group of the training set."""
@@ -500,7 +526,7 @@ class Plan:
     def science(self) -> dict[str, Any]:
         """Return the resolved config of what is used, as plain JSON values."""
         # Without what is of the machine: a report is the same wherever it was made.
-        resolved = self.config.model_dump(mode="json", exclude={"mirror", "device", "lineage"})
+        resolved = self.config.model_dump(mode="json", exclude=_OF_THE_MACHINE)
         used = {
             "scenarios": self.scenarios,
             "generators": self.generators,

@@ -59,8 +59,8 @@ def run_stage(snakemake: Any, main: Callable[..., None]) -> None:
     main : callable
         Called as ``main(input=, output=, params=, wildcards=, threads=, origin=)`` where `params`
         is the rule's one params dict and, under ``"local"``, what is of this machine and must not
-        rerun anything (device, mirror); `origin` says where the outputs come from (see
-        `mcrage.provenance`).
+        rerun anything (device, GPUs asked for, mirror); `origin` says where the outputs come from
+        (see `mcrage.provenance`).
     """
     try:
         with Interruption() as interruption, interruption.at_once():
@@ -86,6 +86,7 @@ def run_stage(snakemake: Any, main: Callable[..., None]) -> None:
 def _run(snakemake: Any, main: Callable[..., None]) -> None:
     configure_logging(str(snakemake.log[0]) if len(snakemake.log) else None)
     local = {name: value for name, value in snakemake.params.items() if name != "stage"}
+    local["gpus"] = snakemake.resources.get("gpu")
     params = {**snakemake.params.stage, "local": local}
     wildcards = dict(snakemake.wildcards.items())
     logger.info("rule %s, wildcards %s", snakemake.rule, wildcards)

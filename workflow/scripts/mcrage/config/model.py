@@ -204,7 +204,19 @@ class Config(Closed):
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto",
-        description="Where generators train. auto: a GPU if there is one; cuda: fail without one.",
+        description="Where generators train. auto: a GPU if there is one (on a cluster they ask "
+        "for one); cuda: fail without one.",
+    )
+    gpu_missing: Literal["fail", "cpu"] = Field(
+        "fail",
+        description="What a training on a cluster does that asked for a GPU and finds none. fail: "
+        "ends with the reason, and is tried again; cpu: trains on the CPU, which takes longer.",
+    )
+    gpu_attempts: int | None = Field(
+        None,
+        ge=1,
+        description="Failed attempts on a GPU after which a training is tried on the CPU; null: "
+        "never. How often it is tried at all: `retries` in the profile.",
     )
     lineage: str | None = Field(
         None,
@@ -275,6 +287,11 @@ class Config(Closed):
                     f"{key}: '{trained_on}' rests on generator '{source.generator}', which is "
                     "itself trained on a treatment; one such step is allowed"
                 )
+        if self.device == "cuda" and self.gpu_missing == "cpu":
+            problems.append(
+                "gpu_missing: is 'cpu', but device: 'cuda' refuses the CPU; set device to 'auto', "
+                "or gpu_missing to 'fail'"
+            )
         if set(self.experiment.treatments) <= {self.experiment.baselines[0]}:
             problems.append(
                 "experiment.treatments: lists nothing beside the baseline "

@@ -63,9 +63,9 @@ class CddpmGenerator:
     history : dict of str to list
         The columns `mcrage.generators.cddpm_run.CURVE`.
     facts : dict
-        device, seconds and steps_per_second (of all attempts), checkpoint_seconds, resumptions,
-        n_parameters, n_members, steps, timesteps, peak_memory_bytes (None on the CPU) and what
-        selection chose.
+        device, seconds, gpu_seconds and steps_per_second (of all attempts), checkpoint_seconds,
+        resumptions, n_parameters, n_members, steps, timesteps, peak_memory_bytes (None on the CPU)
+        and what selection chose.
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:

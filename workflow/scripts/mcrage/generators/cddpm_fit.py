@@ -110,6 +110,7 @@ def fit(
     facts = {
         "device": device_name(place),
         "seconds": run.costs.seconds,
+        "gpu_seconds": run.costs.gpu_seconds,
         "steps_per_second": 1 / max(run.costs.seconds_per_step, 1e-9),
         "checkpoint_seconds": run.costs.checkpoint_seconds,
         "resumptions": run.costs.resumptions,

@@ -46,8 +46,10 @@ class Costs:
     ----------
     started : float
         When this attempt began, by ``time.perf_counter``.
-    earlier_seconds : float
-        Of earlier attempts.
+    on_gpu : bool
+        Whether this attempt holds a GPU.
+    earlier_seconds, earlier_gpu_seconds : float
+        Of earlier attempts, and of those that held a GPU.
     step_seconds, checkpoint_seconds : float
         In steps, and in writing checkpoints.
     steps_timed : int
@@ -57,7 +59,9 @@ class Costs:
     """
 
     started: float
+    on_gpu: bool = False
     earlier_seconds: float = 0.0
+    earlier_gpu_seconds: float = 0.0
     step_seconds: float = 0.0
     checkpoint_seconds: float = 0.0
     steps_timed: int = 0
@@ -66,7 +70,16 @@ class Costs:
     @property
     def seconds(self) -> float:
         """Of all attempts up to now."""
-        return self.earlier_seconds + time.perf_counter() - self.started
+        return self.earlier_seconds + self._present
+
+    @property
+    def gpu_seconds(self) -> float:
+        """Of all attempts that held a GPU up to now."""
+        return self.earlier_gpu_seconds + (self._present if self.on_gpu else 0.0)
+
+    @property
+    def _present(self) -> float:
+        return time.perf_counter() - self.started
 
     @property
     def seconds_per_step(self) -> float:
@@ -74,10 +87,10 @@ class Costs:
         return self.step_seconds / max(self.steps_timed, 1)
 
     def array(self) -> np.ndarray:
-        """Return all that a later attempt adds to, float64 of shape (5,)."""
+        """Return all that a later attempt adds to, float64 of shape (6,)."""
         return np.array(
             [
-                *(self.seconds, self.step_seconds, self.checkpoint_seconds),
+                *(self.seconds, self.gpu_seconds, self.step_seconds, self.checkpoint_seconds),
                 *(self.steps_timed, self.resumptions),
             ],
             dtype=np.float64,
@@ -85,8 +98,9 @@ class Costs:
 
     def add(self, earlier: np.ndarray) -> None:
         """Add what an earlier attempt's `array` says."""
-        seconds, steps, checkpoints, timed, resumptions = earlier.tolist()
+        seconds, gpu_seconds, steps, checkpoints, timed, resumptions = earlier.tolist()
         self.earlier_seconds += seconds
+        self.earlier_gpu_seconds += gpu_seconds
         self.step_seconds += steps
         self.checkpoint_seconds += checkpoints
         self.steps_timed += int(timed)
@@ -132,7 +146,8 @@ class Run:
         self.trainer = trainer
         self.averaged = averaged
         self.history: dict[str, list] = {name: [] for name in CURVE}
-        self.costs = Costs(time.perf_counter() if started is None else started)
+        began = time.perf_counter() if started is None else started
+        self.costs = Costs(began, on_gpu=trainer.average.is_cuda)
         self._steps_per_epoch = steps_per_epoch
         self._judge, self._judge_every = judge, judge_every
         self._checkpoint = checkpoint

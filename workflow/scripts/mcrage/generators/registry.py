@@ -52,6 +52,8 @@ class Kind:
         Of training where the checkpoint is chosen by the rows it draws.
     sampling_settings : tuple of str
         Settings that only sampling reads; they decide training, too, where there is a judge.
+    on_gpu : bool
+        Whether training is faster on a GPU.
     """
 
     module: str
@@ -60,6 +62,7 @@ class Kind:
     sample: Needs
     judge: Needs = Needs()
     sampling_settings: tuple[str, ...] = ()
+    on_gpu: bool = False
 
 
 KINDS: dict[str, Kind] = {
@@ -75,6 +78,7 @@ KINDS: dict[str, Kind] = {
             *("sampler", "sampling_steps", "sampling_variance", "guidance"),
             *("sigma_min", "sigma_max"),
         ),
+        on_gpu=True,
     ),
     "smote": Kind(
         module="mcrage.generators.smote",

@@ -115,7 +115,7 @@ def _peak(values: Iterable[float]) -> float:
 
 
 def generator_costs(files: Iterable[Path]) -> list[list[str]]:
-    """Return a row per generator: fits, device, median time, speed, parameters, GPU memory."""
+    """Return a row per generator: fits, device, times, speed, parameters, GPU hours and memory."""
     by_name: dict[str, list[dict]] = {}
     for path in sorted(path for path in files if path.name == _FACTS):
         facts = json.loads(path.read_text(encoding="utf-8"))
@@ -126,6 +126,7 @@ def generator_costs(files: Iterable[Path]) -> list[list[str]]:
         seconds = sorted(float(fact.get("seconds", 0.0)) for fact in facts)
         speed = [float(f["steps_per_second"]) for f in facts if f.get("steps_per_second")]
         parameters = max(int(fact.get("n_parameters", 0)) for fact in facts)
+        gpu_seconds = sum(float(fact.get("gpu_seconds", 0.0)) for fact in facts)
         peak = max(float(fact.get("peak_memory_bytes") or 0) for fact in facts)
         rows.append(
             [
@@ -135,6 +136,7 @@ def generator_costs(files: Iterable[Path]) -> list[list[str]]:
                 _short(seconds[len(seconds) // 2]),
                 f"{sum(speed) / len(speed):,.0f} steps/s" if speed else "no steps",
                 count(parameters) if parameters else "none",
+                f"{gpu_seconds / 3600:.2f} h" if gpu_seconds else "none",
                 memory(peak / 2**20) if peak else "none",
             ]
         )
