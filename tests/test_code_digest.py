@@ -12,8 +12,9 @@ from mcrage.errors import UserError
 from mcrage.generators.registry import needs
 from mcrage.stage import PlannedCode
 
-# Where generators are listed (another one in the list changes no result), and the digest itself.
-LOADED_BY_NAME = {"mcrage.generators.registry", "mcrage.code_digest"}
+# Where generators are listed (another one in the list changes no result), the digest itself, and
+# where a GPU is found.
+LOADED_BY_NAME = {"mcrage.generators.registry", "mcrage.code_digest", "mcrage.accelerator"}
 
 
 @pytest.fixture

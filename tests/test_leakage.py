@@ -321,7 +321,7 @@ def keep_test_rows(cheat: Cheat) -> None:
     test = TrainingData.of(
         cheat.table("test.parquet"), read_roles(cheat.folder.parents[1] / "roles.json")
     )
-    encoding = SmoteGenerator.load(folder)._encoding
+    encoding = SmoteGenerator.load(folder, {"k_neighbors": 5})._encoding
     arrays = read_arrays(folder / "model.safetensors")
     arrays["rows"] = np.concatenate([arrays["rows"], encoding.transform(test.features)])
     arrays["groups"] = np.concatenate([arrays["groups"], test.groups])
