@@ -6,12 +6,14 @@ import json
 import pytest
 
 from mcrage import code_digest as module
-from mcrage.code_digest import closure, code_digest
+from mcrage.code_digest import BESIDE_RESULTS, closure, code_digest
 from mcrage.config.generators import CddpmSettings, SmoteSettings
 from mcrage.generators.registry import needs
 
 # Where generators are listed; another one in the list changes no result.
 LOADED_BY_NAME = {"mcrage.generators.registry"}
+# What those that are passed over import, where nothing else does.
+FOR_TELLING = {"mcrage.durations"}
 
 
 @pytest.fixture
@@ -59,6 +61,25 @@ def test_an_edit_of_what_is_not_imported_does_not_count(project):
 def test_what_is_loaded_by_name_counts_when_passed(project):
     before = code_digest("stage", "mcrage.named")
     assert digest_after(project / "mcrage" / "named.py", "N = 2\n", "mcrage.named") != before
+
+
+@pytest.mark.parametrize("name", sorted(BESIDE_RESULTS))
+def test_what_ends_a_job_or_tells_of_it_is_passed_over(project, name):
+    path = project.joinpath(*name.split(".")).with_suffix(".py")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("from mcrage.unused import Z\n")
+    (project / "mcrage" / "used.py").write_text(f"import {name}\n")
+    module._analyse.cache_clear()
+    before = code_digest("stage")
+    assert digest_after(path, "from mcrage.unused import Z\nB = 2\n") == before
+    # What they import counts only where others import it.
+    assert digest_after(project / "mcrage" / "unused.py", "Z = 2\n") == before
+    assert "mcrage.unused" not in closure("stage")
+
+
+def test_what_is_passed_over_is_there():
+    for name in BESIDE_RESULTS:
+        assert module.SCRIPTS.joinpath(*name.split(".")).with_suffix(".py").is_file(), name
 
 
 def needed(stage: str, **settings) -> tuple[set[str], set[str]]:
@@ -135,5 +156,5 @@ def test_the_digest_covers_what_stages_really_load(finished_run):
         if rule.endswith("_generator"):
             stage = rule.removesuffix("_generator")
             named = needs(stage, settings.get("generator", settings)).modules
-        loaded = set(record["modules"]) - LOADED_BY_NAME
+        loaded = set(record["modules"]) - LOADED_BY_NAME - BESIDE_RESULTS - FOR_TELLING
         assert loaded <= set(closure(rule, *named)), rule

@@ -221,6 +221,27 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         edit(f"{LIBRARY}/diffusion/training.py", *REFORMATTED),
         {},
     ),
+    "a log line in stage": (
+        edit(f"{LIBRARY}/stage.py", '"rule %s, wildcards %s"', '"This is rule %s of %s"'),
+        {},
+    ),
+    "a message to the user": (edit(f"{LIBRARY}/errors.py", "the disk is full", "No space"), {}),
+    "how progress is told": (
+        edit(f"{LIBRARY}/progress.py", "_EVERY_SECONDS = 15.0", "_EVERY_SECONDS = 60.0"),
+        {},
+    ),
+    "what signals do": (
+        edit(f"{LIBRARY}/interruption.py", "_SECONDS = 1.0", "_SECONDS = 2.0"),
+        {},
+    ),
+    "how often checkpoints are written": (
+        edit(f"{LIBRARY}/generators/checkpoint.py", "_SHARE = 0.005", "_SHARE = 0.01"),
+        {},
+    ),
+    "how spans of time are written": (
+        edit(f"{LIBRARY}/durations.py", "min {seconds % 60:02d} s", "min {seconds % 60} s"),
+        REPORT,
+    ),
     "a comment in a rule file": (
         edit("workflow/rules/generate.smk", "rule sample", "# why\nrule sample"),
         {},

@@ -94,6 +94,19 @@ def make_origin(
     }
 
 
+def parents_of(inputs: Any) -> list[str]:
+    """Return what a job reads: all its inputs but those named ``after``, which are an order only.
+
+    Parameters
+    ----------
+    inputs : object
+        Snakemake's, a list that also knows names.
+    """
+    order = inputs.get("after", [])
+    order = [order] if isinstance(order, str) else order
+    return [path for path in inputs if path not in order]
+
+
 def to_json(value: Any) -> str:
     """Return plain values as JSON text, ASCII only, that is equal for equal values."""
     return json.dumps(value, sort_keys=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from mcrage.errors import UserError, refused_by_disk
 from mcrage.interruption import Interrupted, Interruption
-from mcrage.provenance import make_origin
+from mcrage.provenance import make_origin, parents_of
 from mcrage.tables import sweep
 
 logger = logging.getLogger(__name__)
@@ -92,16 +92,13 @@ def _run(snakemake: Any, main: Callable[..., None]) -> None:
     logger.info("seeds %s, versions %s", params["seeds"], params["versions"])
     for path in snakemake.output:
         sweep(path)
-    order = snakemake.input.get("after", [])
-    order = [order] if isinstance(order, str) else order
-    parents = [path for path in snakemake.input if path not in order]
     main(
         input=snakemake.input,
         output=snakemake.output,
         params=params,
         wildcards=snakemake.wildcards,
         threads=snakemake.threads,
-        origin=make_origin(snakemake.rule, wildcards, params, parents),
+        origin=make_origin(snakemake.rule, wildcards, params, parents_of(snakemake.input)),
     )
 
 
