@@ -257,6 +257,14 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
     ),
     "config: mirror": (config(mirror="elsewhere"), {}),
     "config: device": (config(device="cpu"), {}),
+    "fewer cores": (Change(arguments=("--cores", "1")), {}),
+    "config: threads": (
+        config(threads=2),
+        {
+            **{"train_generator": 8, "sample_generator": 8, "rebalance": 8, "evaluate": 8},
+            **{"plot_training_curves": 1, **SHOWN, **JUDGED},
+        },
+    ),
     "config: lineage": (config(lineage="results/metrics.parquet"), {}),
     # Code
     "code of sampling": (

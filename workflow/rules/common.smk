@@ -149,10 +149,6 @@ def generator_files(name):
     return combinations(f"{REPLICATE}/{{generator}}/{name}", generator=PLAN.generators)
 
 
-# Counted once: every training asks, and listing the files each time is quadratic.
-N_MODELS = len(generator_files("model.json"))
-
-
 def treatment_files(name):
     return combinations(
         f"{REPLICATE}/{{treatment}}/{name}", treatment=PLAN.all_treatments
@@ -165,16 +161,6 @@ def metric_files(name):
         treatment=PLAN.treatments,
         classifier=PLAN.classifiers,
     )
-
-
-def training_threads(wildcards):
-    """All cores when there are fewer models to train than cores, else one each.
-
-    On a cluster one, or what the profile says: the cores here are of no job there.
-    """
-    if workflow.remote_exec or not workflow.local_exec:
-        return 1
-    return max(1, (workflow.cores or 1) // max(1, N_MODELS))
 
 
 def group_needs(wildcards, output):

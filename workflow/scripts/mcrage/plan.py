@@ -333,7 +333,12 @@ class Plan:
         }
 
     def _train_generator(self, wildcards: Any) -> dict:
-        settings = {"generator": settings_of("train", self._resolved(wildcards.generator))}
+        settings = {
+            "generator": settings_of("train", self._resolved(wildcards.generator)),
+            # Not the job's, which depend on --cores: products of one wide network are split among
+            # threads, and their rounding with them.
+            "threads": self.config.threads,
+        }
         if wildcards.generator in self.judged_on_validation():
             # The paper's criterion: F1 of its forest on the validation set.
             settings["judge"] = RandomForest().model_dump()

@@ -218,6 +218,14 @@ class Config(Closed):
         description="Failed attempts on a GPU after which a training is tried on the CPU; null: "
         "never. How often it is tried at all: `retries` in the profile.",
     )
+    threads: int = Field(
+        1,
+        ge=1,
+        description="CPU threads of each generator's training, also where --cores allows fewer. "
+        "More than 1 pays only where there are fewer models than cores: small networks gain little "
+        "and models are trained side by side. It decides the last bits of what is learnt, so a "
+        "change trains anew.",
+    )
     lineage: str | None = Field(
         None,
         description="What `snakemake lineage` tells of: a file, e.g. results/metrics.parquet, with "
