@@ -338,6 +338,8 @@ class Plan:
             # Not the job's, which depend on --cores: products of one wide network are split among
             # threads, and their rounding with them.
             "threads": self.config.threads,
+            # Which table is its input: a file alone must be able to tell.
+            "trained_on": self.trained_on(wildcards.generator),
         }
         if wildcards.generator in self.judged_on_validation():
             # The paper's criterion: F1 of its forest on the validation set.
