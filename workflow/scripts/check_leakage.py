@@ -58,6 +58,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
             tables[treatment["train_on"]],
             held_out,
             list(roles.columns),
+            schema.columns,
         )
         problems += found
         if weights.num_rows == rebalanced[name].num_rows:
