@@ -141,10 +141,49 @@ def test_honest_rows_of_a_coarse_table_may_meet_held_out_ones():
     fresh = set(held) - set(trained)
     copies = sum(key in fresh for key in drawn)
     assert copies > 0.05 * len(drawn)
-    assert copies <= by_chance(drawn, set(trained), len(fresh))
+    assert copies <= by_chance(drawn, trained, set(held))
     cheat = drawn + held
     copies = sum(key in fresh for key in cheat)
-    assert copies > by_chance(cheat, set(trained), len(fresh))
+    assert copies > by_chance(cheat, trained, set(held))
+
+
+@pytest.mark.parametrize("excuse", [0, 76, 186])
+def test_copies_of_training_rows_are_no_excuse_for_copies_of_test_rows(excuse):
+    patients = [(number,) for number in range(290)]
+    trained, held = patients[:186], patients[186:]
+    assert by_chance(held[:38] + trained[:excuse], trained, set(held)) < 15
+
+
+def test_honest_rows_of_a_group_with_few_training_rows_pass():
+    """They meet held-out rows of their group, of which there are more than training rows."""
+    rng = np.random.default_rng(0)
+
+    def rows(group: str, n: int) -> list[tuple]:
+        return [(int(value), group) for value in rng.integers(0, 200, n)]
+
+    trained = rows("F", 15) + rows("M", 150)
+    held = set(rows("F", 60) + rows("M", 60))
+    drawn = rows("F", 135)
+    copies = sum(key in held - set(trained) for key in drawn)
+    assert by_chance(drawn, trained, held) < copies < by_chance(drawn, trained, held, group=[1])
+
+
+@pytest.mark.parametrize("levels", [30, 100, 400, 3000])
+@pytest.mark.parametrize("n_drawn", [50, 300, 2000])
+def test_honest_rows_pass_whatever_the_grain(levels, n_drawn):
+    """Even if common values are commoner still among drawn rows."""
+    rng = np.random.default_rng(levels + n_drawn)
+    real = rng.dirichlet(np.full(levels, 0.5))
+    sharper = real**1.2 / (real**1.2).sum()
+
+    def rows(n: int, share: np.ndarray) -> list[tuple]:
+        return [(int(value),) for value in rng.choice(levels, n, p=share)]
+
+    for _ in range(50):
+        trained, held = rows(186, real), set(rows(104, real))
+        drawn = rows(n_drawn, sharper)
+        copies = sum(key in held - set(trained) for key in drawn)
+        assert copies <= max(0.01 * n_drawn, by_chance(drawn, trained, held))
 
 
 def test_a_model_fitted_on_other_rows_is_found(tables):
@@ -402,6 +441,20 @@ def hide_test_rows_among_synthetic_ones(cheat: Cheat) -> None:
     cheat.put(name, pa.concat_tables([kept, test.slice(0, n).cast(table.schema)]))
 
 
+def learn_all_by_heart(cheat: Cheat) -> None:
+    """Training and test rows among the synthetic ones, the former to look as bad by chance."""
+    name = "mcrage_tuned/rebalanced.parquet"
+    table = cheat.table(name)
+    real = table.filter(pc.invert(table["is_synthetic"]))
+    test = cheat.table("test.parquet").drop_columns(["row_id"]).slice(0, 38)
+    n = len(table) - len(real)
+    rows = [test.append_column("is_synthetic", pa.array([True] * 38)).cast(table.schema)]
+    twice = real.slice(0, n - 38)
+    place = table.schema.get_field_index("is_synthetic")
+    rows.append(twice.set_column(place, "is_synthetic", pa.array([True] * len(twice))))
+    cheat.put(name, pa.concat_tables([real, *(part.cast(table.schema) for part in rows)]))
+
+
 CHEATS = {
     "a test row in the training set": (
         lambda cheat: swap_in_test_row(cheat, "train.parquet"),
@@ -438,6 +491,10 @@ CHEATS = {
     "test rows among the synthetic ones": (
         hide_test_rows_among_synthetic_ones,
         "synthetic rows equal a test or validation row",
+    ),
+    "training and test rows among the synthetic ones": (
+        learn_all_by_heart,
+        "mcrage_tuned: 38 of 114 synthetic rows equal a test or validation row",
     ),
     "a scaler fitted on test rows, too": (
         lambda cheat: scale_with_test_rows(cheat, "cddpm_tuned"),
