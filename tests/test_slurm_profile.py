@@ -57,7 +57,7 @@ def test_what_is_known_to_go_wrong_is_avoided():
     assert "resources" not in profile
     assert "cpus_per_task" not in profile["default-resources"]
     for path in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
-        assert "retries:" not in path.read_text(), path
+        assert not re.search("retries: [1-9]", path.read_text()), path
     # SLURM forgets jobs that ended MinJobAge ago, usually 300 s; the executor wants three looks.
     assert 3 * profile["slurm-init-seconds-before-status-checks"] <= 60
     for rule in profile["set-resources"].values():

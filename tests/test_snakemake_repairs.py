@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mcrage.snakemake_repairs import spare_timers, watch_steadily
+from mcrage.snakemake_repairs import pause, spare_timers, watch_steadily
 
 
 class Limiter:
@@ -100,6 +100,12 @@ def test_pauses_do_not_grow():
     assert executor.next_seconds_between_status_checks == 20
     executor.next_seconds_between_status_checks = 5
     assert executor.next_seconds_between_status_checks == 5
+
+
+@pytest.mark.parametrize(("goes_on", "seconds"), [(False, 3600), (True, 0)])
+def test_a_pause_ends_with_the_run_or_its_time(goes_on, seconds):
+    executor = SimpleNamespace(wait=goes_on, next_seconds_between_status_checks=seconds)
+    asyncio.run(asyncio.wait_for(pause(executor), timeout=60))
 
 
 def test_a_local_executor_is_left_alone():

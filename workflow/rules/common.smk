@@ -15,7 +15,7 @@ from mcrage.datasets.cards import download_settings, read_card
 from mcrage.errors import UserError
 from mcrage.lineage import distrust
 from mcrage.plan import Plan
-from mcrage.snakemake_repairs import spare_timers, watch_steadily
+from mcrage.snakemake_repairs import end_pauses_early, spare_timers, watch_steadily
 from mcrage.working_folder import held_by, note_holder, require_writable
 
 CARDS = Path(workflow.basedir) / "resources" / "datasets"
@@ -36,6 +36,9 @@ class Locked(LockException):
 
 
 snakemake.exceptions.LockException = Locked
+
+if not workflow.local_exec:
+    end_pauses_early()
 
 
 def refuse_a_folder_that_takes_nothing(*folders):
@@ -291,6 +294,16 @@ def published_files(wildcards, output):
 def snakefile(wildcards, output):
     """Taking `output` keeps the place of the checkout out of what reruns a job."""
     return str(Path(workflow.basedir) / "Snakefile")
+
+
+def this_run(wildcards, output):
+    """What was asked for, and where jobs go."""
+    partitions = getattr(workflow.executor_settings, "partition_config", None)
+    return {
+        "arguments": sys.argv[1:],
+        "cluster": not workflow.local_exec,
+        "partitions": str(partitions) if partitions else None,
+    }
 
 
 def benchmark_folder(wildcards, output):

@@ -45,3 +45,22 @@ rule lineage:
         published=str(PUBLISHED),
     script:
         "../scripts/lineage.py"
+
+
+rule preflight:
+    """Tell what a run would do and cost, and what would stop it."""
+    log:
+        "<logs>/preflight.log",
+    # Asked again it says the same.
+    retries: 0
+    localrule: True
+    conda:
+        "../../envs/data.yaml"
+    params:
+        stage=stage_params("preflight"),
+        run=this_run,
+        device=device,
+        folders=["results", "resources", ".snakemake"],
+        benchmarks=benchmark_folder,
+    script:
+        "../scripts/preflight.py"

@@ -498,6 +498,9 @@ class Plan:
         # Whole, since the script lays out the same plan from it.
         return {"settings": {"config": self.config.model_dump(mode="json")}}
 
+    def _preflight(self, wildcards: Any) -> dict:
+        return {}
+
     def _report(self, wildcards: Any) -> dict:
         told = {"title", "description", "licence", "citation", "homepage"}
         return {

@@ -4,7 +4,9 @@
 Each leaves a Snakemake alone that does not have what it mends.
 """
 
+import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -54,6 +56,20 @@ class OneTimer:
     def _ring(self) -> None:
         self._pending.release()
         self._wake()
+
+
+def end_pauses_early() -> None:
+    """Let a run on a cluster end when it has ended, not after the pause until the next look."""
+    from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+
+    RemoteExecutor.sleep = pause
+
+
+async def pause(executor: Any) -> None:
+    """Wait until an executor is to look after its jobs again, or is done."""
+    end = time.monotonic() + executor.next_seconds_between_status_checks
+    while executor.wait and (left := end - time.monotonic()) > 0:
+        await asyncio.sleep(min(left, 0.5))
 
 
 def watch_steadily(scheduler: Any, *, longest_pause: float) -> None:
