@@ -79,10 +79,12 @@ distrust_results()
 
 onstart:
     note_holder()
+    forget_noted_trainings()
     refuse_a_missing_gpu()
     refuse_a_folder_that_takes_nothing(Path("results"), Path("resources"))
     spare_the_scheduler()
 
 
 onsuccess:
+    forget_noted_trainings()
     tell_where_the_results_are()

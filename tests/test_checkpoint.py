@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
+from mcrage.checkpoint_folders import remove_checkpoints
 from mcrage.diffusion.training import Trainer
 from mcrage.generators import checkpoint as module
 from mcrage.generators.checkpoint import Cadence, CheckpointFile
@@ -125,12 +126,14 @@ def test_a_write_that_was_killed_leaves_the_last_file_and_its_rest_goes(saved):
 def test_removal_leaves_no_empty_folder_and_nothing_of_others(saved, tmp_path):
     other = CheckpointFile(tmp_path / "checkpoints", "ward", "few", "1", "cddpm", key="ef56")
     other.save(ARRAYS)
-    saved.remove()
+    root, names = tmp_path / "checkpoints", ("ward", "few", "0", "cddpm")
+    remove_checkpoints(root, *names)
     assert not saved.path.parents[1].exists()
     assert other.load(never) is not None
-    other.remove()
+    names = ("ward", "few", "1", "cddpm")
+    remove_checkpoints(root, *names)
     assert list(tmp_path.iterdir()) == []
-    other.remove()
+    remove_checkpoints(root, *names)
     assert tmp_path.exists()
 
 
@@ -206,7 +209,7 @@ def test_going_on_from_any_steps_changes_nothing(whole, tmp_path, name, data):
     for step in steps:
         stopped_at(step, name, file)
     resumed = fitted(name, checkpoint=file)
-    file.remove()
+    remove_checkpoints(tmp_path, "cddpm")
     np.testing.assert_array_equal(resumed._weights.numpy(), expected._weights.numpy())
     np.testing.assert_equal(resumed.history, expected.history)
     chosen = [k for k in expected.facts if k.startswith("chosen")]
@@ -235,3 +238,30 @@ def test_the_state_of_another_run_is_refused(tmp_path, caplog, name, override, r
     (line,) = refusals(caplog)
     assert reason in line
     assert Path(line.split()[1]) == file.path
+
+
+@pytest.mark.parametrize("name", ["tuned", "paper"])
+@pytest.mark.parametrize("often", [True, False])
+def test_the_final_state_is_kept_and_written_once(whole, tmp_path, monkeypatch, name, often):
+    if often:
+        monkeypatch.setattr(Cadence, "due", lambda self, step: True)
+    places = []
+
+    class Noting(CheckpointFile):
+        def save(self, arrays: dict) -> bool:
+            noted = arrays["history.step"]
+            places.append((int(arrays["trainer.counts"][0]), noted[-1] if noted.size else 0))
+            return super().save(arrays)
+
+    file = Noting(tmp_path, "cddpm", key="ab12")
+    first = fitted(name, checkpoint=file)
+    total = whole[name].facts["steps"]
+    assert places[-1] == (total, total)
+    assert places.count(places[-1]) == 1
+    # Once more from there: no step, no judgement, no write, the same result.
+    written = len(places)
+    monkeypatch.setattr(Trainer, "step", None)
+    again = fitted(name, checkpoint=file)
+    assert len(places) == written
+    np.testing.assert_array_equal(again._weights.numpy(), first._weights.numpy())
+    np.testing.assert_equal(again.history, whole[name].history)

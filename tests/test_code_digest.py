@@ -16,7 +16,7 @@ from mcrage.stage import PlannedCode
 # where a GPU is found.
 LOADED_BY_NAME = {"mcrage.generators.registry", "mcrage.code_digest", "mcrage.accelerator"}
 # What those that are passed over import, where nothing else does.
-FOR_TELLING = {"mcrage.durations"}
+BESIDE_THEM = {"mcrage.durations", "mcrage.lineage"}
 
 
 @pytest.fixture
@@ -177,5 +177,5 @@ def test_the_digest_covers_what_stages_really_load(finished_run):
         if rule.endswith("_generator"):
             stage = rule.removesuffix("_generator")
             named = needs(stage, settings.get("generator", settings)).modules
-        loaded = set(record["modules"]) - LOADED_BY_NAME - BESIDE_RESULTS - FOR_TELLING
+        loaded = set(record["modules"]) - LOADED_BY_NAME - BESIDE_RESULTS - BESIDE_THEM
         assert loaded <= set(closure(rule, *named)), rule

@@ -35,8 +35,8 @@ SETTINGS = {
 }
 NAMES = {"dataset": "ward", "scenario": "few", "replicate": "0", "generator": "cddpm"}
 KILLS = {"start": 3, "steps and checkpoints": 14, "outputs": 5}
-# File operations from the first output to the end of the job; there are 41 of them.
-FEWEST_EVENTS = 30
+# File operations from the first output to the end of the job; there are 31 of them.
+FEWEST_EVENTS = 25
 OUTPUTS = {"weights": "model.safetensors", "model": "model.json", "history": "history.parquet"}
 
 
@@ -106,6 +106,9 @@ class Stage:
         log = Path(self.job["log"])
         return log.read_text() + Path(f"{log}.err").read_text()
 
+    def kept_step(self) -> int:
+        return int(load_file(self.checkpoint())["trainer.counts"][0])
+
     def checkpoint(self) -> Path:
         (path,) = self.checkpoints.joinpath(*NAMES.values()).iterdir()
         return path
@@ -127,7 +130,7 @@ def undisturbed(nursery, data, tmp_path_factory):
     for preset in SETTINGS:
         stage = Stage(nursery, tmp_path_factory.mktemp("whole") / preset, data, preset)
         assert stage.run() == 0, stage.told()
-        assert not stage.checkpoints.exists()
+        assert stage.kept_step() == 150
         assert stage.facts()["resumptions"] == 0
         results[preset] = stage.result()
     return results
@@ -200,7 +203,7 @@ def test_killed_at_twenty_random_moments_it_ends_with_the_same_bytes(
     while landed["steps and checkpoints"] < KILLS["steps and checkpoints"]:
         wanted = draw.randint(1, 12)
         landed["steps and checkpoints"] += killer.attempt(wanted, draw.uniform(0, 0.01))
-    # From the first output to the removal of the checkpoint, at one of its file operations.
+    # From the first output to the last, at one of its file operations.
     while landed["outputs"] < KILLS["outputs"]:
         event = draw.randint(1, FEWEST_EVENTS)
         landed["outputs"] += stage.run(cadence=True, kill_at_event=event) == -signal.SIGKILL
@@ -212,7 +215,7 @@ def test_killed_at_twenty_random_moments_it_ends_with_the_same_bytes(
     )
     assert sum(landed.values()) >= 20, landed
     assert stage.result() == undisturbed[preset]
-    assert not stage.checkpoints.exists()
+    assert stage.kept_step() == 150
 
 
 @pytest.mark.parametrize("preset", ["tuned"])
@@ -229,7 +232,16 @@ def test_killed_at_every_file_operation_after_training_it_ends_with_the_same_byt
     assert code == 0, stage.told()
     assert event > FEWEST_EVENTS
     assert stage.result() == undisturbed[preset]
-    assert not stage.checkpoints.exists()
+    assert stage.kept_step() == 150
+
+
+def test_done_but_not_noted_it_takes_no_step_again(stage, preset, undisturbed):
+    assert stage.run() == 0, stage.told()
+    # Its outputs are deleted, as Snakemake does with those of a job that it has not seen to end.
+    assert stage.run(step=150, signal=signal.SIGKILL) == 0, stage.told()
+    assert "continuing from step 150 of 150" in stage.told()
+    assert stage.facts()["resumptions"] == 1
+    assert stage.result() == undisturbed[preset]
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
@@ -240,14 +252,14 @@ def test_told_to_end_it_writes_a_checkpoint_and_continues_from_there(
     told = stage.told()
     assert f"stopped by {signum.name} at step 37 of 150; the next run continues from there" in told
     assert "Traceback" not in told
-    assert load_file(stage.checkpoint())["trainer.counts"][0] == 37
+    assert stage.kept_step() == 37
     assert stage.run() == 0, stage.told()
     assert "continuing from step 37 of 150" in stage.told()
     assert stage.result() == undisturbed[preset]
     facts = stage.facts()
     assert facts["resumptions"] == 1
     assert facts["seconds"] > 0
-    assert not stage.checkpoints.exists()
+    assert stage.kept_step() == 150
 
 
 @pytest.mark.parametrize("preset", ["paper"])
@@ -294,7 +306,7 @@ def test_a_checkpoint_that_is_not_this_runs_is_refused_and_training_starts_over(
     assert "continuing from" not in stage.told()
     assert stage.facts()["resumptions"] == 0
     assert stage.result() == undisturbed[preset]
-    assert not stage.checkpoints.exists()
+    assert stage.kept_step() == 150
 
 
 @pytest.mark.parametrize("preset", ["paper"])
@@ -319,7 +331,6 @@ def test_a_checkpoint_of_other_params_or_data_is_refused(nursery, data, tmp_path
     assert stage.run() == 0, stage.told()
     assert f"{outdated} refused: made with other settings, data or code" in stage.told()
     assert "continuing from" not in stage.told()
-    assert not stage.checkpoints.exists()
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -369,4 +380,42 @@ def test_snakemake_continues_a_training_that_it_tries_again(tmp_path):
     assert "returned non-zero exit status 143" in told
     assert "Traceback" not in told
     assert "continuing from step" in log.read_text()
+    assert not (tmp_path / "results" / "checkpoints").exists()
+
+
+def test_a_run_killed_between_a_trainings_end_and_its_note_trains_nothing_again(tmp_path):
+    project = Project(tmp_path)
+    config = {**SMALL, "generators": {"cddpm_tuned": {"steps": 300, "seeds": 1}}}
+    names = "diabetes/keep_25_percent_of_sex_2/0/cddpm_tuned"
+    model, log = f"results/{names}/model.json", tmp_path / "results" / "logs" / names / "train.log"
+    facts = tmp_path / "results" / "benchmarks" / names / "train_facts.json"
+    # The script does not end, so that Snakemake can't notice before it is killed.
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(
+        "import atexit, sys, time\n"
+        "if sys.argv and sys.argv[0].endswith('.train_generator.py'):\n"
+        "    atexit.register(time.sleep, 600)\n"
+    )
+    command = [sys.executable, "-m", "snakemake", model, "--cores", "2", "--quiet", "rules"]
+    command += ["--configfile", project.write_config(**config)]
+    with (tmp_path / "printed").open("w") as printed:
+        run = subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(tmp_path / "site")},
+            start_new_session=True,
+        )
+        while run.poll() is None and not facts.exists():
+            time.sleep(0.05)
+        assert run.poll() is None, (tmp_path / "printed").read_text()
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+    before = (tmp_path / model).read_bytes()
+    assert project.run("--unlock").returncode == 0
+    done = project.run(model, "--quiet", "rules", config=config)
+    assert done.returncode == 0, done.stdout
+    assert "continuing from step 300 of 300" in log.read_text()
+    assert (tmp_path / model).read_bytes() == before
     assert not (tmp_path / "results" / "checkpoints").exists()

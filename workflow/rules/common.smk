@@ -10,6 +10,7 @@ from snakemake.logging import logger
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
 from mcrage.accelerator import require
+from mcrage.checkpoint_folders import sweep_checkpoints
 from mcrage.config.load import load_config
 from mcrage.datasets.cards import download_settings, read_card
 from mcrage.errors import UserError
@@ -20,6 +21,7 @@ from mcrage.working_folder import held_by, note_holder, require_writable
 
 CARDS = Path(workflow.basedir) / "resources" / "datasets"
 PUBLISHED = Path(workflow.basedir) / "resources" / "published"
+CHECKPOINTS = "results/checkpoints"
 
 
 class Mistake(CliException):
@@ -178,7 +180,7 @@ def whole_config(wildcards, output):
 
 def checkpoint_folder(wildcards, output):
     """Where a killed training continues from. Not an output: Snakemake deletes those on a retry."""
-    return "results/checkpoints"
+    return CHECKPOINTS
 
 
 def raw_files(wildcards):
@@ -318,6 +320,11 @@ def refuse_a_missing_gpu():
             require(PLAN.config.device)
         except UserError as error:
             raise Mistake(str(error)) from None
+
+
+def forget_noted_trainings():
+    """Remove checkpoints that no training needs any more, also those of runs that were killed."""
+    sweep_checkpoints(Path.cwd(), CHECKPOINTS, rules.train_generator.output)
 
 
 def spare_the_scheduler():

@@ -59,6 +59,7 @@ rule sample_generator:
     params:
         stage=stage_params("sample_generator"),
         device=device,
+        checkpoints=checkpoint_folder,
     script:
         "../scripts/sample_generator.py"
 

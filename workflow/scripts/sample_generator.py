@@ -8,6 +8,7 @@ import logging
 from importlib import import_module
 from pathlib import Path
 
+from mcrage.checkpoint_folders import remove_checkpoints
 from mcrage.datasets.roles import read_roles
 from mcrage.groups import GroupSchema, filling_plan, plan_rows
 from mcrage.rebalancing import synthetic_table
@@ -17,6 +18,9 @@ from mcrage.tables import read_table, write_table
 
 def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
+    # Snakemake starts this job only after it has taken note of the training.
+    names = (wildcards.dataset, wildcards.scenario, wildcards.replicate, wildcards.generator)
+    remove_checkpoints(params["local"]["checkpoints"], *names)
     roles = read_roles(input.roles)
     schema = GroupSchema.of(roles)
     train = read_table(input.train)

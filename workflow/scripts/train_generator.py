@@ -80,8 +80,6 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     write_json(facts, output.model, origin | {"rows_by_group": counts})
     write_table(pa.table(generator.history), output.history, origin)
     write_json(generator.facts, output.facts)
-    # Only now: a job killed before its last output must not start over.
-    checkpoint.remove()
 
 
 if __name__ == "__main__":

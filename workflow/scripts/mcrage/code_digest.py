@@ -27,6 +27,7 @@ BESIDE_RESULTS = frozenset(
         "mcrage.errors",  # what is said of mistakes and full disks
         "mcrage.progress",  # how far it is
         "mcrage.interruption",  # when it ends, told by a signal
+        "mcrage.checkpoint_folders",  # when states are deleted
         "mcrage.generators.checkpoint",  # how often a state is kept; a wrong one is refused
     }
 )

@@ -281,6 +281,24 @@ def record(root: Path, kind: str, path: str) -> Path:
     return root.joinpath(".snakemake", kind, *(f"@{part}" for part in parts[:-1]), parts[-1])
 
 
+def is_noted(root: Path, path: str) -> bool:
+    """Return whether Snakemake has written down that the job of an output ended well.
+
+    Parameters
+    ----------
+    root : Path
+        The working folder.
+    path : str
+        As the rule names it.
+    """
+    return (
+        (root / path).is_file()
+        and _record(root, "metadata", path).exists()
+        # Of a job that runs or was killed; the record may then be that of an earlier one.
+        and not _record(root, "incomplete", path).exists()
+    )
+
+
 def tell(step: Step) -> str:
     """Return one file of a chain in words, several lines."""
     if step.origin is None:

@@ -19,8 +19,8 @@ Criterion = Callable[[np.ndarray, np.ndarray], float]
 class Checkpoint(Protocol):
     """Where a fit keeps what it needs to go on after it was killed.
 
-    It belongs to one fit of these settings, seed, data and code. The caller removes it, once all
-    that the fit is for is written.
+    It belongs to one fit of these settings, seed, data and code, and ends as the fit's final state:
+    as long as it is kept, the same fit takes no step again.
     """
 
     def load(

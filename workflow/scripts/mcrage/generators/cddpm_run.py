@@ -153,6 +153,8 @@ class Run:
         self._checkpoint = checkpoint
         # Parameters, their average and two moments make up nearly all of it.
         self._cadence = Cadence(4 * trainer.average.nbytes)
+        # Step, and last point of the curve, of the state that the checkpoint holds.
+        self._kept: tuple[int, int] | None = None
         self._best: Tensor | None = None
         self._best_score = -np.inf
         self._best_place = (0, 0)
@@ -177,7 +179,7 @@ class Run:
         return step % self._judge_every == 0 or step == self.trainer.settings.steps
 
     def run(self) -> None:
-        """Train to the last step, from a checkpoint when there is one.
+        """Train to the last step, from a checkpoint when there is one, and keep the final state.
 
         Raises
         ------
@@ -202,9 +204,12 @@ class Run:
                     if self._is_due():
                         self._save()
                     interruption.check()
+                if self._checkpoint is not None:
+                    self._keep()
+                interruption.check()
             except Interrupted as stop:
                 stop.where = f" at step {self.trainer.n_steps} of {total}"
-                if self._save():
+                if self._keep():
                     stop.where += "; the next run continues from there"
                 raise
 
@@ -229,9 +234,15 @@ class Run:
     def _is_due(self) -> bool:
         return self._checkpoint is not None and self._cadence.due(self.trainer.n_steps)
 
+    def _keep(self) -> bool:
+        """Return whether the checkpoint holds the present state, after writing it if need be."""
+        return self._kept == (self.trainer.n_steps, self._noted) or self._save()
+
     def _save(self) -> bool:
         started = time.perf_counter()
         saved = self._checkpoint.save(self.state())
+        if saved:
+            self._kept = (self.trainer.n_steps, self._noted)
         seconds = time.perf_counter() - started
         self.costs.checkpoint_seconds += seconds
         self._cadence.wrote(self.trainer.n_steps, seconds, self.costs.seconds_per_step)
@@ -243,6 +254,7 @@ class Run:
         arrays = self._checkpoint.load(self.misfit)
         if arrays is not None:
             self.restore(arrays)
+            self._kept = (self.trainer.n_steps, self._noted)
             self.costs.resumptions += 1
             logger.info(
                 "continuing from step %d of %d", self.trainer.n_steps, self.trainer.settings.steps

@@ -10,7 +10,6 @@ import hashlib
 import logging
 import os
 import secrets
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +35,8 @@ class _RefusedError(Exception):
 class CheckpointFile:
     """The checkpoint of one fit, in a folder of its own.
 
-    Not an output of its rule, since Snakemake deletes outputs before a retry.
+    Not an output of its rule, since Snakemake deletes outputs before a retry; who removes it says
+    `mcrage.checkpoint_folders`.
 
     Parameters
     ----------
@@ -129,20 +129,6 @@ class CheckpointFile:
                 temporary.unlink()
             return False
         return True
-
-    def remove(self) -> None:
-        """Delete the fit's folder and those above it that are empty now.
-
-        To be called when all outputs are in place: until then a killed job needs the file.
-        """
-        shutil.rmtree(self.path.parent, ignore_errors=True)
-        for folder in self.path.parent.parents:
-            if not folder.is_relative_to(self._root):
-                break
-            try:
-                folder.rmdir()
-            except OSError:
-                break
 
 
 def _checksum(arrays: dict[str, np.ndarray]) -> str:
