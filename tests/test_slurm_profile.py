@@ -94,6 +94,11 @@ def test_the_example_of_partitions_sends_jobs_where_they_fit(tmp_path, resources
     assert get_best_partition(known, job, quiet) == partition
 
 
+def test_where_jobs_run_and_on_what_reruns_nothing(finished):
+    config = SMALL | {"gpu_missing": "cpu", "gpu_attempts": 2}
+    assert finished.plan("--workflow-profile", "profiles/slurm", config=config) == {}
+
+
 # --- what is submitted, to commands that only look like SLURM's ---------------------------------
 
 
