@@ -5,7 +5,7 @@ from snakemake.utils import min_version
 min_version("9.25")
 
 
-configfile: "config.yaml"
+configfile: f"{workflow.basedir}/config.yaml"
 
 
 pathvars:
@@ -31,6 +31,11 @@ rule all:
         "<results>/report.html",
         "<results>/metrics.parquet",
         "<results>/comparisons.parquet",
+        "<results>/summary.parquet",
+        "<results>/summary.txt",
+        generator_files("model.json"),
+        generator_files("history.parquet"),
+        generator_files("synthetic.parquet"),
         treatment_files("rebalanced.parquet"),
         figure_files("png"),
 
@@ -66,6 +71,10 @@ rule figures:
     """All figures."""
     input:
         figure_files("png"),
+
+
+# Now that all rules are known, and before Snakemake looks at what there is.
+distrust_results()
 
 
 onstart:

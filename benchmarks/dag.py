@@ -33,12 +33,18 @@ import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
+from xml.sax.saxutils import escape
 
+import pyarrow as pa
 import yaml
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "workflow" / "scripts")]
 
+from mcrage.provenance import PNG_KEY, make_origin, to_json  # noqa: E402
+from mcrage.tables import write_json, write_table  # noqa: E402
 from project import Project  # noqa: E402
 
 SNAKEMAKE = ["-m", "snakemake", "--cores", "2"]
@@ -129,6 +135,28 @@ def override(folder: Path, replicates: int, **sections: dict) -> list[str]:
     return ["--configfile", path.name]
 
 
+def stand_in(path: Path, origin: dict) -> None:
+    """Write a small file that says where it comes from, as the real one would."""
+    match path.suffix:
+        case ".parquet":
+            write_table(pa.table({"x": [0]}), path, origin)
+        case ".json":
+            write_json({}, path, origin)
+        case ".svg":
+            text = escape(to_json(origin))
+            space = 'xmlns:dc="http://purl.org/dc/elements/1.1/"'
+            path.write_text(f"<svg {space}><dc:description>{text}</dc:description></svg>")
+        case ".png":
+            told = PngInfo()
+            told.add_text(PNG_KEY, to_json(origin))
+            Image.new("1", (1, 1)).save(path, pnginfo=told)
+        case ".html":
+            text = escape(to_json(origin), {'"': "&quot;"})
+            path.write_text(f'<meta name="mcrage-provenance" content="{text}">')
+        case _:
+            path.write_text(f"{path}\n", encoding="utf-8")
+
+
 def pretend(folder: Path, configfile: str) -> None:
     """Make every output of the experiment, and Snakemake's records of it, without running a job."""
     from snakemake.api import SnakemakeApi
@@ -159,10 +187,14 @@ def pretend(folder: Path, configfile: str) -> None:
             # A second apart by level, as if jobs had been run.
             for number, level in enumerate(workflow.dag.toposorted()):
                 for job in level:
+                    if not job.output:
+                        continue
+                    wildcards, params = dict(job.wildcards.items()), job.params.stage
+                    origin = make_origin(job.rule.name, wildcards, params, job.input)
                     for file in job.output:
                         path = Path(file)
                         path.parent.mkdir(parents=True, exist_ok=True)
-                        path.write_text(f"{file}\n", encoding="utf-8")
+                        stand_in(path, origin)
                         os.utime(path, (yesterday + number, yesterday + number))
                     await workflow.persistence.finished(job)
 

@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "workflow" / "scripts")]
 
-from mcrage.progress import duration  # noqa: E402
+from mcrage.durations import duration  # noqa: E402
 from project import Project  # noqa: E402
 
 

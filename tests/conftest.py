@@ -11,7 +11,9 @@ from hypothesis import settings
 
 from mcrage.datasets.roles import Attribute, Feature, Roles, Target
 from mcrage.groups import GroupSchema
-from project import Project
+from project import ROOT, Project
+
+RECORDER = ROOT / "tests" / "recorder"
 
 # No deadline: how long a machine takes is none of a test's business.
 settings.register_profile("mcrage", deadline=None)
@@ -69,8 +71,10 @@ def finished_run(tmp_path_factory) -> Project:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not printed.exists():
             shutil.rmtree(shared, ignore_errors=True)
-            shared.mkdir()
-            done = Project(shared).run("--quiet", "rules")
+            records = shared / "records"
+            records.mkdir(parents=True)
+            recorder = {"PYTHONPATH": str(RECORDER), "MCRAGE_RECORDS": str(records)}
+            done = Project(shared).run("--quiet", "rules", environment=recorder)
             assert done.returncode == 0, done.stdout[-6000:]
             printed.write_text(done.stdout)
     return Project.at(shared)

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 import yaml
@@ -41,6 +42,15 @@ SMALL = {
     },
     "classifiers": {"random_forest": {"n_trees": 30}},
 }
+
+
+def merge(base: dict, over: dict) -> dict:
+    """Lay config sections over others, as Snakemake does with config files."""
+    out = deepcopy(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(out.get(key), dict)
+        out[key] = merge(out[key], value) if both else value
+    return out
 
 
 class Project:

@@ -1,12 +1,22 @@
 # SPDX-License-Identifier: MIT
 """The digest changes when the code does, and only then."""
 
+import json
+
 import pytest
 
 from mcrage import code_digest as module
-from mcrage.code_digest import closure, code_digest
+from mcrage.code_digest import BESIDE_RESULTS, closure, code_digest, versions
 from mcrage.config.generators import CddpmSettings, SmoteSettings
+from mcrage.errors import UserError
 from mcrage.generators.registry import needs
+from mcrage.stage import PlannedCode
+
+# Where generators are listed (another one in the list changes no result), the digest itself, and
+# where a GPU is found.
+LOADED_BY_NAME = {"mcrage.generators.registry", "mcrage.code_digest", "mcrage.accelerator"}
+# What those that are passed over import, where nothing else does.
+FOR_TELLING = {"mcrage.durations"}
 
 
 @pytest.fixture
@@ -54,6 +64,43 @@ def test_an_edit_of_what_is_not_imported_does_not_count(project):
 def test_what_is_loaded_by_name_counts_when_passed(project):
     before = code_digest("stage", "mcrage.named")
     assert digest_after(project / "mcrage" / "named.py", "N = 2\n", "mcrage.named") != before
+
+
+def test_a_job_whose_code_is_edited_after_planning_stops(project):
+    params = {"code": code_digest("stage"), "modules": [], "versions": versions("numpy")}
+    planned = PlannedCode("stage", params)
+    (project / "mcrage" / "used.py").write_text("# why\nX = 1\n")
+    planned.check()
+    (project / "mcrage" / "used.py").write_text("X = 2\n")
+    with pytest.raises(UserError, match="its code was changed after this run was planned"):
+        planned.check()
+    with pytest.raises(UserError, match="its code was changed"):
+        PlannedCode("stage", params)
+
+
+def test_a_job_whose_libraries_are_exchanged_after_planning_stops(project):
+    params = {"code": code_digest("stage"), "modules": [], "versions": {"numpy": "0.1"}}
+    with pytest.raises(UserError, match="a library was changed"):
+        PlannedCode("stage", params)
+
+
+@pytest.mark.parametrize("name", sorted(BESIDE_RESULTS))
+def test_what_ends_a_job_or_tells_of_it_is_passed_over(project, name):
+    path = project.joinpath(*name.split(".")).with_suffix(".py")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("from mcrage.unused import Z\n")
+    (project / "mcrage" / "used.py").write_text(f"import {name}\n")
+    module._analyse.cache_clear()
+    before = code_digest("stage")
+    assert digest_after(path, "from mcrage.unused import Z\nB = 2\n") == before
+    # What they import counts only where others import it.
+    assert digest_after(project / "mcrage" / "unused.py", "Z = 2\n") == before
+    assert "mcrage.unused" not in closure("stage")
+
+
+def test_what_is_passed_over_is_there():
+    for name in BESIDE_RESULTS:
+        assert module.SCRIPTS.joinpath(*name.split(".")).with_suffix(".py").is_file(), name
 
 
 def needed(stage: str, **settings) -> tuple[set[str], set[str]]:
@@ -117,3 +164,18 @@ def test_smote_needs_imbalanced_learn_to_draw_only():
 def test_another_generator_in_the_registry_reruns_nothing(stage, kind):
     preset = {"preset": "paper"} if kind == "cddpm" else {}
     assert "generators.registry" not in needed(stage, kind=kind, **preset)[0]
+
+
+def test_the_digest_covers_what_stages_really_load(finished_run):
+    """What a script had loaded at its end is in its closure, also what it loaded by name."""
+    records = [json.loads(path.read_text()) for path in (finished_run.folder / "records").iterdir()]
+    scripts = {path.stem for path in module.SCRIPTS.glob("*.py")} - {"lineage"}
+    assert {record["rule"] for record in records} == scripts
+    for record in records:
+        rule, settings = record["rule"], record["settings"]
+        named = ()
+        if rule.endswith("_generator"):
+            stage = rule.removesuffix("_generator")
+            named = needs(stage, settings.get("generator", settings)).modules
+        loaded = set(record["modules"]) - LOADED_BY_NAME - BESIDE_RESULTS - FOR_TELLING
+        assert loaded <= set(closure(rule, *named)), rule

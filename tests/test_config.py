@@ -63,6 +63,7 @@ def test_every_key_is_explained():
         ({"experiment": {"scenarios": ["some"]}}, "'some' is not in scenarios"),
         ({"experiment": {"datasets": ["../../etc"]}}, "can't be the name of a folder"),
         ({"experiment": {"datasets": ["a/b"]}}, "can't be the name of a folder"),
+        ({"experiment": {"datasets": ["checkpoints"]}}, "results/checkpoints holds other files"),
         ({"experiment": {"treatments": ["smote", "smote"]}}, "smote is listed twice"),
         ({"treatments": {"..": {"description": "x"}}}, "can't be the name of a folder"),
         ({"device": "gpu"}, "device: "),

@@ -29,7 +29,7 @@ from mcrage.figures.umap_embedding import draw_umap, embed, standardise, thin
 from mcrage.figures.words import group_name, subgroup_name, subgroup_words
 from mcrage.groups import GroupSchema
 from mcrage.provenance import make_origin, read_origin
-from mcrage.statistics.summary import compare
+from mcrage.statistics.summary import as_table, compare
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 ORIGIN = make_origin("plot", {}, dict(settings={"a": "<&>"}, seeds={}, code="c", versions={}), [])
@@ -465,6 +465,34 @@ def test_undefined_differences_are_named():
         one.to_dict("records"), treatments=TREATMENTS, subgroup_words=subgroup_words(ROLES)
     )
     assert texts(figure).count(" undefined") == len(TREATMENTS) - 1
+
+
+def test_one_replicate_is_drawn_without_intervals_and_says_so(tmp_path):
+    one = as_table(compare(metrics(1), ["imbalanced"], {"keep_10_percent_of_women": 0.25}))
+    figure = draw_differences(
+        one.to_pylist(), treatments=TREATMENTS, subgroup_words=subgroup_words(ROLES)
+    )
+    words = texts(figure)
+    assert "in one replicate, which gives no interval" in words
+    assert "one replicate: no interval, so no difference shown" in words
+    assert "interval excludes 0" not in words
+    drawn = [line for axis in figure.axes for line in axis.lines if line.get_marker() == "D"]
+    assert len(drawn) == 3 * 4 * (len(TREATMENTS) - 1)
+    bars = [x for axis in figure.axes for x in axis.lines if len(set(x.get_xdata())) > 1]
+    assert bars == []
+    save(figure, tmp_path)
+
+
+def test_a_subgroup_defined_in_one_replicate_only_is_told_apart(comparisons):
+    rows = comparisons[comparisons["baseline"] == "imbalanced"].to_dict("records")
+    alone = next(r for r in rows if (r["subgroup"], r["metric"]) == ("SEX=F", "auroc"))
+    alone.update(n_replicates=1, ci_low=np.nan, ci_high=np.nan)
+    words = texts(
+        draw_differences(rows, treatments=TREATMENTS, subgroup_words=subgroup_words(ROLES))
+    )
+    assert "interval excludes 0: better" in words
+    assert "one replicate: no interval" in words
+    assert "over 5 replicates" in words
 
 
 def test_figures_import_no_torch_and_nothing_heavy():

@@ -12,7 +12,7 @@ from mcrage.config.generators import CddpmSettings, GeneratorSettings, SmoteSett
 from mcrage.datasets.roles import Attribute, Feature, Roles, Target
 from mcrage.errors import UserError
 from mcrage.generators import Generator, TrainingData, cddpm_draw
-from mcrage.generators.registry import generator_class
+from mcrage.generators.registry import KINDS, generator_class, settings_of
 from mcrage.groups import GroupSchema
 
 ROLES = Roles(
@@ -90,7 +90,7 @@ def test_every_generator_keeps_the_contract(name, tmp_path):
 
     generator.save(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "model.safetensors"]
-    loaded = type(generator).load(tmp_path)
+    loaded = type(generator).load(tmp_path, settings_of("sample", settings(name)))
     np.testing.assert_array_equal(rows, loaded.sample(groups, seed=1))
     assert len({len(column) for column in generator.history.values()}) <= 1
     json.dumps(generator.facts)
@@ -103,6 +103,39 @@ def test_equal_seeds_give_equal_bytes(name, tmp_path):
     for file in ("model.json", "model.safetensors"):
         first, second = ((tmp_path / place / file).read_bytes() for place in ("first", "second"))
         assert first == second
+
+
+OTHERWISE = {
+    "smote": {"k_neighbors": 2},
+    "tuned": {"sampling_steps": 5, "sigma_min": 0.1, "sigma_max": 5.0},
+    "paper": {"guidance": 0.0, "sampling_variance": "beta"},
+}
+
+
+@pytest.mark.parametrize("name", list(OTHERWISE))
+def test_how_rows_are_drawn_is_not_up_to_the_model(name, tmp_path):
+    """A model trained by its own settings alone draws as it is told when it is loaded."""
+    values = settings(name)
+    generator = generator_class(values["kind"])(settings_of("train", values))
+    generator.fit(data(), criterion=mean_of_a, seed=5).save(tmp_path)
+    groups = np.repeat(np.arange(4), 5)
+
+    def drawn(sampling: dict) -> np.ndarray:
+        return type(generator).load(tmp_path, sampling).sample(groups, seed=1)
+
+    told = settings_of("sample", values)
+    assert set(told) == set(KINDS[values["kind"]].sampling_settings) >= set(OTHERWISE[name])
+    np.testing.assert_array_equal(drawn(told), fitted(name).sample(groups, seed=1))
+    for key, value in OTHERWISE[name].items():
+        assert (drawn({**told, key: value}) != drawn(told)).any(), key
+
+
+@pytest.mark.parametrize("name", ["smote", "tuned"])
+def test_training_without_a_judge_is_not_told_how_rows_are_drawn(name):
+    values = settings(name)
+    told = settings_of("train", values)
+    assert values.keys() - told.keys() == set(KINDS[values["kind"]].sampling_settings)
+    assert settings_of("train", settings("paper")) == settings("paper")
 
 
 def test_derived_columns_hold_in_drawn_rows():
@@ -210,14 +243,14 @@ def test_a_missing_gpu_is_refused(monkeypatch):
 def test_a_model_of_another_kind_is_refused(tmp_path):
     fitted("smote").save(tmp_path)
     with pytest.raises(UserError, match="holds a model of kind 'smote', expected 'cddpm'"):
-        generator_class("cddpm").load(tmp_path)
+        generator_class("cddpm").load(tmp_path, {})
 
 
 def test_a_damaged_model_is_refused(tmp_path):
     fitted("smote").save(tmp_path)
     Path(tmp_path / "model.safetensors").write_bytes(b"short")
     with pytest.raises(UserError, match=r"model\.safetensors: damaged"):
-        generator_class("smote").load(tmp_path)
+        generator_class("smote").load(tmp_path, {})
 
 
 def test_an_unknown_kind_is_refused():

@@ -9,17 +9,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+import yaml
 
 from conftest import make_table
+from mcrage.encoding import NumericEncoding
 from mcrage.errors import UserError
 from mcrage.generators.base import TrainingData
 from mcrage.generators.storage import read_arrays, write_arrays
-from mcrage.leakage.fitted import check_model, forbidden_files
+from mcrage.groups import GroupSchema
+from mcrage.leakage.fitted import check_model, check_stored_rows, forbidden_files
+from mcrage.leakage.judged import check_run
 from mcrage.leakage.rows import by_chance, check_tables, check_treatment, refuse
+from mcrage.metrics.binary import judge
 from mcrage.provenance import file_hash, read_origin
 from mcrage.rebalancing import equal_weights, rebalance
 from mcrage.tables import content_hash, read_json, read_table, write_json, write_table
-from project import ROOT, SMALL
+from project import ROOT, SMALL, merge
 
 COLUMNS = ["age", "SEX", "iron", "SOURCE"]
 
@@ -136,10 +141,49 @@ def test_honest_rows_of_a_coarse_table_may_meet_held_out_ones():
     fresh = set(held) - set(trained)
     copies = sum(key in fresh for key in drawn)
     assert copies > 0.05 * len(drawn)
-    assert copies <= by_chance(drawn, set(trained), len(fresh))
+    assert copies <= by_chance(drawn, trained, set(held))
     cheat = drawn + held
     copies = sum(key in fresh for key in cheat)
-    assert copies > by_chance(cheat, set(trained), len(fresh))
+    assert copies > by_chance(cheat, trained, set(held))
+
+
+@pytest.mark.parametrize("excuse", [0, 76, 186])
+def test_copies_of_training_rows_are_no_excuse_for_copies_of_test_rows(excuse):
+    patients = [(number,) for number in range(290)]
+    trained, held = patients[:186], patients[186:]
+    assert by_chance(held[:38] + trained[:excuse], trained, set(held)) < 15
+
+
+def test_honest_rows_of_a_group_with_few_training_rows_pass():
+    """They meet held-out rows of their group, of which there are more than training rows."""
+    rng = np.random.default_rng(0)
+
+    def rows(group: str, n: int) -> list[tuple]:
+        return [(int(value), group) for value in rng.integers(0, 200, n)]
+
+    trained = rows("F", 15) + rows("M", 150)
+    held = set(rows("F", 60) + rows("M", 60))
+    drawn = rows("F", 135)
+    copies = sum(key in held - set(trained) for key in drawn)
+    assert by_chance(drawn, trained, held) < copies < by_chance(drawn, trained, held, group=[1])
+
+
+@pytest.mark.parametrize("levels", [30, 100, 400, 3000])
+@pytest.mark.parametrize("n_drawn", [50, 300, 2000])
+def test_honest_rows_pass_whatever_the_grain(levels, n_drawn):
+    """Even if common values are commoner still among drawn rows."""
+    rng = np.random.default_rng(levels + n_drawn)
+    real = rng.dirichlet(np.full(levels, 0.5))
+    sharper = real**1.2 / (real**1.2).sum()
+
+    def rows(n: int, share: np.ndarray) -> list[tuple]:
+        return [(int(value),) for value in rng.choice(levels, n, p=share)]
+
+    for _ in range(50):
+        trained, held = rows(186, real), set(rows(104, real))
+        drawn = rows(n_drawn, sharper)
+        copies = sum(key in held - set(trained) for key in drawn)
+        assert copies <= max(0.01 * n_drawn, by_chance(drawn, trained, held))
 
 
 def test_a_model_fitted_on_other_rows_is_found(tables):
@@ -147,6 +191,89 @@ def test_a_model_fitted_on_other_rows_is_found(tables):
     cheat = content_hash(pa.concat_tables([tables["train"], tables["test"]]))
     assert check_model("g", honest, honest) == []
     assert "g: the model was fitted on another table" in check_model("g", cheat, honest)[0]
+
+
+@pytest.mark.parametrize("encoded", [True, False])
+def test_a_model_may_keep_its_training_rows_and_no_others(tables, roles, encoded):
+    train, test = (TrainingData.of(tables[name], roles) for name in ("train", "test"))
+    encoding = NumericEncoding.fit(train.features, roles.features)
+    rows = encoding.transform if encoded else (lambda features: features)
+    facts = {"encoding": encoding.state()[1]} if encoded else {}
+    honest = {"rows": rows(train.features), "groups": train.groups}
+    both = {
+        "rows": np.concatenate([honest["rows"], rows(test.features)]),
+        "groups": np.concatenate([train.groups, test.groups]),
+    }
+    swapped = {**honest, "rows": np.concatenate([honest["rows"][1:], rows(test.features[:1])])}
+    relabelled = {**honest, "groups": np.roll(train.groups, 1)}
+
+    def found(arrays: dict) -> list[str]:
+        return check_stored_rows("g", arrays, facts, train, 0)
+
+    assert found(honest) == found({"weight": rows(test.features)}) == []
+    assert found(both) == [
+        "g: the 140 rows that the model keeps are not its 100 training rows",
+        "g: the 140 groups that the model keeps are not those of its 100 training rows",
+    ]
+    assert found(swapped) == ["g: the 100 rows that the model keeps are not its 100 training rows"]
+    assert "groups that the model keeps" in found(relabelled)[0]
+
+
+@pytest.fixture
+def judged(tables, schema) -> dict[str, pa.Table]:
+    """A run's metrics and predictions, without men: their metrics are NaN."""
+    test = tables["test"].filter(pc.field("SEX") == "F")
+    groups, score = schema.index(test), np.linspace(0.0, 1.0, len(test))
+    predictions = {
+        "row_id": test["row_id"],
+        "subgroup": schema.subgroup_of(groups),
+        "y": schema.target_of(groups).astype(np.int8),
+        "score": score,
+    }
+    metrics = judge(schema, groups, score, 0.5)
+    assert np.isnan(metrics["value"]).any()
+    return {
+        "metrics": pa.table({**metrics, "threshold": ["0.5"] * len(metrics["value"])}),
+        "predictions": pa.table(predictions),
+        "test": test,
+    }
+
+
+def test_an_honest_run_passes_with_undefined_metrics(judged, schema):
+    assert check_run("r", **judged, schema=schema, threshold=0.5) == []
+
+
+@pytest.mark.parametrize(
+    ("where", "change", "said"),
+    [
+        ("metrics.value", lambda values: [values[0] + 0.01, *values[1:]], "1 value(s)"),
+        ("metrics.value", lambda values: [0.0 if v != v else v for v in values], "value(s)"),
+        ("metrics.support", lambda values: [values[0] + 1, *values[1:]], "1 support(s)"),
+        ("metrics.metric", lambda values: values[::-1], "lists other metrics or subgroups"),
+        (
+            "metrics.threshold",
+            lambda values: ["0.48"] * len(values),
+            "judged by threshold 0.48, not 0.5",
+        ),
+        ("predictions.y", lambda values: [1 - values[0], *values[1:]], "y of 1 row(s)"),
+        ("predictions.subgroup", lambda values: [1, 1, *values[2:]], "subgroup of 2 row(s)"),
+        ("predictions.score", lambda values: [None, *values[1:]], "1 score(s) are no numbers"),
+        ("predictions.score", lambda values: values[::-1], "value(s)"),
+        (
+            "predictions.row_id",
+            lambda values: values[::-1],
+            "the rows that were judged are not those",
+        ),
+    ],
+)
+def test_whatever_of_a_run_was_changed_is_found(judged, schema, where, change, said):
+    name, column = where.split(".")
+    place = judged[name].schema.get_field_index(column)
+    changed = pa.array(change(judged[name][column].to_pylist()))
+    judged[name] = judged[name].set_column(place, column, changed)
+    found = check_run("r", **judged, schema=schema, threshold=0.5)
+    assert len(found) == 1
+    assert said in found[0]
 
 
 def test_problems_end_the_run():
@@ -224,6 +351,22 @@ def scale_with_test_rows(cheat: Cheat, generator: str) -> None:
     write_arrays(arrays, folder / "model.safetensors")
 
 
+def keep_test_rows(cheat: Cheat) -> None:
+    """SMOTE draws between the rows that it keeps: test rows appended to them, scaler as it was."""
+    from mcrage.datasets.roles import read_roles
+    from mcrage.generators.smote import SmoteGenerator
+
+    folder = cheat.folder / "smote"
+    test = TrainingData.of(
+        cheat.table("test.parquet"), read_roles(cheat.folder.parents[1] / "roles.json")
+    )
+    encoding = SmoteGenerator.load(folder, {"k_neighbors": 5})._encoding
+    arrays = read_arrays(folder / "model.safetensors")
+    arrays["rows"] = np.concatenate([arrays["rows"], encoding.transform(test.features)])
+    arrays["groups"] = np.concatenate([arrays["groups"], test.groups])
+    write_arrays(arrays, folder / "model.safetensors")
+
+
 def train_on_more(cheat: Cheat) -> None:
     path = cheat.folder / "cddpm_tuned" / "model.json"
     both = pa.concat_tables(
@@ -258,6 +401,31 @@ def tune_threshold(cheat: Cheat) -> None:
     cheat.put(name, table.set_column(place, "threshold", pa.array(["0.37"] * len(table))))
 
 
+def tune_threshold_in_secret(cheat: Cheat) -> None:
+    """The metrics of another threshold under the name of the declared one."""
+    from mcrage.datasets.roles import read_roles
+
+    name = "smote/random_forest/metrics.parquet"
+    table = cheat.table(name)
+    schema = GroupSchema.of(read_roles(cheat.folder.parents[1] / "roles.json"))
+    groups = schema.index(cheat.table("test.parquet"))
+    score = cheat.table("smote/random_forest/predictions.parquet")["score"].to_numpy()
+    tuned = judge(schema, groups, score, 0.48)["value"]
+    assert tuned != table["value"].to_pylist()
+    place = table.schema.get_field_index("value")
+    cheat.put(name, table.set_column(place, "value", pa.array(tuned)))
+
+
+def exchange(cheat: Cheat, file: str, column: str) -> None:
+    """Give the first row another value of 0 and 1."""
+    name = f"smote/random_forest/{file}.parquet"
+    table = cheat.table(name)
+    place = table.schema.get_field_index(column)
+    field = table.schema.field(place)
+    first, *others = table[column].to_pylist()
+    cheat.put(name, table.set_column(place, field, pa.array([1 - first, *others], field.type)))
+
+
 def judge_on_some(cheat: Cheat) -> None:
     name = "smote/random_forest/predictions.parquet"
     cheat.put(name, cheat.table(name).slice(3))
@@ -271,6 +439,20 @@ def hide_test_rows_among_synthetic_ones(cheat: Cheat) -> None:
     n = min(len(test), pc.sum(table["is_synthetic"]).as_py())
     kept = table.slice(0, len(table) - n)
     cheat.put(name, pa.concat_tables([kept, test.slice(0, n).cast(table.schema)]))
+
+
+def learn_all_by_heart(cheat: Cheat) -> None:
+    """Training and test rows among the synthetic ones, the former to look as bad by chance."""
+    name = "mcrage_tuned/rebalanced.parquet"
+    table = cheat.table(name)
+    real = table.filter(pc.invert(table["is_synthetic"]))
+    test = cheat.table("test.parquet").drop_columns(["row_id"]).slice(0, 38)
+    n = len(table) - len(real)
+    rows = [test.append_column("is_synthetic", pa.array([True] * 38)).cast(table.schema)]
+    twice = real.slice(0, n - 38)
+    place = table.schema.get_field_index("is_synthetic")
+    rows.append(twice.set_column(place, "is_synthetic", pa.array([True] * len(twice))))
+    cheat.put(name, pa.concat_tables([real, *(part.cast(table.schema) for part in rows)]))
 
 
 CHEATS = {
@@ -310,6 +492,10 @@ CHEATS = {
         hide_test_rows_among_synthetic_ones,
         "synthetic rows equal a test or validation row",
     ),
+    "training and test rows among the synthetic ones": (
+        learn_all_by_heart,
+        "mcrage_tuned: 38 of 114 synthetic rows equal a test or validation row",
+    ),
     "a scaler fitted on test rows, too": (
         lambda cheat: scale_with_test_rows(cheat, "cddpm_tuned"),
         "cddpm_tuned: the scaler's mean is not what its training rows give",
@@ -317,6 +503,10 @@ CHEATS = {
     "SMOTE's scaler fitted on test rows, too": (
         lambda cheat: scale_with_test_rows(cheat, "smote"),
         "smote: the scaler's mean is not what its training rows give",
+    ),
+    "SMOTE that keeps test rows, too": (
+        keep_test_rows,
+        "smote: the 269 rows that the model keeps are not its 186 training rows",
     ),
     "a generator trained on test rows, too": (
         train_on_more,
@@ -346,6 +536,22 @@ CHEATS = {
         tune_threshold,
         "smote, random_forest: judged by threshold 0.37, not 0.5",
     ),
+    "a tuned threshold under the declared one's name": (
+        tune_threshold_in_secret,
+        "in metrics.parquet are not what predictions.parquet gives with the declared threshold",
+    ),
+    "a metric that was touched up": (
+        lambda cheat: exchange(cheat, "metrics", "value"),
+        "smote, random_forest: 1 value(s) in metrics.parquet are not what predictions.parquet",
+    ),
+    "an outcome that was changed": (
+        lambda cheat: exchange(cheat, "predictions", "y"),
+        "smote, random_forest: y of 1 row(s) is not that of test.parquet",
+    ),
+    "a subgroup that was changed": (
+        lambda cheat: exchange(cheat, "predictions", "subgroup"),
+        "smote, random_forest: subgroup of 1 row(s) is not that of test.parquet",
+    ),
     "a choice of test rows": (
         judge_on_some,
         "smote, random_forest: the rows that were judged are not those of test.parquet",
@@ -368,8 +574,9 @@ def guard(finished):
     sys.path.insert(0, str(SCRIPTS))
     import check_leakage
 
+    whole = merge(yaml.safe_load((ROOT / "config.yaml").read_text()), SMALL)
     plan = Plan(
-        load_config(SMALL), {"diabetes": read_card("diabetes", ROOT / "resources" / "datasets")}
+        load_config(whole), {"diabetes": read_card("diabetes", ROOT / "resources" / "datasets")}
     )
     names = {
         "dataset": "diabetes",

@@ -38,6 +38,15 @@ def test_replicates_differ_in_their_seeds_only(plan):
     assert first == second
 
 
+def test_threads_of_training_are_among_its_params():
+    told = [
+        Plan(load_config(given), cards={}).params("train_generator")(job(generator="cddpm_tuned"))
+        for given in ({}, {"threads": 2})
+    ]
+    assert [params["settings"].pop("threads") for params in told] == [1, 2]
+    assert told[0] == told[1]
+
+
 def test_the_code_of_a_rule_is_read_once_for_all_jobs(plan, monkeypatch):
     calls = []
     monkeypatch.setattr(module, "code_digest", lambda *names: calls.append(names))

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Every file says where it came from, and the chain of hashes shows what was exchanged."""
 
+import os
+import re
 import shutil
 from pathlib import Path
 
@@ -12,9 +14,9 @@ from hypothesis import strategies as st
 
 from mcrage.lineage import (
     Lineage,
-    _record,
     by_rule,
-    distrust_without_record,
+    distrust,
+    record,
     result_files,
     tell,
     verdict,
@@ -205,32 +207,111 @@ def test_logs_benchmarks_and_checkpoints_are_no_results(chain):
     ]
 
 
-def test_results_without_record_are_believed_if_they_are_as_they_would_be_made(chain):
-    def now(rule, wildcards):
-        return params_digest(PARAMS)
+def now(rule, wildcards):
+    return params_digest(PARAMS)
 
-    def marks():
-        return len([path for path in Path(".snakemake/incomplete").rglob("*") if path.is_file()])
 
-    assert distrust_without_record(chain, now) == []
-    assert len(distrust_without_record(chain, lambda rule, wildcards: "other")) == marks() == 3
+def other(rule, wildcards):
+    return "other"
+
+
+def marked(root: Path) -> int:
+    return len([path for path in (root / ".snakemake/incomplete").rglob("*") if path.is_file()])
+
+
+def put_record(root: Path, path: str) -> None:
+    file = record(root, "metadata", path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("{}")
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_result_counts_for_what_it_says_whatever_the_records_say(chain, recorded):
+    if recorded:
+        for path in result_files(chain):
+            put_record(chain, path)
+    assert distrust(chain, now, lambda path: True) == []
+    assert len(distrust(chain, other, lambda path: True)) == marked(chain) == 3
     # Changed, and changed back.
-    assert distrust_without_record(chain, now) == []
-    assert marks() == 0
-    write_table(pa.table({"x": [1]}), "results/first.parquet", None)
-    assert distrust_without_record(chain, now) == ["results/first.parquet"]
-    record = _record(chain, "metadata", "results/first.parquet")
-    record.parent.mkdir(parents=True)
-    record.write_text("{}")
-    assert distrust_without_record(chain, now) == []
+    assert distrust(chain, now, lambda path: True) == []
+    assert marked(chain) == 0
+    # Results of another run, with dates that have passed, over these.
+    origin = make_origin("rule_0", {}, {**PARAMS, "code": "other"}, [])
+    write_table(pa.table({"x": [1]}), "results/first.parquet", origin)
+    os.utime("results/first.parquet", (1, 1))
+    assert distrust(chain, now, lambda path: True) == ["results/first.parquet"]
+
+
+def test_a_file_that_says_nothing_is_distrusted_if_a_rule_makes_it(chain):
+    pq.write_table(pa.table({"x": [1]}), "results/first.parquet")
+    write_json({"mine": 1}, "results/notes.json")
+    assert distrust(chain, now, lambda path: "first" in path) == ["results/first.parquet"]
+
+
+def test_a_result_in_anothers_place_is_distrusted(tmp_path):
+    origin = make_origin("rule", {"replicate": "0"}, PARAMS, [])
+    for replicate in "01":
+        write_json({}, tmp_path / "results" / replicate / "groups.json", origin)
+    assert distrust(tmp_path, now, lambda path: True) == ["results/1/groups.json"]
+    steps = Lineage(tmp_path).steps(result_files(tmp_path))
+    assert [bool(step.problems) for step in steps] == [False, True]
+
+
+def test_files_are_read_again_only_when_they_changed(chain, monkeypatch):
+    import mcrage.lineage as module
+
+    distrust(chain, now, lambda path: True)
+    read = []
+    monkeypatch.setattr(module, "read_origin", lambda path: read.append(path.name))
+    assert distrust(chain, now, lambda path: True) == []
+    Path("results/second.json").touch()
+    distrust(chain, now, lambda path: True)
+    assert read == ["second.json"]
 
 
 def test_marks_of_killed_jobs_stay(chain):
-    mark = _record(chain, "incomplete", "results/first.parquet")
+    mark = record(chain, "incomplete", "results/first.parquet")
     mark.parent.mkdir(parents=True)
     mark.write_text('{"external_jobid": null}')
-    assert distrust_without_record(chain, lambda rule, wildcards: None) == []
-    assert mark.exists()
+    distrust(chain, other, lambda path: True)
+    assert distrust(chain, now, lambda path: True) == []
+    assert mark.read_text() == '{"external_jobid": null}'
+
+
+def test_a_file_that_is_its_own_ancestor_ends_the_walk(chain):
+    path = Path("results/first.parquet")
+    origin = {**read_origin(path), "parents": {str(path): "0" * 64}}
+    write_table(pa.table({"x": [1]}), path, origin)
+    assert broken(chain)[str(path)] == f"was made from another {path}"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rule": None},
+        {"wildcards": None},
+        {"wildcards": {"replicate": 0}},
+        {"parents": ["a"]},
+        {"seeds": None},
+        {"params_digest": ...},
+    ],
+)
+def test_an_odd_origin_is_none(tmp_path, change):
+    origin = make_origin("rule", {}, PARAMS, []) | change
+    origin = {name: value for name, value in origin.items() if value is not ...}
+    write_json({}, tmp_path / "a.json", origin)
+    assert read_origin(tmp_path / "a.json") is None
+
+
+@given(st.integers(0, 10**6), st.integers(1, 255))
+def test_a_damaged_table_never_ends_in_a_traceback(tmp_path_factory, place, flip):
+    path = tmp_path_factory.mktemp("damaged") / "a.parquet"
+    write_table(pa.table({"x": [1, 2]}), path, make_origin("rule", {}, PARAMS, []))
+    data = bytearray(path.read_bytes())
+    data[place % len(data)] ^= flip
+    path.write_bytes(data)
+    read_origin(path)
+    Lineage(path.parent).steps([path.name])
 
 
 @pytest.mark.parametrize("path", ["results/a.parquet", f"results/{'deep/' * 80}a.parquet"])
@@ -242,8 +323,8 @@ def test_records_are_where_snakemake_puts_them(tmp_path, monkeypatch, path):
     persistence = FilePersistence()
     persistence._write_record(path, MetadataRecord(rule="r"))
     persistence._mark_incomplete(path, None)
-    assert _record(tmp_path, "metadata", path).is_file()
-    assert _record(tmp_path, "incomplete", path).is_file()
+    assert record(tmp_path, "metadata", path).is_file()
+    assert record(tmp_path, "incomplete", path).is_file()
 
 
 # --- the whole experiment -----------------------------------------------------------------------
@@ -302,7 +383,7 @@ def test_lineage_tells_of_one_file(finished):
         "made by train_generator",
         f"from {DATA}/0/smote/rebalanced.parquet",
         "versions: imbalanced-learn",
-        "rows: sex=1, progression=low: ",
+        "rows: sex=1, progression=high: ",
         "every chain is intact",
     ):
         assert part in done.stdout, part
@@ -310,23 +391,45 @@ def test_lineage_tells_of_one_file(finished):
     assert "0/mcrage_tuned" not in done.stdout
 
 
-def test_lineage_of_nothing_ends_with_one_message(finished):
-    done = lineage(finished, "results/metric.parquet")
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("results/metric.parquet", "'results/metric.parquet', which is not a file in"),
+        ("/etc/hostname", "'/etc/hostname', which is not a file in"),
+        ("results/summary.txt", "'results/summary.txt', which can't say where it comes from"),
+    ],
+)
+def test_lineage_of_nothing_ends_with_one_message(finished, file, said):
+    done = lineage(finished, file)
     assert done.returncode != 0
-    assert "'results/metric.parquet', which is not a file here" in done.stdout
+    assert said in done.stdout
     assert "Traceback" not in done.stdout
 
 
-def test_lineage_fails_on_an_exchanged_file(finished, tmp_path):
+def test_lineage_passes_over_what_is_nobodys_result(finished, tmp_path):
+    shutil.copytree(finished.folder, tmp_path / "project")
+    copy = Project.at(tmp_path / "project")
+    (copy.folder / "results" / "notes.json").write_text("{}")
+    assert lineage(copy).returncode == 0
+    assert copy.plan() == {}
+
+
+def test_lineage_fails_on_an_exchanged_file_and_its_advice_mends_it(finished, tmp_path):
     shutil.copytree(finished.folder, tmp_path / "project")
     copy = Project.at(tmp_path / "project")
     path = copy.folder / DATA / "0" / "train.parquet"
+    dates = path.stat()
     write_table(read_table(path).slice(1), path, read_origin(path))
+    os.utime(path, ns=(dates.st_atime_ns, dates.st_mtime_ns))
     done = lineage(copy)
     assert done.returncode != 0
     assert f"BROKEN: was made from another {DATA}/0/train.parquet" in done.stdout
-    assert "Delete what is marked BROKEN" in done.stdout
     assert "Traceback" not in done.stdout
+    advice = re.search(r"snakemake --cores all (--forcerun .*)", done.stdout)[1].split()
+    assert advice == ["--forcerun", f"{DATA}/0/train.parquet"]
+    plan = copy.plan(*advice, "--quiet", "rules")
+    assert plan["induce_imbalance"] == 1
+    assert plan["train_generator"] == 4
 
 
 def test_the_report_shows_the_chain(finished):

@@ -244,6 +244,13 @@ def test_summary_has_every_treatment_and_marks_what_is_shown():
     assert "*" not in lines["imbalanced"]
 
 
+def test_summary_of_one_replicate_speaks_of_no_interval():
+    text = summary_text(sections(1), "r.html")
+    assert "With one replicate there is no interval" in text
+    assert "excludes 0" not in text
+    assert "*" not in text
+
+
 def test_summary_says_undefined():
     text = summary_text(sections(small_subgroup=True), "r.html")
     assert text.count("undefined (n = 7)") == len(TREATMENTS)
@@ -360,6 +367,9 @@ def test_the_page_says_undefined_and_draws_no_conclusion_from_one_replicate(figu
     assert "undefined (n = 7)" in html
     assert "nothing can be claimed" in html
     assert "nan" not in re.sub(r"<[^>]+>", " ", html).split()
+    assert "one replicate: no interval" in html
+    for untrue in ("below it the 95 % interval", "In brackets stand", "p-value after Holm"):
+        assert untrue not in html
 
 
 def test_sections_are_kept_apart():

@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 from collections.abc import Callable
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from project import SMALL, Project
+from project import SMALL, Project, merge
 
 LIBRARY = "workflow/scripts/mcrage"
 DATA = "results/diabetes/keep_25_percent_of_sex_2"
@@ -63,6 +62,11 @@ def edits(*changes: Change) -> Change:
     return Change(*(action for change in changes for action in change.actions))
 
 
+def both(first: Change, second: Change) -> Change:
+    """What the first does to files, and the second to files and config."""
+    return Change(*first.actions, *second.actions, config=second.config)
+
+
 def do(action: Callable[[Path], Any]) -> Change:
     return Change(lambda project: action(project.folder))
 
@@ -75,14 +79,6 @@ def treatments(change: Callable[[list[str]], list[str]], **more: Any) -> Change:
     return config(
         experiment={"treatments": change(list(SMALL["experiment"]["treatments"]))}, **more
     )
-
-
-def merge(base: dict, over: dict) -> dict:
-    out = deepcopy(base)
-    for key, value in over.items():
-        both = isinstance(value, dict) and isinstance(out.get(key), dict)
-        out[key] = merge(out[key], value) if both else value
-    return out
 
 
 def installed(package: str, version: str) -> Change:
@@ -132,8 +128,9 @@ def other_rows(path: str) -> Change:
     return do(action)
 
 
-def clone(*, with_records: bool) -> Change:
+def clone(*, with_records: bool, with_dates: bool = True) -> Change:
     """A fresh checkout beside the old one, with the old results copied into it."""
+    copy = shutil.copy2 if with_dates else shutil.copyfile
 
     def action(folder: Path) -> None:
         old = folder.with_name("old")
@@ -142,7 +139,7 @@ def clone(*, with_records: bool) -> Change:
         Project(folder)
         kept = ["results", "resources/downloads", *([".snakemake"] if with_records else [])]
         for part in kept:
-            shutil.copytree(old / part, folder / part, dirs_exist_ok=True)
+            shutil.copytree(old / part, folder / part, copy_function=copy, dirs_exist_ok=True)
 
     return do(action)
 
@@ -212,6 +209,10 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
     "the raw file touched": (touch(RAW), {}),
     "one replicate's training set touched": (touch(f"{DATA}/0/train.parquet"), {}),
     "fresh clone, results copied with .snakemake": (clone(with_records=True), {}),
+    "fresh clone, results copied with .snakemake and new dates": (
+        clone(with_records=True, with_dates=False),
+        {},
+    ),
     "fresh clone, results copied without .snakemake": (clone(with_records=False), {}),
     "a comment in the diffusion module": (
         edit(f"{LIBRARY}/diffusion/training.py", "class Trainer", "# why\nclass Trainer"),
@@ -225,6 +226,27 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         edit(f"{LIBRARY}/diffusion/training.py", *REFORMATTED),
         {},
     ),
+    "a log line in stage": (
+        edit(f"{LIBRARY}/stage.py", '"rule %s, wildcards %s"', '"This is rule %s of %s"'),
+        {},
+    ),
+    "a message to the user": (edit(f"{LIBRARY}/errors.py", "the disk is full", "No space"), {}),
+    "how progress is told": (
+        edit(f"{LIBRARY}/progress.py", "_EVERY_SECONDS = 15.0", "_EVERY_SECONDS = 60.0"),
+        {},
+    ),
+    "what signals do": (
+        edit(f"{LIBRARY}/interruption.py", "_SECONDS = 1.0", "_SECONDS = 2.0"),
+        {},
+    ),
+    "how often checkpoints are written": (
+        edit(f"{LIBRARY}/generators/checkpoint.py", "_SHARE = 0.005", "_SHARE = 0.01"),
+        {},
+    ),
+    "how spans of time are written": (
+        edit(f"{LIBRARY}/durations.py", "min {seconds % 60:02d} s", "min {seconds % 60} s"),
+        REPORT,
+    ),
     "a comment in a rule file": (
         edit("workflow/rules/generate.smk", "rule sample", "# why\nrule sample"),
         {},
@@ -235,6 +257,14 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
     ),
     "config: mirror": (config(mirror="elsewhere"), {}),
     "config: device": (config(device="cpu"), {}),
+    "fewer cores": (Change(arguments=("--cores", "1")), {}),
+    "config: threads": (
+        config(threads=2),
+        {
+            **{"train_generator": 8, "sample_generator": 8, "rebalance": 8, "evaluate": 8},
+            **{"plot_training_curves": 1, **SHOWN, **JUDGED},
+        },
+    ),
     "config: lineage": (config(lineage="results/metrics.parquet"), {}),
     # Code
     "code of sampling": (
@@ -377,10 +407,29 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
             **JUDGED,
         },
     ),
+    "config: generators, steps of sampling": (
+        config(generators={"cddpm_tuned": {"sampling_steps": 20}}),
+        {"sample_generator": 2, "rebalance": 2, "evaluate": 2, **SHOWN, **JUDGED},
+    ),
+    "config: generators, guidance, by whose rows the paper's checkpoints are chosen": (
+        config(generators={"cddpm_paper": {"guidance": 2.0}}),
+        {
+            "train_generator": 2,
+            "sample_generator": 2,
+            "rebalance": 2,
+            "evaluate": 2,
+            "plot_training_curves": 1,
+            "plot_group_composition": 1,
+            **JUDGED,
+            # Not among the curves that are shown.
+            "plot_roc": 0,
+        },
+    ),
     "config: generators, SMOTE's neighbours": (
         config(generators={"smote": {"k_neighbors": 4}}),
+        # SMOTE's model is its rows; what learns from its table is trained anew.
         {
-            "train_generator": 4,
+            "train_generator": 2,
             "sample_generator": 4,
             "rebalance": 4,
             "evaluate": 4,
@@ -507,6 +556,20 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         delete(f"{DATA}/1/imbalanced/rebalanced.parquet"),
         {"rebalance": 1, "evaluate": 1, **JUDGED, "check_leakage": 1},
     ),
+    "a deleted model, which is promised": (
+        delete(f"{DATA}/0/cddpm_tuned/model.json"),
+        {
+            "train_generator": 1,
+            "sample_generator": 1,
+            "rebalance": 1,
+            "evaluate": 1,
+            "plot_training_curves": 1,
+            **SHOWN,
+            **JUDGED,
+            "check_leakage": 1,
+        },
+    ),
+    "a deleted summary": (delete("results/summary.txt"), REPORT),
     "a deleted figure": (
         delete("results/figures/rule_graph.png"),
         {"plot_rule_graph": 1, **REPORT},
@@ -514,9 +577,42 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
     "a deleted table of results": (delete("results/comparisons.parquet"), COMPARED),
     # No stale result where Snakemake has no record
     "results copied without .snakemake, then another classifier": (
-        Change(
-            *clone(with_records=False).actions,
-            config=lambda base: merge(base, {"classifiers": {"random_forest": {"n_trees": 31}}}),
+        both(
+            clone(with_records=False),
+            config(classifiers={"random_forest": {"n_trees": 31}}),
+        ),
+        EVALUATED,
+    ),
+    "results copied without .snakemake, then a treatment made from another table": (
+        both(
+            clone(with_records=False),
+            config(treatments={"target_oversampling": {"train_on": "original"}}),
+        ),
+        {
+            "rebalance": 2,
+            "evaluate": 2,
+            "plot_group_composition": 1,
+            **JUDGED,
+            "plot_roc": 0,
+        },
+    ),
+    "results copied without .snakemake, then one replicate less": (
+        both(clone(with_records=False), config(experiment={"replicates": 1})),
+        {"plot_roc": 1, "plot_training_curves": 1, **COMPARED},
+    ),
+    "results copied without .snakemake, then another replicate shown": (
+        both(clone(with_records=False), config(figures={"replicate": 1})),
+        {**SHOWN, **REPORT},
+    ),
+    "dated anew by --touch under other settings": (
+        both(
+            do(
+                lambda folder: Project.at(folder).run(
+                    "--touch",
+                    config=merge(SMALL, {"classifiers": {"random_forest": {"n_trees": 31}}}),
+                )
+            ),
+            config(classifiers={"random_forest": {"n_trees": 31}}),
         ),
         EVALUATED,
     ),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mcrage.statistics.paired import corrected_interval, holm
-from mcrage.statistics.summary import compare, summarise
+from mcrage.statistics.summary import as_table, compare, summarise
 
 differences = st.lists(
     st.floats(-1, 1, allow_nan=False).map(lambda x: round(x, 6)), min_size=3, max_size=30
@@ -137,3 +137,24 @@ def test_undefined_replicates_are_counted_out():
 
 def test_a_lone_baseline_gives_an_empty_table():
     assert compare(metrics_of({"imbalanced": [0.5, 0.6]}), ["imbalanced"], {"few": 0.25}).empty
+
+
+def test_one_replicate_has_differences_and_no_interval_and_undefined_is_nan_not_null():
+    metrics = metrics_of({"imbalanced": [0.5], "smote": [0.6]})
+    comparisons = as_table(compare(metrics, ["imbalanced"], {"few": 0.25}))
+    [row] = comparisons.to_pylist()
+    assert row["mean_difference"] == pytest.approx(0.1)
+    assert row["n_replicates"] == 1
+    assert all(np.isnan(row[name]) for name in ("ci_low", "ci_high", "p_value", "p_adjusted"))
+    means = as_table(summarise(metrics))
+    assert all(np.isnan(row["std"]) for row in means.to_pylist())
+    assert all(column.null_count == 0 for table in (comparisons, means) for column in table.columns)
+
+
+def test_a_table_keeps_columns_and_types_even_without_rows():
+    filled = as_table(compare(metrics_of({"a": [1.0], "b": [1.0]}), ["a"], {"few": 0.25}))
+    empty = as_table(compare(metrics_of({"a": [1.0]}), ["a"], {"few": 0.25}))
+    assert empty.num_rows == 0
+    assert empty.column_names == filled.column_names
+    assert filled.schema.field("n_replicates").type == "int64"
+    assert filled.schema.field("mean_difference").type == "double"

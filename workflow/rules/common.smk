@@ -13,7 +13,7 @@ from mcrage.accelerator import require
 from mcrage.config.load import load_config
 from mcrage.datasets.cards import download_settings, read_card
 from mcrage.errors import UserError
-from mcrage.lineage import distrust_without_record
+from mcrage.lineage import distrust
 from mcrage.plan import Plan
 from mcrage.snakemake_repairs import end_pauses_early, spare_timers, watch_steadily
 from mcrage.working_folder import held_by, note_holder, require_writable
@@ -66,18 +66,19 @@ def make_plan():
 PLAN = make_plan()
 
 
-def distrust_results_without_record():
-    """Results copied here count only if they are as they would be made now."""
+def distrust_results():
+    """What a result says of itself counts, not what Snakemake remembers of another."""
     if workflow.is_main_process:
-        marked = distrust_without_record(Path.cwd(), PLAN.expected_digest)
+        marked = distrust(
+            Path.cwd(),
+            PLAN.expected_digest,
+            lambda path: any(rule.is_producer(path) for rule in workflow.rules),
+        )
         if marked:
+            more = f" and {len(marked) - 1} more" if len(marked) > 1 else ""
             logger.info(
-                f"{len(marked)} results without a record in .snakemake were made otherwise than "
-                f"now, and are made anew: {marked[0]}{', ...' if len(marked) > 1 else ''}"
+                f"Made with other settings or code than now, so made anew: {marked[0]}{more}"
             )
-
-
-distrust_results_without_record()
 
 
 wildcard_constraints:
@@ -151,10 +152,6 @@ def generator_files(name):
     return combinations(f"{REPLICATE}/{{generator}}/{name}", generator=PLAN.generators)
 
 
-# Counted once: every training asks, and listing the files each time is quadratic.
-N_MODELS = len(generator_files("model.json"))
-
-
 def treatment_files(name):
     return combinations(
         f"{REPLICATE}/{{treatment}}/{name}", treatment=PLAN.all_treatments
@@ -167,16 +164,6 @@ def metric_files(name):
         treatment=PLAN.treatments,
         classifier=PLAN.classifiers,
     )
-
-
-def training_threads(wildcards):
-    """All cores when there are fewer models to train than cores, else one each.
-
-    On a cluster one, or what the profile says: the cores here are of no job there.
-    """
-    if workflow.remote_exec or not workflow.local_exec:
-        return 1
-    return max(1, (workflow.cores or 1) // max(1, N_MODELS))
 
 
 def group_needs(wildcards, output):

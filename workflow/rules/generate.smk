@@ -28,7 +28,7 @@ rule train_generator:
         "<benchmarks>/{dataset}/{scenario}/{replicate}/{generator}/train.jsonl"
     conda:
         "../../envs/generate.yaml"
-    threads: training_threads
+    threads: PLAN.config.threads
     resources:
         gpu=training_gpus,
     params:

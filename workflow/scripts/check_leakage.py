@@ -6,88 +6,32 @@ Inputs: train, original, validation, test, table (all rows), roles; models (mode
 metrics and predictions of every run. Output: leakage (what was checked).
 """
 
-from functools import partial
 from pathlib import Path
 
 from mcrage.datasets.roles import read_roles
-from mcrage.generators.base import TrainingData
-from mcrage.generators.storage import read_arrays
-from mcrage.groups import GroupSchema
-from mcrage.leakage.fitted import (
-    check_ancestors,
-    check_model,
-    check_scaler,
-    check_threshold,
-    check_weights,
-    forbidden_files,
-)
-from mcrage.leakage.rows import check_tables, check_treatment, refuse
+from mcrage.leakage.replicate import Replicate, check_all
+from mcrage.leakage.rows import check_tables, refuse
 from mcrage.lineage import Lineage
-from mcrage.provenance import read_origin
 from mcrage.stage import run_stage
-from mcrage.tables import content_hash, read_json, read_table, write_json
+from mcrage.tables import read_table, write_json
+
+_MADE = ("rebalanced", "weights", "models", "arrays", "synthetic", "metrics", "predictions")
 
 
 def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
-    roles = read_roles(input.roles)
-    schema = GroupSchema.of(roles)
-    settings = params["settings"]
-    lineage = Lineage(Path.cwd())
-    forbidden = partial(
-        forbidden_files,
-        files={"validation": input.validation, "test": input.test},
-        judged=settings["judged_on_validation"],
-        learns_from=settings["learns_from"],
-    )
+    roles, settings = read_roles(input.roles), params["settings"]
     tables = {name: read_table(input[name]) for name in ("train", "original", "validation", "test")}
-    held_out = [tables["validation"], tables["test"]]
     problems = check_tables(tables, list(roles.columns), roles.cluster, read_table(input.table))
-
-    rebalanced, treatments = {}, {}
-    for treatment, path, beside in zip(
-        settings["treatments"], input.rebalanced, input.weights, strict=True
-    ):
-        name = treatment["name"]
-        rebalanced[name], weights = read_table(path), read_table(beside)
-        found, treatments[name] = check_treatment(
-            name,
-            rebalanced[name],
-            weights,
-            tables[treatment["train_on"]],
-            held_out,
-            list(roles.columns),
-        )
-        problems += found
-        if weights.num_rows == rebalanced[name].num_rows:
-            problems += check_weights(name, weights, rebalanced[name], schema, treatment["weights"])
-        made = {f"{name}'s rebalanced table": path, f"{name}'s weights": beside}
-        problems += check_ancestors(made, forbidden(treatment["generator"]), lineage)
-
-    for (name, source), model, arrays, synthetic in zip(
-        settings["trained_on"].items(), input.models, input.arrays, input.synthetic, strict=True
-    ):
-        table = rebalanced[source] if source else tables["train"]
-        facts = read_json(model)
-        problems += check_model(name, facts["trained_on"]["content"], content_hash(table))
-        seed = (read_origin(model) or {"seeds": {"train": 0}})["seeds"]["train"]
-        problems += check_scaler(
-            name, read_arrays(arrays), facts, TrainingData.of(table, roles), seed
-        )
-        made = {f"{name}'s model": model, f"{name}'s synthetic rows": synthetic}
-        problems += check_ancestors(made, forbidden(name), lineage)
-
-    for run, metrics, predictions in zip(
-        settings["runs"], input.metrics, input.predictions, strict=True
-    ):
-        problems += check_threshold(
-            run,
-            read_table(metrics),
-            read_table(predictions),
-            tables["test"],
-            settings["threshold"],
-        )
-    refuse(problems, str(Path(output.leakage).parent))
+    replicate = Replicate(
+        tables=tables,
+        held_out={"validation": input.validation, "test": input.test},
+        roles=roles,
+        settings=settings,
+        lineage=Lineage(Path.cwd()),
+    )
+    found, treatments = check_all(replicate, **{name: input[name] for name in _MADE})
+    refuse(problems + found, str(Path(output.leakage).parent))
     facts = {
         "rows": {name: table.num_rows for name, table in tables.items()},
         "treatments": treatments,

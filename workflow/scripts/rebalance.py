@@ -23,7 +23,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
         schema,
         synthetic=read_table(synthetic) if synthetic else None,
         seed=params["seeds"]["rebalance"],
-        **params["settings"],
+        **params["settings"]["treatment"],
     )
     counts = schema.counts_by_label(schema.index(rebalanced))
     logging.info("rows by group: %s", counts)

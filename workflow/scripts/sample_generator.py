@@ -26,7 +26,8 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     logging.info("rows to draw by group: %s", counts)
     # By name: another generator in the registry is no reason to make this one's output again.
     registry = import_module("mcrage.generators.registry")
-    generator = registry.generator_class(settings["kind"]).load(Path(input.model).parent)
+    kind = registry.generator_class(settings["kind"])
+    generator = kind.load(Path(input.model).parent, settings["sampling"])
     # By name: how a device is found changes no result.
     accelerator = import_module("mcrage.accelerator")
     local = params["local"]

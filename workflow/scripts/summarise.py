@@ -7,7 +7,7 @@ Inputs: metrics of every run. Outputs: metrics, summary, comparisons.
 import pyarrow as pa
 
 from mcrage.stage import run_stage
-from mcrage.statistics.summary import compare, summarise
+from mcrage.statistics.summary import as_table, compare, summarise
 from mcrage.tables import read_table, write_table
 
 
@@ -17,12 +17,11 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     settings = params["settings"]
     frame = metrics.to_pandas()
     write_table(metrics, output.metrics, origin)
-    means = pa.Table.from_pandas(summarise(frame), preserve_index=False)
-    write_table(means, output.summary, origin)
+    write_table(as_table(summarise(frame)), output.summary, origin)
     comparisons = compare(
         frame, settings["baselines"], settings["test_to_train"], settings["controls"]
     )
-    write_table(pa.Table.from_pandas(comparisons, preserve_index=False), output.comparisons, origin)
+    write_table(as_table(comparisons), output.comparisons, origin)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
             validation,
             roles,
             seed=params["seeds"]["train"],
-            threads=threads,
+            threads=settings["threads"],
         )
     # By name: another generator in the registry is no reason to make this one's output again.
     registry = import_module("mcrage.generators.registry")
@@ -69,7 +69,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
             seed=params["seeds"]["train"],
             device=device,
             checkpoint=checkpoint,
-            threads=threads,
+            threads=settings["threads"],
         )
     generator.save(Path(output.model).parent)
     facts = {

@@ -5,7 +5,8 @@ Snakemake does not see edits of imported modules, and takes a touched script for
 The digest is over the import closure of a script within this project, of the syntax trees
 without docstrings, comments and formatting, so it changes when, and only when, the code does.
 Imports inside functions count; what a registry loads by name is passed in as a further root. Files
-of a package that are not Python (the report's templates) count by their bytes.
+of a package that are not Python (the report's templates) count by their bytes. A few modules that
+no result depends on are passed over (`BESIDE_RESULTS`).
 """
 
 import ast
@@ -18,6 +19,17 @@ from importlib.metadata import version
 from pathlib import Path
 
 SCRIPTS = Path(__file__).resolve().parents[1]
+# They can end a job or tell of it, but not change what it writes, so that the digest passes over
+# them and what they import: a better message or another pace of checkpoints trains nothing anew.
+BESIDE_RESULTS = frozenset(
+    {
+        "mcrage.stage",  # logs, and says what an exception means; hands on what it was given
+        "mcrage.errors",  # what is said of mistakes and full disks
+        "mcrage.progress",  # how far it is
+        "mcrage.interruption",  # when it ends, told by a signal
+        "mcrage.generators.checkpoint",  # how often a state is kept; a wrong one is refused
+    }
+)
 
 
 def code_digest(script: str, *modules: str) -> str:
@@ -46,6 +58,17 @@ def code_digest(script: str, *modules: str) -> str:
     return digest.hexdigest()[:16]
 
 
+def code_files(script: str, *modules: str) -> list[Path]:
+    """Return the files that `code_digest` of the same arguments reads, sorted."""
+    files = _closure(script, modules)
+    return sorted([*files, *_data_files(files)])
+
+
+def forget() -> None:
+    """Read files anew from now on; within one process each is read once."""
+    _analyse.cache_clear()
+
+
 def closure(script: str, *modules: str) -> tuple[str, ...]:
     """Return the names of the modules that `code_digest` of the same arguments is over."""
     names = (
@@ -58,9 +81,10 @@ def closure(script: str, *modules: str) -> tuple[str, ...]:
 def _closure(script: str, modules: Iterable[str]) -> list[Path]:
     todo = [SCRIPTS / f"{script}.py", *(_file_of(module) for module in modules)]
     found: set[Path] = set()
+    beside = {_file_of(module) for module in BESIDE_RESULTS}
     while todo:
         path = todo.pop()
-        if path is None or path in found:
+        if path is None or path in found or path in beside:
             continue
         found.add(path)
         todo += _analyse(path)[1]

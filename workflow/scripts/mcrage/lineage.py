@@ -6,6 +6,7 @@ each parent is there and still has the bytes it had, up to raw files, which hold
 """
 
 import base64
+import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,10 +17,11 @@ from mcrage.provenance import MODEL_FACTS, Origin, file_hash, params_digest, rea
 
 # Below results: of the machine and not results, or of a training that goes on.
 _BESIDE = ("logs", "benchmarks", "checkpoints")
-_DESCRIBED = (".parquet", ".json", ".safetensors", ".svg", ".png", ".html")
+DESCRIBED = (".parquet", ".json", ".safetensors", ".svg", ".png", ".html")
 _NAME_MAX = 255
 # What Snakemake writes, and a word that tells our marks from those of killed jobs.
 _MARK = '{"external_jobid": null, "outdated": true}'
+_NOTES = Path(".snakemake", "mcrage_results.json")
 
 Expected = Callable[[str, Mapping[str, str]], str | None]
 """(rule, wildcards) -> the params digest that the present config and code give, if they know it."""
@@ -36,6 +38,8 @@ class Step:
         None of a raw file, or of one that can't say where it comes from.
     problems : tuple of str
         What breaks the chain here; empty when intact.
+    remake : tuple of str
+        Files that, made anew with all that follows from them, mend it.
     outdated : bool
         Intact, but the present config or code would make another; the next run will.
     """
@@ -43,6 +47,7 @@ class Step:
     path: str
     origin: Origin | None
     problems: tuple[str, ...] = ()
+    remake: tuple[str, ...] = ()
     outdated: bool = False
 
 
@@ -75,11 +80,14 @@ class Lineage:
         """
         done: dict[str, Step] = {}
         vouched: set[str] = set()
+        entered: set[str] = set()
         # Depth first without recursion: chains are short, but families are large.
         stack = [(path, False) for path in reversed(list(paths))]
         while stack:
             path, after_parents = stack.pop()
-            if path in done:
+            if path in done or (path in entered and not after_parents):
+                # The second: it is being walked, so it would be its own ancestor. Its hash can't
+                # be right then, and its child says so.
                 continue
             origin = read_origin(self.root / path)
             parents = [] if origin is None else sorted(origin["parents"])
@@ -87,29 +95,36 @@ class Lineage:
                 vouched.update(parents)
                 done[path] = self._step(path, origin)
             else:
+                entered.add(path)
                 stack.append((path, True))
                 stack += [(parent, False) for parent in reversed(parents) if parent not in done]
         for path, step in done.items():
             # A child's hash vouches for its parents; nothing does for the last in line.
             if path not in vouched and not step.problems and (damage := self._damage(path)):
-                done[path] = Step(path, step.origin, (damage,))
+                done[path] = Step(path, step.origin, (damage,), (path,))
         return list(done.values())
 
     def _step(self, path: str, origin: Origin | None) -> Step:
         if not (self.root / path).is_file():
-            return Step(path, origin, ("is not there",))
+            return Step(path, origin, ("is not there",), (path,))
         if origin is None:
             raw = path.startswith(f"{self.raw}/")
-            return Step(path, None, () if raw else ("does not say where it comes from",))
-        problems = []
-        if origin.get("params_digest") != params_digest(origin):
+            told = () if raw else ("does not say where it comes from",)
+            return Step(path, None, told, () if raw else (path,))
+        problems, remake = [], []
+        if origin["params_digest"] != params_digest(origin):
             problems.append("what it says of its params was changed by hand")
+            remake.append(path)
+        if not _fits(path, origin["wildcards"]):
+            problems.append(f"was made for another place ({origin['wildcards']})")
+            remake.append(path)
         for parent, recorded in origin["parents"].items():
             if (self.root / parent).is_file() and self.hash(parent) != recorded:
                 problems.append(f"was made from another {parent}")
+                remake.append(parent)
         now = self.expected(origin["rule"], origin["wildcards"])
         outdated = not problems and now is not None and now != origin["params_digest"]
-        return Step(path, origin, tuple(problems), outdated)
+        return Step(path, origin, tuple(problems), tuple(remake), outdated)
 
     def hash(self, path: str) -> str:
         """Return the SHA-256 of a file, which is read once."""
@@ -137,6 +152,12 @@ class Lineage:
         return None
 
 
+def _fits(path: str, wildcards: Mapping[str, str]) -> bool:
+    """Whether a path is one of these wildcards: each is a folder of it, or ends its name."""
+    parts = Path(path).with_suffix("").parts
+    return all(value in parts or parts[-1].endswith(f"_{value}") for value in wildcards.values())
+
+
 def result_files(root: Path, results: str = "results") -> Iterator[str]:
     """Yield the files below results that should say where they come from, sorted by folder.
 
@@ -152,17 +173,17 @@ def result_files(root: Path, results: str = "results") -> Iterator[str]:
             folders[:] = [name for name in folders if name not in _BESIDE]
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
-            if name.endswith(_DESCRIBED) and not name.startswith("."):
+            if name.endswith(DESCRIBED) and not name.startswith("."):
                 yield (Path(folder) / name).relative_to(root).as_posix()
 
 
-def distrust_without_record(root: Path, expected: Expected) -> list[str]:
-    """Mark results that Snakemake has no record of and that are not what would be made now.
+def distrust(root: Path, expected: Expected, is_output: Callable[[str], bool]) -> list[str]:
+    """Mark results that are not what would be made now, whatever Snakemake has a record of.
 
-    Snakemake takes a file without a record (results copied from elsewhere, a lost .snakemake) for
-    right whatever its params were. Such a file is believed if it says itself that it was made with
-    the present params; else it is marked as Snakemake marks the outputs of a killed job, and made
-    anew.
+    Snakemake goes by its own records: a file that was copied over another, or that was dated anew
+    by ``--touch``, passes for what the record says, and one without a record passes for right. The
+    file itself knows better. One that was made with other params is marked as Snakemake marks the
+    outputs of a killed job, and so made anew.
 
     Parameters
     ----------
@@ -170,36 +191,79 @@ def distrust_without_record(root: Path, expected: Expected) -> list[str]:
         The working folder.
     expected : callable
         See `Expected`; files that it does not know are left alone.
+    is_output : callable
+        Whether a path is the output of a rule; asked of files that don't say where they come from.
 
     Returns
     -------
     list of str
         What is marked.
     """
+    notes = _read_notes(root)
+    new: dict[str, list] = {}
     marked = []
     for path in result_files(root):
-        if _record(root, "metadata", path).exists():
-            continue
-        mark = _record(root, "incomplete", path)
-        if not _is_as_expected(root / path, expected):
-            mark.parent.mkdir(parents=True, exist_ok=True)
-            mark.write_text(_MARK, encoding="utf-8")
+        status = (root / path).stat()
+        note = notes.get(path)
+        if note is None or note[:2] != [status.st_mtime_ns, status.st_size]:
+            note = [status.st_mtime_ns, status.st_size, *_told(root / path)]
+        new[path] = note
+        mark = record(root, "incomplete", path)
+        if not _is_as_expected(path, note[2:], expected, is_output):
+            if not mark.exists():
+                mark.parent.mkdir(parents=True, exist_ok=True)
+                mark.write_text(_MARK, encoding="utf-8")
             marked.append(path)
         elif mark.is_file() and mark.read_text(encoding="utf-8") == _MARK:
             # Settings were changed and changed back.
             mark.unlink()
+    if new != notes:
+        _write_notes(root, new)
     return marked
 
 
-def _is_as_expected(path: Path, expected: Expected) -> bool:
+def _told(path: Path) -> list:
+    """Return rule, wildcards and params digest of a file; a digest changed by hand is none."""
     origin = read_origin(path)
     if origin is None:
-        return False
-    now = expected(origin["rule"], origin["wildcards"])
-    return now is None or now == params_digest(origin) == origin.get("params_digest")
+        return [None, {}, None]
+    digest = params_digest(origin)
+    return [
+        origin["rule"],
+        origin["wildcards"],
+        digest if digest == origin["params_digest"] else None,
+    ]
 
 
-def _record(root: Path, kind: str, path: str) -> Path:
+def _is_as_expected(
+    path: str, told: list, expected: Expected, is_output: Callable[[str], bool]
+) -> bool:
+    rule, wildcards, digest = told
+    if rule is None:
+        return not is_output(path)
+    now = expected(rule, wildcards)
+    return now is None or (now == digest and _fits(path, wildcards))
+
+
+def _read_notes(root: Path) -> dict[str, list]:
+    """Return what files said when they were last read, by date and size; reading all takes long."""
+    try:
+        notes = json.loads((root / _NOTES).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return notes if isinstance(notes, dict) else {}
+
+
+def _write_notes(root: Path, notes: dict[str, list]) -> None:
+    path = root / _NOTES
+    path.parent.mkdir(exist_ok=True)
+    # Two may look at the same time; each puts a whole file in place.
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(notes), encoding="utf-8")
+    temporary.replace(path)
+
+
+def record(root: Path, kind: str, path: str) -> Path:
     """Return where Snakemake keeps what it knows of an output.
 
     Parameters

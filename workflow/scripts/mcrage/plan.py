@@ -24,7 +24,7 @@ from mcrage.datasets.cards import (
     prepare_settings,
 )
 from mcrage.errors import UserError
-from mcrage.generators.registry import KINDS, needs
+from mcrage.generators.registry import KINDS, is_judged, needs, settings_of
 from mcrage.provenance import params_digest
 from mcrage.seeds import derive
 
@@ -185,9 +185,7 @@ class Plan:
 
     def judged_on_validation(self) -> list[str]:
         """Return the generators whose checkpoint is chosen on the validation set."""
-        return [
-            name for name in self.generators if self._resolved(name).get("selection") == "criterion"
-        ]
+        return [name for name in self.generators if is_judged(self._resolved(name))]
 
     def density_generators(self) -> list[str]:
         """Return the generators of the treatments whose densities are shown."""
@@ -233,7 +231,11 @@ class Plan:
         # Once for all jobs of a rule: these read files, and an experiment has thousands of jobs.
         @cache
         def made_with(modules: tuple[str, ...], libraries: tuple[str, ...]) -> dict[str, Any]:
-            return {"code": code_digest(rule, *modules), "versions": versions(*libraries)}
+            return {
+                "code": code_digest(rule, *modules),
+                "modules": list(modules),
+                "versions": versions(*libraries),
+            }
 
         def params(wildcards: Any) -> dict[str, Any]:
             facts = settings(wildcards)
@@ -331,7 +333,14 @@ class Plan:
         }
 
     def _train_generator(self, wildcards: Any) -> dict:
-        settings = {"generator": self._resolved(wildcards.generator)}
+        settings = {
+            "generator": settings_of("train", self._resolved(wildcards.generator)),
+            # Not the job's, which depend on --cores: products of one wide network are split among
+            # threads, and their rounding with them.
+            "threads": self.config.threads,
+            # Which table is its input: a file alone must be able to tell.
+            "trained_on": self.trained_on(wildcards.generator),
+        }
         if wildcards.generator in self.judged_on_validation():
             # The paper's criterion: F1 of its forest on the validation set.
             settings["judge"] = RandomForest().model_dump()
@@ -345,7 +354,10 @@ class Plan:
         # Always the whole gap, whatever a treatment takes of it: one treatment's fill must not
         # redraw another's rows.
         return {
-            "settings": {"kind": self.kind(wildcards.generator)},
+            "settings": {
+                "kind": self.kind(wildcards.generator),
+                "sampling": settings_of("sample", self._resolved(wildcards.generator)),
+            },
             "seeds": {"sample": self._seed(wildcards, "sample", wildcards.generator)},
             **self._generator_code("sample", wildcards.generator),
         }
@@ -357,7 +369,11 @@ class Plan:
     def _rebalance(self, wildcards: Any) -> dict:
         treatment = self.config.treatments[wildcards.treatment]
         return {
-            "settings": treatment.model_dump(include={"fill", "oversample", "weights"}),
+            "settings": {
+                "treatment": treatment.model_dump(include={"fill", "oversample", "weights"}),
+                # Which tables are its inputs: a file alone must be able to tell.
+                "made_from": treatment.model_dump(include={"train_on", "generator"}),
+            },
             "seeds": {"rebalance": self._seed(wildcards, "rebalance", wildcards.treatment)},
         }
 
@@ -401,6 +417,10 @@ class Plan:
     def _summarise(self, wildcards: Any) -> dict:
         return {
             "settings": {
+                "datasets": self.datasets,
+                "scenarios": self.scenarios,
+                "n_replicates": len(self.replicates),
+                "classifiers": self.classifiers,
                 "treatments": self.treatments,
                 "baselines": self.baselines,
                 "controls": [
@@ -432,15 +452,28 @@ class Plan:
             self.config.experiment.seed, wildcards.dataset, wildcards.scenario, "plot_umap"
         )
         return {
-            "settings": {"treatments": self.config.figures.umap_treatments},
+            "settings": {
+                "treatments": self.config.figures.umap_treatments,
+                "replicate": self.config.figures.replicate,
+            },
             "seeds": {"umap": seed},
         }
 
     def _plot_densities(self, wildcards: Any) -> dict:
-        return {"settings": {"names": self.density_generators()}}
+        return {
+            "settings": {
+                "names": self.density_generators(),
+                "replicate": self.config.figures.replicate,
+            }
+        }
 
     def _plot_group_composition(self, wildcards: Any) -> dict:
-        return {"settings": {"treatments": self.treatments}}
+        return {
+            "settings": {
+                "treatments": self.treatments,
+                "replicate": self.config.figures.replicate,
+            }
+        }
 
     def _plot_training_curves(self, wildcards: Any) -> dict:
         return {

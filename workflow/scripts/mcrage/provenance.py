@@ -94,6 +94,19 @@ def make_origin(
     }
 
 
+def parents_of(inputs: Any) -> list[str]:
+    """Return what a job reads: all its inputs but those named ``after``, which are an order only.
+
+    Parameters
+    ----------
+    inputs : object
+        Snakemake's, a list that also knows names.
+    """
+    order = inputs.get("after", [])
+    order = [order] if isinstance(order, str) else order
+    return [path for path in inputs if path not in order]
+
+
 def to_json(value: Any) -> str:
     """Return plain values as JSON text, ASCII only, that is equal for equal values."""
     return json.dumps(value, sort_keys=True)
@@ -114,16 +127,36 @@ def read_origin(path: str | os.PathLike) -> Origin | None:
         return None
     try:
         origin = reader(path)
-    except (OSError, ValueError, ElementTree.ParseError):
+    except (OSError, ValueError, LookupError, ElementTree.ParseError):
         return None
-    return origin if isinstance(origin, dict) and {*_SHAPING, "parents"} <= origin.keys() else None
+    return origin if _is_whole(origin) else None
+
+
+def _is_whole(origin: Any) -> bool:
+    """Whether this is what `make_origin` makes; files may hold anything."""
+    return (
+        isinstance(origin, dict)
+        and {*_SHAPING, "params_digest"} <= origin.keys()
+        and isinstance(origin.get("rule"), str)
+        and all(_maps_texts(origin.get(name)) for name in ("wildcards", "parents", "versions"))
+        and isinstance(origin["seeds"], dict)
+        and isinstance(origin.get("rows_by_group", {}), dict)
+    )
+
+
+def _maps_texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
 
 
 def _from_parquet(path: Path) -> Any:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    # pyarrow's errors about damaged files are ValueError or OSError.
-    return json.loads((pq.read_schema(path).metadata or {}).get(PARQUET_KEY, b"null"))
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from None
+    return json.loads(metadata.get(PARQUET_KEY, b"null"))
 
 
 def _from_json(path: Path) -> Any:

@@ -5,12 +5,13 @@ import logging
 import re
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from mcrage.errors import UserError, refused_by_disk
 from mcrage.interruption import Interrupted, Interruption
-from mcrage.provenance import make_origin
+from mcrage.provenance import make_origin, parents_of
 from mcrage.tables import sweep
 
 logger = logging.getLogger(__name__)
@@ -93,17 +94,60 @@ def _run(snakemake: Any, main: Callable[..., None]) -> None:
     logger.info("seeds %s, versions %s", params["seeds"], params["versions"])
     for path in snakemake.output:
         sweep(path)
-    order = snakemake.input.get("after", [])
-    order = [order] if isinstance(order, str) else order
-    parents = [path for path in snakemake.input if path not in order]
+    code = PlannedCode(snakemake.rule, params)
     main(
         input=snakemake.input,
         output=snakemake.output,
         params=params,
         wildcards=snakemake.wildcards,
         threads=snakemake.threads,
-        origin=make_origin(snakemake.rule, wildcards, params, parents),
+        origin=make_origin(snakemake.rule, wildcards, params, parents_of(snakemake.input)),
     )
+    code.check()
+
+
+class PlannedCode:
+    """The code and libraries that a job was planned with, and so says that it was made with.
+
+    Parameters
+    ----------
+    rule : str
+    params : dict
+        The rule's params dict. Without ``modules``, the roots of its digest, nothing is checked:
+        no code decides its result.
+
+    Raises
+    ------
+    UserError
+        If they are others now.
+    """
+
+    def __init__(self, rule: str, params: dict[str, Any]) -> None:
+        self._rule, self._params = rule, params
+        # By name: what checks the code is no part of what it checks.
+        self._digests = import_module("mcrage.code_digest")
+        self._dates: dict[Path, int] = {}
+        self.check()
+
+    def check(self) -> None:
+        """Raise a UserError if code or libraries are not what was planned."""
+        if "modules" not in self._params:
+            return
+        files = self._digests.code_files(self._rule, *self._params["modules"])
+        dates = {path: path.stat().st_mtime_ns for path in files}
+        if dates == self._dates:
+            return
+        self._dates = dates
+        self._digests.forget()
+        found = self._digests.code_digest(self._rule, *self._params["modules"])
+        versions = self._digests.versions(*self._params["versions"])
+        if found == self._params["code"] and versions == self._params["versions"]:
+            return
+        what = "its code" if found != self._params["code"] else "a library"
+        raise UserError(
+            f"{what} was changed after this run was planned, so what it would write is not what "
+            "it would say. Run snakemake again: it plans with what is there now."
+        )
 
 
 def _log_defect(rule: str) -> None:

@@ -10,6 +10,8 @@ from mcrage.config.base import Closed, Name, closest
 from mcrage.config.generators import GeneratorSettings
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
+# Folders below results that hold other things than datasets.
+RESERVED = ("logs", "benchmarks", "checkpoints", "figures")
 
 
 def check_unique(names: list[str]) -> list[str]:
@@ -68,6 +70,18 @@ class Experiment(Closed):
     _unique = field_validator("datasets", "scenarios", "treatments", "classifiers", "baselines")(
         check_unique
     )
+
+    @field_validator("datasets")
+    @classmethod
+    def _own_folder(cls, names: list[str]) -> list[str]:
+        """Refuse datasets whose folder below results is something else's."""
+        for name in names:
+            if name in RESERVED:
+                raise ValueError(
+                    f"{name!r} can't be a dataset's name, since results/{name} holds other files; "
+                    "rename the card"
+                )
+        return names
 
 
 class Keep(Closed):
@@ -203,6 +217,14 @@ class Config(Closed):
         ge=1,
         description="Failed attempts on a GPU after which a training is tried on the CPU; null: "
         "never. How often it is tried at all: `retries` in the profile.",
+    )
+    threads: int = Field(
+        1,
+        ge=1,
+        description="CPU threads of each generator's training, also where --cores allows fewer. "
+        "More than 1 pays only where there are fewer models than cores: small networks gain little "
+        "and models are trained side by side. It decides the last bits of what is learnt, so a "
+        "change trains anew.",
     )
     lineage: str | None = Field(
         None,

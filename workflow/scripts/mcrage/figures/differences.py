@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Who is helped and who is harmed: paired differences to a baseline with their intervals."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,11 +35,16 @@ def verdict(row: Row) -> str:
         A row of comparisons.parquet. "changed" is for a metric without a better side.
     """
     low, high = row["ci_low"], row["ci_high"]
-    if not (np.isfinite(low) and np.isfinite(high)) or low <= 0 <= high:
+    if not has_interval(row) or low <= 0 <= high:
         return "unclear"
     if row["metric"] in NO_DIRECTION:
         return "changed"
     return "better" if (low > 0) != (row["metric"] in LOWER_IS_BETTER) else "worse"
+
+
+def has_interval(row: Row) -> bool:
+    """Say whether a row of comparisons.parquet has an interval; a lone replicate gives none."""
+    return bool(np.isfinite(row["ci_low"]) and np.isfinite(row["ci_high"]))
 
 
 def draw_differences(
@@ -50,6 +55,9 @@ def draw_differences(
     metrics: Sequence[str] = METRICS,
 ) -> "Figure":
     """Draw a forest plot: a panel per subgroup and metric, a line per treatment.
+
+    A difference of one replicate has no interval: it gets an open diamond without a bar, and the
+    legend says so.
 
     Parameters
     ----------
@@ -110,10 +118,13 @@ def draw_differences(
             yticklabels=[treatment_name(name) for name in treatments],
             ylim=(len(treatments) - 0.4, -0.6),
         )
-        _legend(figure)
+        drawn = [row for row in found.values() if np.isfinite(row["mean_difference"])]
+        _legend(figure, {has_interval(row) for row in drawn})
         figure.suptitle(
             f"Difference to “{baseline}” within a replicate: mean and 95 % interval over "
-            f"{n_replicates} replicate{'s' if n_replicates > 1 else ''}",
+            f"{n_replicates} replicates"
+            if n_replicates > 1
+            else f"Difference to “{baseline}” in one replicate, which gives no interval",
             fontsize=10, x=0.01, ha="left",
         )  # fmt: skip
     return figure
@@ -142,10 +153,10 @@ def _panel(
             "better": (_BETTER, "^" if metric not in LOWER_IS_BETTER else "v"),
             "worse": (_WORSE, "v" if metric not in LOWER_IS_BETTER else "^"),
             "changed": (INK, "s"),
-            "unclear": (MUTED, "o"),
+            "unclear": (MUTED, "o" if has_interval(row) else "D"),
         }[shown]
         low, high = row["ci_low"], row["ci_high"]
-        if np.isfinite(low) and np.isfinite(high):
+        if has_interval(row):
             inside = np.clip([low, high], -limit, limit)
             axis.plot(inside, [tick, tick], color=colour, linewidth=1.6, solid_capstyle="butt")
             for end, tip in ((low, "<"), (high, ">")):
@@ -158,21 +169,24 @@ def _panel(
         )  # fmt: skip
     axis.set_xlim(-limit, limit)
     axis.locator_params(axis="x", nbins=5)
+    axis.tick_params(axis="x", labelsize=8)
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
 
 
-def _legend(figure: "Figure") -> None:
+def _legend(figure: "Figure", with_interval: Set[bool]) -> None:
     from matplotlib.lines import Line2D
 
-    texts = (
+    of_intervals = (
         ("interval excludes 0: better", _BETTER, "^", _BETTER),
         ("interval excludes 0: worse", _WORSE, "v", _WORSE),
         ("interval includes 0: no difference shown", MUTED, "o", "white"),
     )
+    of_one = (("one replicate: no interval, so no difference shown", MUTED, "D", "white"),)
+    texts = of_intervals * (True in with_interval) + of_one * (False in with_interval)
     handles = [
         Line2D([], [], color=colour, marker=marker, markerfacecolor=face, markersize=6.5,
-               markeredgewidth=1.3, label=text)
+               markeredgewidth=1.3, label=text, linestyle="none" if marker == "D" else "-")
         for text, colour, marker, face in texts
     ]  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3 if len(texts) < 4 else 2)

@@ -2,7 +2,7 @@
 """What every generator is and does."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -77,7 +77,8 @@ class TrainingData:
 class Generator(Protocol):
     """Learns the distribution of features given the group, and draws rows of chosen groups.
 
-    A class is called with the plain values of its settings, ``Generator(settings)``.
+    A class is called with the plain values of its settings, ``Generator(settings)``; to fit, it
+    needs none of those that only sampling reads (see `mcrage.generators.registry`).
 
     Attributes
     ----------
@@ -112,8 +113,15 @@ class Generator(Protocol):
         ...
 
     @classmethod
-    def load(cls, folder: str | os.PathLike) -> Self:
-        """Read what `save` wrote."""
+    def load(cls, folder: str | os.PathLike, sampling: Mapping[str, Any]) -> Self:
+        """Read what `save` wrote.
+
+        Parameters
+        ----------
+        folder : path-like
+        sampling : mapping of str to Any
+            All settings that only sampling reads; what the model was trained with is no guide.
+        """
         ...
 
     def sample(self, groups: np.ndarray, *, seed: int, device: str = "cpu") -> np.ndarray:

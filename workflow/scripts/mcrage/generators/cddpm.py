@@ -31,6 +31,7 @@ the accidents of small groups), and rows drawn evenly from the moving averages o
 """
 
 import os
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
@@ -54,7 +55,8 @@ class CddpmGenerator:
     Parameters
     ----------
     settings : dict
-        ``CddpmSettings.resolved()``.
+        ``CddpmSettings.resolved()``; to fit without a criterion, also without those that only
+        sampling reads.
 
     Attributes
     ----------
@@ -171,12 +173,12 @@ class CddpmGenerator:
         )
 
     @classmethod
-    def load(cls, folder: str | os.PathLike) -> Self:
-        """Read what `save` wrote."""
+    def load(cls, folder: str | os.PathLike, sampling: Mapping[str, Any]) -> Self:
+        """Read what `save` wrote; see `mcrage.generators.base.Generator`."""
         import torch
 
         arrays, facts = load_model(folder, KIND)
-        self = cls(facts["settings"])
+        self = cls({**facts["settings"], **sampling})
         self._schema = schema_from(facts["schema"])
         self._timesteps = facts["timesteps"]
         prefix = "encoding."

@@ -65,7 +65,8 @@ def make_process(
     """Return the noising process."""
     if n_timesteps is None:
         names = ("noise_mean", "noise_std", "sigma_min", "sigma_max")
-        return EdmProcess(**{name: settings[name] for name in names})
+        # Training does without the range of sampling.
+        return EdmProcess(**{name: settings[name] for name in names if name in settings})
     if settings["schedule"] == "linear":
         schedule = linear_schedule(n_timesteps, settings["beta_min"], settings["beta_max"])
     else:

@@ -313,7 +313,6 @@ class Run:
         arrays = {f"trainer.{k}": v.numpy() for k, v in self.trainer.state().items()}
         arrays |= {f"history.{k}": np.asarray(v, dtype=np.float64) for k, v in self.history.items()}
         arrays["costs"] = self.costs.array()
-        arrays["threads"] = np.array([torch.get_num_threads()])
         if self._best is not None:
             arrays["best.weights"] = self._best.cpu().numpy()
             arrays["best.place"] = np.array([*self._best_place, self._best_score])
@@ -346,9 +345,7 @@ class Run:
         return None
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Continue from the result of `state`, with as many threads as it was made with."""
-        # Products of one wide member are split among threads, and their rounding with them.
-        torch.set_num_threads(int(arrays["threads"][0]))
+        """Continue from the result of `state`."""
         state = {
             name.removeprefix("trainer."): torch.from_numpy(array.copy())
             for name, array in arrays.items()

@@ -50,6 +50,8 @@ class Kind:
         Of each stage.
     judge : Needs
         Of training where the checkpoint is chosen by the rows it draws.
+    sampling_settings : tuple of str
+        Settings that only sampling reads; they decide training, too, where there is a judge.
     on_gpu : bool
         Whether training is faster on a GPU.
     """
@@ -59,6 +61,7 @@ class Kind:
     train: Needs
     sample: Needs
     judge: Needs = Needs()
+    sampling_settings: tuple[str, ...] = ()
     on_gpu: bool = False
 
 
@@ -71,6 +74,10 @@ KINDS: dict[str, Kind] = {
         judge=Needs(
             ("mcrage.generators.cddpm_draw", "mcrage.classifiers.validation"), ("scikit-learn",)
         ),
+        sampling_settings=(
+            *("sampler", "sampling_steps", "sampling_variance", "guidance"),
+            *("sigma_min", "sigma_max"),
+        ),
         on_gpu=True,
     ),
     "smote": Kind(
@@ -80,6 +87,7 @@ KINDS: dict[str, Kind] = {
         sample=Needs(
             ("mcrage.generators.smote_draw",), ("imbalanced-learn", "numpy", "scikit-learn")
         ),
+        sampling_settings=("k_neighbors",),
     ),
 }
 # Quantiles are fitted with scikit-learn, and applied with scipy in both directions.
@@ -100,9 +108,30 @@ def needs(stage: str, settings: Mapping[str, Any]) -> Needs:
     """
     kind = KINDS[settings["kind"]]
     found = Needs((kind.module,)) + getattr(kind, stage)
-    if stage == "train" and settings.get("selection") == "criterion":
+    if stage == "train" and is_judged(settings):
         found += kind.judge
     return found + _SCALING.get((settings.get("scaling"), stage), Needs())
+
+
+def settings_of(stage: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a stage of a generator is given: those that decide its result.
+
+    Parameters
+    ----------
+    stage : {"train", "sample"}
+    settings : mapping
+        The generator's, resolved.
+    """
+    drawing = KINDS[settings["kind"]].sampling_settings
+    if stage == "sample":
+        return {name: settings[name] for name in drawing}
+    kept = is_judged(settings)
+    return {name: value for name, value in settings.items() if kept or name not in drawing}
+
+
+def is_judged(settings: Mapping[str, Any]) -> bool:
+    """Return whether the checkpoint is chosen by the rows it draws."""
+    return settings.get("selection") == "criterion"
 
 
 def generator_class(kind: str) -> "type[Generator]":

@@ -3,6 +3,7 @@
 
 import os
 import time
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Self
 
@@ -24,7 +25,7 @@ class SmoteGenerator:
     Parameters
     ----------
     settings : dict
-        ``SmoteSettings.resolved()``.
+        ``SmoteSettings.resolved()``, to fit also without ``k_neighbors``.
 
     Attributes
     ----------
@@ -99,10 +100,10 @@ class SmoteGenerator:
         )
 
     @classmethod
-    def load(cls, folder: str | os.PathLike) -> Self:
-        """Read what `save` wrote."""
+    def load(cls, folder: str | os.PathLike, sampling: Mapping[str, Any]) -> Self:
+        """Read what `save` wrote; see `mcrage.generators.base.Generator`."""
         arrays, facts = load_model(folder, KIND)
-        self = cls(facts["settings"])
+        self = cls({**facts["settings"], **sampling})
         self._schema = schema_from(facts["schema"])
         self._rows, self._groups = arrays.pop("rows"), arrays.pop("groups")
         self._encoding = NumericEncoding.from_state(

@@ -12,7 +12,6 @@ from mcrage.generators.base import TrainingData
 from mcrage.groups import GroupSchema
 from mcrage.lineage import Lineage
 from mcrage.rebalancing import row_weights
-from mcrage.tables import ROW_ID
 
 _PREFIX = "encoding."
 
@@ -93,14 +92,7 @@ def check_scaler(
     """
     if "encoding" not in facts:
         return []
-    encoding = facts["encoding"]
-    anew, _ = NumericEncoding.fit(
-        train.features,
-        train.roles.features,
-        scaling=encoding["scaling"],
-        derive=len(encoding["modelled"]) < len(encoding["features"]),
-        seed=seed,
-    ).state()
+    anew, _ = _encoding_anew(facts["encoding"], train, seed).state()
     stored = {
         name.removeprefix(_PREFIX): array
         for name, array in arrays.items()
@@ -113,6 +105,46 @@ def check_scaler(
         or name not in stored
         or not np.allclose(anew[name], stored[name], rtol=1e-9, atol=1e-12)
     ]
+
+
+def check_stored_rows(
+    generator: str,
+    arrays: Mapping[str, np.ndarray],
+    facts: Mapping[str, Any],
+    train: TrainingData,
+    seed: int,
+) -> list[str]:
+    """Check that a model which keeps rows keeps those of its training table, and no others.
+
+    Parameters
+    ----------
+    generator : str
+    arrays, facts : mapping
+        Of the stored model; ``rows`` are encoded features if there is an encoding, ``groups`` are
+        theirs. A model with neither keeps no rows.
+    train : TrainingData
+        What it may have learnt from.
+    seed : int
+        Of its training.
+    """
+    rows, groups = arrays.get("rows"), arrays.get("groups")
+    problems = []
+    if rows is not None:
+        expected = train.features
+        if "encoding" in facts:
+            expected = _encoding_anew(facts["encoding"], train, seed).transform(expected)
+        # Encoded values are float32.
+        if rows.shape != expected.shape or not np.allclose(rows, expected, rtol=1e-5, atol=1e-6):
+            problems.append(
+                f"{generator}: the {len(rows)} rows that the model keeps are not its "
+                f"{len(expected)} training rows"
+            )
+    if groups is not None and not np.array_equal(groups, train.groups):
+        problems.append(
+            f"{generator}: the {len(groups)} groups that the model keeps are not those of its "
+            f"{len(train.groups)} training rows"
+        )
+    return problems
 
 
 def check_weights(
@@ -133,28 +165,6 @@ def check_weights(
     if np.allclose(anew, weights.column("weight").to_numpy(), rtol=1e-9):
         return []
     return [f"{treatment}: weights.parquet is not what the rows of rebalanced.parquet give"]
-
-
-def check_threshold(
-    run: str, metrics: pa.Table, predictions: pa.Table, test: pa.Table, threshold: float
-) -> list[str]:
-    """Check that a run was judged by the declared threshold, on all test rows and no others.
-
-    Parameters
-    ----------
-    run : str
-        Treatment and classifier.
-    metrics, predictions, test : pyarrow.Table
-    threshold : float
-        As declared before the run: a constant knows nothing of the test rows.
-    """
-    problems = []
-    used = set(metrics.column("threshold").to_pylist())
-    if used != {str(threshold)}:
-        problems.append(f"{run}: judged by threshold {', '.join(sorted(used))}, not {threshold}")
-    if predictions.column(ROW_ID).to_pylist() != test.column(ROW_ID).to_pylist():
-        problems.append(f"{run}: the rows that were judged are not those of test.parquet")
-    return problems
 
 
 def forbidden_files(
@@ -184,3 +194,14 @@ def forbidden_files(
         generator = learns_from.get(generator)
     chosen = bool(family & set(judged))
     return {name: file for name, file in files.items() if name != "validation" or not chosen}
+
+
+def _encoding_anew(facts: Mapping[str, Any], train: TrainingData, seed: int) -> NumericEncoding:
+    """Fit an encoding as a stored one says that it was fitted."""
+    return NumericEncoding.fit(
+        train.features,
+        train.roles.features,
+        scaling=facts["scaling"],
+        derive=len(facts["modelled"]) < len(facts["features"]),
+        seed=seed,
+    )

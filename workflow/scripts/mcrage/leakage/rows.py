@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Rows: that tables share none which should be apart, by number and by content."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence, Set
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -11,8 +12,10 @@ from mcrage.errors import UserError
 from mcrage.tables import IS_SYNTHETIC, ROW_ID, row_keys
 
 # Where columns are coarse, honest synthetic rows equal held-out rows by chance: this share of them
-# is passed over, and more only if training rows are met as often.
+# is passed over, and more only as far as `by_chance` explains it.
 MAX_SHARE_OF_COPIES = 0.01
+# How many times as often as real rows honest synthetic ones may meet held-out rows.
+_COMMONER = 2.0
 
 
 def check_tables(
@@ -66,6 +69,7 @@ def check_treatment(
     learnt_from: pa.Table,
     held_out: Sequence[pa.Table],
     columns: Sequence[str],
+    group: Sequence[str] = (),
 ) -> tuple[list[str], dict[str, int]]:
     """Check that a rebalanced table holds rows of its training table and synthetic ones only.
 
@@ -80,6 +84,8 @@ def check_treatment(
         Validation and test rows.
     columns : sequence of str
         The user's columns.
+    group : sequence of str
+        Those of them that make a group.
 
     Returns
     -------
@@ -115,13 +121,16 @@ def check_treatment(
             f"{treatment}: {altered} real row(s) differ from their original, by content"
         )
     drawn = row_keys(rebalanced.filter(synthetic), columns)
-    trained = set(allowed.values())
-    held = {key for table in held_out for key in row_keys(table, columns)} - trained
-    copies = sum(key in held for key in drawn)
-    if copies > max(MAX_SHARE_OF_COPIES * len(drawn), by_chance(drawn, trained, len(held))):
+    trained = list(allowed.values())
+    held = {key for table in held_out for key in row_keys(table, columns)}
+    fresh = held - set(trained)
+    copies = sum(key in fresh for key in drawn)
+    places = [columns.index(column) for column in group]
+    allowed_copies = by_chance(drawn, trained, held, places)
+    if copies > max(MAX_SHARE_OF_COPIES * len(drawn), allowed_copies):
         problems.append(
             f"{treatment}: {copies} of {len(drawn)} synthetic rows equal a test or validation row, "
-            "more than training rows are met by chance"
+            "more than chance explains"
         )
     facts = {
         "real_rows": real.num_rows,
@@ -131,24 +140,71 @@ def check_treatment(
     return problems, facts
 
 
-def by_chance(drawn: Sequence[tuple], trained: Set[tuple], n_held: int) -> float:
-    """Return how many held-out rows an honest generator may meet.
+def by_chance(
+    drawn: Sequence[tuple],
+    trained: Sequence[tuple],
+    held: Set[tuple],
+    group: Sequence[int] = (),
+) -> float:
+    """Return how many synthetic rows may equal a held-out row that is no training row.
 
-    It knows training rows at least as well as held-out ones, so it meets a held-out row no more
-    often than a training row: their rate per row, plus three Poisson standard deviations.
+    Two things bound it, each with four standard deviations:
+
+    - An honest generator knows training rows at least as well as held-out ones, so it meets a
+      held-out row no more often than a training row of the same group: their rate per row. Some
+      rows are commoner than others, and the variance between training rows tells how much.
+    - It meets held-out rows about as often as fresh real rows do. Training rows are such: they
+      were drawn from the same people and nobody fitted them to the held-out rows. Generators
+      prefer common values, which coincide more often, so twice their share is allowed.
+
+    The first alone would let through who learns training and test rows by heart, since copies of
+    training rows would earn an allowance for those of test rows. The second knows nothing of the
+    rows that are suspected. Where many real rows are alike, neither can tell a copy from a
+    coincidence.
 
     Parameters
     ----------
     drawn : sequence of tuple
         Synthetic rows' content.
-    trained : set of tuple
+    trained : sequence of tuple
         Training rows' content.
-    n_held : int
-        Number of held-out rows that differ from all training rows.
+    held : set of tuple
+        Held-out rows' content.
+    group : sequence of int
+        Which values of a row name its group. Most rows are drawn for groups that have few training
+        rows, so a rate over all groups would be theirs of others.
+
+    Examples
+    --------
+    >>> patients = [(number,) for number in range(300)]
+    >>> trained, held = patients[:200], patients[200:]
+    >>> round(by_chance(trained + held, trained, set(held)))
+    11
     """
-    met = sum(key in trained for key in drawn)
-    expected = (met + 1) * n_held / max(len(trained), 1)
-    return expected + 3 * expected**0.5
+    if not trained:
+        return 0.0
+    times = Counter(drawn)
+    met = defaultdict(list)
+    for key in set(trained):
+        met[_values(key, group)].append(times[key])
+    like_training = spread = 0.0
+    for name, fresh in Counter(_values(key, group) for key in held.difference(trained)).items():
+        known = np.array(met.get(name, [0]))
+        # One more than was seen: none seen is not none possible.
+        rate = (known.sum() + 1) / len(known)
+        like_training += rate * fresh
+        spread += max(rate, known.var()) * fresh * (1 + fresh / len(known))
+    draws = len(drawn) / len(trained)
+    like_fresh = (sum(key in held for key in trained) + 1) * draws
+    return min(
+        like_training + 4 * spread**0.5,
+        # Both counts are Poisson, that of training rows scaled up.
+        _COMMONER * like_fresh + 4 * (like_fresh * (1 + draws)) ** 0.5,
+    )
+
+
+def _values(key: tuple, places: Sequence[int]) -> tuple:
+    return tuple(key[place] for place in places)
 
 
 def refuse(problems: Sequence[str], context: str) -> None:

@@ -10,6 +10,10 @@ from mcrage.report.numbers import count, difference, listing
 from mcrage.report.results import Results
 
 LEADING_METRIC = "auroc"
+ONE_REPLICATE = (
+    "With one replicate there is no interval, so nothing can be claimed about any treatment: set "
+    "experiment.replicates to 2 or more."
+)
 _FEWEST_ROWS = 10  # below, nothing is claimed (see the limits in the report)
 
 
@@ -37,10 +41,7 @@ def answer(results: Results, metric: str = LEADING_METRIC) -> list[str]:
     list of str
     """
     if results.n_replicates < 2 or not results.baselines:
-        return [
-            "With one replicate there is no interval, so nothing can be claimed about any "
-            "treatment: set experiment.replicates to 2 or more."
-        ]
+        return [ONE_REPLICATE]
     baseline, *others = results.baselines
     sentences = [_overall(results, baseline, metric), _by_subgroup(results, baseline, metric)]
     if others:

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from mcrage.progress import duration
+from mcrage.durations import duration
 from mcrage.report.numbers import count, memory
 
 _LIBRARIES = (

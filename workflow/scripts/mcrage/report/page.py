@@ -26,6 +26,7 @@ FIGURES = {
         "Each line is a treatment. The mark is its mean difference to the baseline on the same "
         "test rows, the bar its 95 % interval. Filled triangles: the interval leaves out 0, "
         "pointing up is better and down is worse. Open circles: no difference could be shown. "
+        "Open diamonds: one replicate, which gives no interval. "
         "An arrow head means that the bar goes on outside the panel.",
     ),
     "roc": (

@@ -5,7 +5,7 @@ import math
 
 from mcrage.figures.differences import verdict
 from mcrage.figures.words import EVERYONE, metric_name, treatment_name
-from mcrage.report.answer import headline
+from mcrage.report.answer import ONE_REPLICATE, headline
 from mcrage.report.numbers import count, number, signed
 from mcrage.report.results import Results
 
@@ -32,8 +32,11 @@ def summary_text(sections: list[Results], report: str) -> str:
         lines += [headline(results), ""]
         lines += _table(results)
         lines.append("")
-    if any(results.baselines for results in sections):
+    compared = [results for results in sections if results.baselines]
+    if any(results.n_replicates > 1 for results in compared):
         lines.append("In parentheses: difference to the baseline; *: its 95 % interval excludes 0.")
+    elif compared:
+        lines.append(f"In parentheses: difference to the baseline. {ONE_REPLICATE}")
     return "\n".join(lines) + "\n"
 
 

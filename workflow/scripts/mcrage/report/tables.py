@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcrage.figures.differences import verdict
+from mcrage.figures.differences import has_interval, verdict
 from mcrage.figures.words import EVERYONE, capital, metric_name, treatment_name
 from mcrage.report.numbers import count, difference, interval, number, p_value
 from mcrage.report.published import Published
@@ -178,8 +178,9 @@ def difference_entry(row: Mapping | None, support: float) -> Entry:
     if row is None or row["mean_difference"] != row["mean_difference"]:
         return Entry(f"undefined (n = {count(support)})", kind=f"undefined{few}")
     text = difference(row["mean_difference"], row["ci_low"], row["ci_high"])
-    adjusted = p_value(row["p_adjusted"])
-    return Entry(text, f"{adjusted} adjusted" if adjusted else "", kind=f"{verdict(row)}{few}")
+    if not has_interval(row):
+        return Entry(text, "one replicate: no interval", kind=f"unclear{few}")
+    return Entry(text, f"{p_value(row['p_adjusted'])} adjusted", kind=f"{verdict(row)}{few}")
 
 
 def _mean(

@@ -4,6 +4,7 @@
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
+import pyarrow as pa
 
 from mcrage.statistics.paired import corrected_interval, holm
 
@@ -38,6 +39,26 @@ def summarise(metrics: pd.DataFrame) -> pd.DataFrame:
         support=("support", "mean"),
     )
     return out.reset_index()
+
+
+def as_table(frame: pd.DataFrame) -> pa.Table:
+    """Return a data frame as a table in which undefined numbers are NaN.
+
+    Arrow's own conversion makes them null, which is no number at all to who reads the table.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The result of `summarise` or `compare`.
+
+    Returns
+    -------
+    pyarrow.Table
+    """
+    schema = pa.Schema.from_pandas(frame, preserve_index=False).remove_metadata()
+    return pa.table(
+        {field.name: pa.array(frame[field.name].to_numpy(), field.type) for field in schema}
+    )
 
 
 def compare(

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: MIT
+"""All checks of one replicate: of its tables, treatments, generators and runs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from mcrage.datasets.roles import Roles
+from mcrage.generators.base import TrainingData
+from mcrage.generators.storage import read_arrays
+from mcrage.groups import GroupSchema
+from mcrage.leakage.fitted import (
+    check_ancestors,
+    check_model,
+    check_scaler,
+    check_stored_rows,
+    check_weights,
+    forbidden_files,
+)
+from mcrage.leakage.judged import check_run
+from mcrage.leakage.rows import check_treatment
+from mcrage.lineage import Lineage
+from mcrage.provenance import read_origin
+from mcrage.tables import content_hash, read_json, read_table
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """What one replicate's treatments, generators and runs are held against.
+
+    Attributes
+    ----------
+    tables : mapping of str to pyarrow.Table
+        ``train``, ``original``, ``validation`` and ``test``, each with row_id.
+    held_out : mapping of str to str
+        ``"validation"``, ``"test"``: the file.
+    roles : Roles
+    settings : mapping
+        Of the rule check_leakage; see `mcrage.plan`.
+    lineage : Lineage
+    """
+
+    tables: Mapping[str, pa.Table]
+    held_out: Mapping[str, str]
+    roles: Roles
+    settings: Mapping[str, Any]
+    lineage: Lineage
+
+    @property
+    def schema(self) -> GroupSchema:
+        """The groups of the dataset."""
+        return GroupSchema.of(self.roles)
+
+    def check_treatment(
+        self, treatment: Mapping[str, Any], rebalanced: str, weights: str
+    ) -> tuple[list[str], dict[str, int], pa.Table]:
+        """Check one treatment's table and weights.
+
+        Parameters
+        ----------
+        treatment : mapping
+            Its name, train_on, weights and generator.
+        rebalanced, weights : str
+            The files.
+
+        Returns
+        -------
+        problems : list of str
+        facts : dict of str to int
+            See `mcrage.leakage.rows.check_treatment`.
+        table : pyarrow.Table
+            The rebalanced one.
+        """
+        name = treatment["name"]
+        table, beside = read_table(rebalanced), read_table(weights)
+        problems, facts = check_treatment(
+            name,
+            table,
+            beside,
+            self.tables[treatment["train_on"]],
+            [self.tables[held] for held in self.held_out],
+            list(self.roles.columns),
+            self.schema.columns,
+        )
+        if beside.num_rows == table.num_rows:
+            problems += check_weights(name, beside, table, self.schema, treatment["weights"])
+        made = {f"{name}'s rebalanced table": rebalanced, f"{name}'s weights": weights}
+        return problems + self._check_ancestors(made, treatment["generator"]), facts, table
+
+    def check_generator(
+        self, generator: str, trained_on: pa.Table, model: str, arrays: str, synthetic: str
+    ) -> list[str]:
+        """Check what one generator learnt, and from what.
+
+        Parameters
+        ----------
+        generator : str
+        trained_on : pyarrow.Table
+            The table it may learn from.
+        model, arrays, synthetic : str
+            The files.
+        """
+        facts, stored = read_json(model), read_arrays(arrays)
+        data = TrainingData.of(trained_on, self.roles)
+        seed = (read_origin(model) or {"seeds": {"train": 0}})["seeds"]["train"]
+        made = {f"{generator}'s model": model, f"{generator}'s synthetic rows": synthetic}
+        return [
+            *check_model(generator, facts["trained_on"]["content"], content_hash(trained_on)),
+            *check_scaler(generator, stored, facts, data, seed),
+            *check_stored_rows(generator, stored, facts, data, seed),
+            *self._check_ancestors(made, generator),
+        ]
+
+    def check_run(self, run: str, metrics: str, predictions: str) -> list[str]:
+        """Check how one run, a treatment and a classifier, was judged; the latter two are files."""
+        return check_run(
+            run,
+            read_table(metrics),
+            read_table(predictions),
+            self.tables["test"],
+            self.schema,
+            self.settings["threshold"],
+        )
+
+    def _check_ancestors(self, made: Mapping[str, str], generator: str | None) -> list[str]:
+        forbidden = forbidden_files(
+            generator,
+            self.held_out,
+            self.settings["judged_on_validation"],
+            self.settings["learns_from"],
+        )
+        return check_ancestors(made, forbidden, self.lineage)
+
+
+def check_all(
+    replicate: Replicate,
+    *,
+    rebalanced: Sequence[str],
+    weights: Sequence[str],
+    models: Sequence[str],
+    arrays: Sequence[str],
+    synthetic: Sequence[str],
+    metrics: Sequence[str],
+    predictions: Sequence[str],
+) -> tuple[list[str], dict[str, dict[str, int]]]:
+    """Check all that was made of a replicate.
+
+    Parameters
+    ----------
+    replicate : Replicate
+    rebalanced, weights : sequence of str
+        The files of every treatment of the settings, in their order.
+    models, arrays, synthetic : sequence of str
+        Of every generator.
+    metrics, predictions : sequence of str
+        Of every run.
+
+    Returns
+    -------
+    problems : list of str
+        One line for each; empty when all is well.
+    facts : dict of str to dict of str to int
+        By treatment.
+    """
+    settings = replicate.settings
+    problems: list[str] = []
+    tables, facts = {}, {}
+    for treatment, *files in zip(settings["treatments"], rebalanced, weights, strict=True):
+        name = treatment["name"]
+        found, facts[name], tables[name] = replicate.check_treatment(treatment, *files)
+        problems += found
+    trained_on = settings["trained_on"].items()
+    for (name, source), *files in zip(trained_on, models, arrays, synthetic, strict=True):
+        table = tables[source] if source else replicate.tables["train"]
+        problems += replicate.check_generator(name, table, *files)
+    for run, *files in zip(settings["runs"], metrics, predictions, strict=True):
+        problems += replicate.check_run(run, *files)
+    return problems, facts
