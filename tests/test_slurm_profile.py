@@ -154,7 +154,7 @@ def test_a_training_asks_for_a_gpu_and_for_more_each_time(finished, pretended):
     (finished.folder / model).unlink(missing_ok=True)
     lines = pretended.lines(finished, model, config=SMALL | {"gpu_attempts": 2})
     asked = [
-        f"-p standard -t {120 * attempt} --mem {6001 * attempt} --requeue{{}}--cpus-per-task=2 "
+        f"-p standard -t {120 * attempt} --mem {6001 * attempt} --requeue{{}}--cpus-per-task=1 "
         "--signal=TERM@120"
         for attempt in (1, 2, 3, 4)
     ]
