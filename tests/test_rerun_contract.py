@@ -257,6 +257,8 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
     ),
     "config: mirror": (config(mirror="elsewhere"), {}),
     "config: device": (config(device="cpu"), {}),
+    "config: gpu_missing": (config(gpu_missing="cpu"), {}),
+    "config: gpu_attempts": (config(gpu_attempts=2), {}),
     "fewer cores": (Change(arguments=("--cores", "1")), {}),
     "config: threads": (
         config(threads=2),

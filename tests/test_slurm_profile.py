@@ -94,6 +94,11 @@ def test_the_example_of_partitions_sends_jobs_where_they_fit(tmp_path, resources
     assert get_best_partition(known, job, quiet) == partition
 
 
+def test_where_jobs_run_and_on_what_reruns_nothing(finished):
+    config = SMALL | {"gpu_missing": "cpu", "gpu_attempts": 2}
+    assert finished.plan("--workflow-profile", "profiles/slurm", config=config) == {}
+
+
 # --- what is submitted, to commands that only look like SLURM's ---------------------------------
 
 
@@ -149,7 +154,7 @@ def test_a_training_asks_for_a_gpu_and_for_more_each_time(finished, pretended):
     (finished.folder / model).unlink(missing_ok=True)
     lines = pretended.lines(finished, model, config=SMALL | {"gpu_attempts": 2})
     asked = [
-        f"-p standard -t {120 * attempt} --mem {6001 * attempt} --requeue{{}}--cpus-per-task=2 "
+        f"-p standard -t {120 * attempt} --mem {6001 * attempt} --requeue{{}}--cpus-per-task=1 "
         "--signal=TERM@120"
         for attempt in (1, 2, 3, 4)
     ]

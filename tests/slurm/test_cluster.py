@@ -68,8 +68,6 @@ def write_profile(project: Project, **changes) -> str:
         "seconds-between-status-checks": 1,
         "latency-wait": 5,
         "cores": 2,
-        # As many as a local training has, since sums depend on it.
-        "set-threads": {"train_generator": 1},
         **changes,
     }
     profile["set-resources"]["train_generator"] |= {
@@ -156,9 +154,7 @@ def results(project: Project) -> dict[str, bytes]:
 def undisturbed(tmp_path_factory) -> dict[str, bytes]:
     """What the experiment makes on this machine alone, with nothing happening to it."""
     project = Project(tmp_path_factory.mktemp("alone"))
-    done = project.run(
-        "evaluation", "--set-threads", "train_generator=1", "--quiet", "all", config=CONFIG
-    )
+    done = project.run("evaluation", "--quiet", "all", config=CONFIG)
     assert done.returncode == 0, done.stdout[-6000:]
     return results(project)
 

@@ -35,6 +35,8 @@ rule lineage:
     """Check where every result comes from, or tell it of one: --config lineage=FILE."""
     log:
         "<logs>/lineage.log",
+    # Asked again it says the same.
+    retries: 0
     localrule: True
     conda:
         "../../envs/data.yaml"
