@@ -293,9 +293,9 @@ def is_noted(root: Path, path: str) -> bool:
     """
     return (
         (root / path).is_file()
-        and _record(root, "metadata", path).exists()
+        and record(root, "metadata", path).exists()
         # Of a job that runs or was killed; the record may then be that of an earlier one.
-        and not _record(root, "incomplete", path).exists()
+        and not record(root, "incomplete", path).exists()
     )
 
 

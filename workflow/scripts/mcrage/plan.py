@@ -40,7 +40,7 @@ _LIBRARIES = {
     "check_groups": (),
     "rebalance": ("numpy",),
     "evaluate": ("scikit-learn", "numpy"),
-    "check_leakage": (),
+    "check_leakage": ("numpy", "scikit-learn"),
     "summarise": ("pandas", "scipy"),
     "plot_rule_graph": ("matplotlib", "snakemake"),
     "plot_umap": ("matplotlib", "umap-learn"),
