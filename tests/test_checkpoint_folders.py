@@ -4,7 +4,7 @@
 import pytest
 
 from mcrage.checkpoint_folders import sweep_checkpoints
-from mcrage.lineage import _record
+from mcrage.lineage import record
 
 PLACE = "{dataset}/{scenario}/{replicate}/{generator}"
 OUTPUTS = [f"results/{PLACE}/model.json", f"results/benchmarks/{PLACE}/facts.json"]
@@ -18,7 +18,7 @@ def training(tmp_path):
     for number, pattern in enumerate(OUTPUTS):
         path = pattern.format(**NAMES)
         made[f"output {number}"] = tmp_path / path
-        made[f"record {number}"] = _record(tmp_path, "metadata", path)
+        made[f"record {number}"] = record(tmp_path, "metadata", path)
     for path in made.values():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
@@ -44,7 +44,7 @@ def test_a_training_that_is_not_noted_keeps_its_own(training, tmp_path, lacking)
 
 @pytest.mark.parametrize("pattern", OUTPUTS)
 def test_the_record_of_an_earlier_job_is_no_note(training, tmp_path, pattern):
-    mark = _record(tmp_path, "incomplete", pattern.format(**NAMES))
+    mark = record(tmp_path, "incomplete", pattern.format(**NAMES))
     mark.parent.mkdir(parents=True)
     mark.write_text("")
     sweep_checkpoints(tmp_path, "checkpoints", OUTPUTS)
