@@ -56,7 +56,7 @@ sys.path.insert(0, "workflow/scripts")
 from pathlib import Path
 from mcrage.code_digest import code_digest, versions
 from mcrage.generators.registry import needs
-from mcrage.plan import _LIBRARIES
+from mcrage.rule_params import _LIBRARIES
 wall, cpu = time.perf_counter(), time.process_time()
 for rule in sorted(path.stem for path in Path("workflow/scripts").glob("*.py")):
     code_digest(rule)

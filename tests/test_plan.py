@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mcrage import plan as module
+from mcrage import rule_params as module
 from mcrage.code_digest import code_digest, versions
 from mcrage.config.load import load_config
 from mcrage.generators.registry import needs

@@ -38,7 +38,7 @@ class Replicate:
         ``"validation"``, ``"test"``: the file.
     roles : Roles
     settings : mapping
-        Of the rule check_leakage; see `mcrage.plan`.
+        Of the rule check_leakage; see `mcrage.rule_params`.
     lineage : Lineage
     """
 

@@ -1,0 +1,375 @@
+# SPDX-License-Identifier: MIT
+"""Each rule's params: what decides its result, and so what reruns it.
+
+A rule's params are one dict of plain JSON values: its own slice of the config, its seeds, the
+digest of the code it runs and the versions of the libraries that shape its result. Snakemake
+compares params without their keys and ignores values that are not plain, so one dict per rule,
+whose text holds the keys, is what makes reruns exact.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from mcrage.code_digest import SCRIPTS, code_digest, rules_digest, versions
+from mcrage.config.model import RandomForest
+from mcrage.datasets.cards import describe_settings, prepare_settings
+from mcrage.generators.registry import needs, settings_of
+from mcrage.provenance import params_digest
+from mcrage.seeds import derive
+
+if TYPE_CHECKING:
+    from mcrage.plan import Plan
+
+THRESHOLD = 0.5
+"""Of the scores that classifiers give; declared before the run, so it knows no row."""
+
+_LIBRARIES = {
+    "prepare": ("pyarrow",),
+    "balance": ("numpy",),
+    "split": ("numpy",),
+    "induce_imbalance": ("numpy",),
+    "check_groups": (),
+    "rebalance": ("numpy",),
+    "evaluate": ("scikit-learn", "numpy"),
+    "check_leakage": ("numpy", "scikit-learn"),
+    "summarise": ("pandas", "scipy"),
+    "plot_rule_graph": ("matplotlib", "snakemake"),
+    "plot_umap": ("matplotlib", "umap-learn"),
+    "plot_densities": ("matplotlib", "seaborn", "scipy"),
+    "plot_group_composition": ("matplotlib",),
+    "plot_training_curves": ("matplotlib",),
+    "plot_roc": ("matplotlib", "scikit-learn"),
+    "plot_differences": ("matplotlib",),
+    "report": ("jinja2", "pandas"),
+}
+
+
+class RuleParams:
+    """The params of every rule of an experiment.
+
+    Parameters
+    ----------
+    plan : Plan
+    """
+
+    def __init__(self, plan: "Plan") -> None:
+        self.plan = plan
+        self._params: dict[str, Callable[[Any], dict[str, Any]]] = {}
+
+    def of(self, rule: str) -> Callable[[Any], dict[str, Any]]:
+        """Return the function that Snakemake calls with the wildcards for a rule's params.
+
+        Parameters
+        ----------
+        rule : str
+            Name of the rule, which is the name of its script.
+        """
+        settings = getattr(self, f"_{rule}")
+
+        # Once for all jobs of a rule: these read files, and an experiment has thousands of jobs.
+        @cache
+        def made_with(modules: tuple[str, ...], libraries: tuple[str, ...]) -> dict[str, Any]:
+            return {
+                "code": code_digest(rule, *modules),
+                "modules": list(modules),
+                "versions": versions(*libraries),
+            }
+
+        def params(wildcards: Any) -> dict[str, Any]:
+            facts = settings(wildcards)
+            modules = facts.get("modules", ())
+            libraries = facts.get("libraries", _LIBRARIES.get(rule, ()))
+            return {
+                "settings": facts.get("settings", {}),
+                "seeds": facts.get("seeds", {}),
+                **(facts.get("made_with") or made_with(modules, libraries)),
+            }
+
+        return params
+
+    def expected_digest(self, rule: str, wildcards: Mapping[str, str]) -> str | None:
+        """Return the params digest that a job has now, or None if it is not of this experiment.
+
+        Parameters
+        ----------
+        rule : str
+        wildcards : mapping of str to str
+            As a file's origin tells them; not trusted.
+        """
+        if rule not in self._params:
+            if not (SCRIPTS / f"{rule}.py").is_file():
+                return None
+            self._params[rule] = self.of(rule)
+        try:
+            return params_digest(self._params[rule](SimpleNamespace(**wildcards)))
+        except (AttributeError, KeyError, StopIteration):
+            return None
+
+    def _seed(self, wildcards: Any, stage: str, *names: str) -> int:
+        return derive(
+            self.plan.config.experiment.seed,
+            wildcards.dataset,
+            wildcards.scenario,
+            wildcards.replicate,
+            stage,
+            *names,
+        )
+
+    def _download(self, wildcards: Any) -> dict:
+        # The checksum fixes the content: neither another address nor other code brings another.
+        files = self.plan.cards[wildcards.dataset].files
+        sha256 = next(file.sha256 for file in files if file.name == wildcards.file)
+        return {
+            "settings": {"sha256": sha256},
+            "made_with": {"code": "any", "versions": {}},
+        }
+
+    def _prepare(self, wildcards: Any) -> dict:
+        return {"settings": prepare_settings(self.plan.cards[wildcards.dataset])}
+
+    def _describe(self, wildcards: Any) -> dict:
+        return {"settings": describe_settings(self.plan.cards[wildcards.dataset])}
+
+    def _balance(self, wildcards: Any) -> dict:
+        return {
+            "settings": {"balance": self.plan.config.scenarios[wildcards.scenario].balance},
+            "seeds": {"balance": self._seed(wildcards, "balance")},
+        }
+
+    def _split(self, wildcards: Any) -> dict:
+        scenario = self.plan.config.scenarios[wildcards.scenario]
+        return {
+            "settings": {"test_fraction": scenario.test_fraction},
+            "seeds": {"split": self._seed(wildcards, "split")},
+        }
+
+    def _induce_imbalance(self, wildcards: Any) -> dict:
+        scenario = self.plan.config.scenarios[wildcards.scenario]
+        return {
+            "settings": {
+                "keep": [rule.model_dump() for rule in scenario.keep],
+                "validation_fraction": scenario.validation_fraction,
+            },
+            "seeds": {
+                "induce": self._seed(wildcards, "induce"),
+                "validation": self._seed(wildcards, "validation"),
+            },
+        }
+
+    def _check_groups(self, wildcards: Any) -> dict:
+        # A gate that models wait for. Were the treatments or the code of the check among its
+        # params, then one treatment more would train every model again; each generator also
+        # checks for itself what it needs. (Not an `ancient` input: Snakemake 9.27 does not look
+        # at what waits for a job that is due, and would leave a stale model.)
+        return {"made_with": {"code": "any", "versions": {}}}
+
+    def _train_generator(self, wildcards: Any) -> dict:
+        settings = {
+            "generator": settings_of("train", self.plan.resolved(wildcards.generator)),
+            # Not the job's, which depend on --cores: products of one wide network are split among
+            # threads, and their rounding with them.
+            "threads": self.plan.config.threads,
+            # Which table is its input: a file alone must be able to tell.
+            "trained_on": self.plan.trained_on(wildcards.generator),
+        }
+        if wildcards.generator in self.plan.judged_on_validation():
+            # The paper's criterion: F1 of its forest on the validation set.
+            settings["judge"] = RandomForest().model_dump()
+        return {
+            "settings": settings,
+            "seeds": {"train": self._seed(wildcards, "train", wildcards.generator)},
+            **self._generator_code("train", wildcards.generator),
+        }
+
+    def _sample_generator(self, wildcards: Any) -> dict:
+        # Always the whole gap, whatever a treatment takes of it: one treatment's fill must not
+        # redraw another's rows.
+        return {
+            "settings": {
+                "kind": self.plan.kind(wildcards.generator),
+                "sampling": settings_of("sample", self.plan.resolved(wildcards.generator)),
+            },
+            "seeds": {"sample": self._seed(wildcards, "sample", wildcards.generator)},
+            **self._generator_code("sample", wildcards.generator),
+        }
+
+    def _generator_code(self, stage: str, generator: str) -> dict:
+        found = needs(stage, self.plan.resolved(generator))
+        return {"modules": found.modules, "libraries": found.libraries}
+
+    def _rebalance(self, wildcards: Any) -> dict:
+        treatment = self.plan.config.treatments[wildcards.treatment]
+        return {
+            "settings": {
+                "treatment": treatment.model_dump(include={"fill", "oversample", "weights"}),
+                # Which tables are its inputs: a file alone must be able to tell.
+                "made_from": treatment.model_dump(include={"train_on", "generator"}),
+            },
+            "seeds": {"rebalance": self._seed(wildcards, "rebalance", wildcards.treatment)},
+        }
+
+    def _evaluate(self, wildcards: Any) -> dict:
+        # One seed for all treatments: they are compared within a replicate.
+        return {
+            "settings": {
+                "classifier": self.plan.config.classifiers[wildcards.classifier].model_dump(),
+                "threshold": THRESHOLD,
+            },
+            "seeds": {"classifier": self._seed(wildcards, "classifier", wildcards.classifier)},
+        }
+
+    def _check_leakage(self, wildcards: Any) -> dict:
+        treatments = self.plan.config.treatments
+        trained_on = {name: self.plan.trained_on(name) for name in self.plan.generators}
+        return {
+            "settings": {
+                "treatments": [
+                    {
+                        "name": name,
+                        **treatments[name].model_dump(include={"train_on", "weights", "generator"}),
+                    }
+                    for name in self.plan.all_treatments
+                ],
+                "trained_on": trained_on,
+                "learns_from": {
+                    name: treatments[source].generator if source else None
+                    for name, source in trained_on.items()
+                },
+                "judged_on_validation": self.plan.judged_on_validation(),
+                "runs": [
+                    f"{treatment}, {classifier}"
+                    for treatment in self.plan.treatments
+                    for classifier in self.plan.classifiers
+                ],
+                "threshold": THRESHOLD,
+            }
+        }
+
+    def _summarise(self, wildcards: Any) -> dict:
+        return {
+            "settings": {
+                "datasets": self.plan.datasets,
+                "scenarios": self.plan.scenarios,
+                "n_replicates": len(self.plan.replicates),
+                "classifiers": self.plan.classifiers,
+                "treatments": self.plan.treatments,
+                "baselines": self.plan.baselines,
+                "controls": [
+                    name
+                    for name in self.plan.treatments
+                    if self.plan.config.treatments[name].train_on == "original"
+                ],
+                "test_to_train": self._test_to_train(),
+            }
+        }
+
+    def _test_to_train(self) -> dict[str, float]:
+        fractions = {
+            name: self.plan.config.scenarios[name].test_fraction for name in self.plan.scenarios
+        }
+        return {name: fraction / (1 - fraction) for name, fraction in fractions.items()}
+
+    def _plot_rule_graph(self, wildcards: Any) -> dict:
+        # What decides which rules there are and which follow which.
+        shape = {
+            "figures": self.plan.figures(),
+            "roc": bool(self.plan.config.figures.roc_treatments),
+            "generators": bool(self.plan.generators),
+            "trained_on_a_treatment": any(map(self.plan.trained_on, self.plan.generators)),
+            "judged_on_validation": bool(self.plan.judged_on_validation()),
+        }
+        return {"settings": {"shape": shape, "rules": rules_digest()}}
+
+    def _plot_umap(self, wildcards: Any) -> dict:
+        seed = derive(
+            self.plan.config.experiment.seed, wildcards.dataset, wildcards.scenario, "plot_umap"
+        )
+        return {
+            "settings": {
+                "treatments": self.plan.config.figures.umap_treatments,
+                "replicate": self.plan.config.figures.replicate,
+            },
+            "seeds": {"umap": seed},
+        }
+
+    def _plot_densities(self, wildcards: Any) -> dict:
+        return {
+            "settings": {
+                "names": self.plan.density_generators(),
+                "replicate": self.plan.config.figures.replicate,
+            }
+        }
+
+    def _plot_group_composition(self, wildcards: Any) -> dict:
+        return {
+            "settings": {
+                "treatments": self.plan.treatments,
+                "replicate": self.plan.config.figures.replicate,
+            }
+        }
+
+    def _plot_training_curves(self, wildcards: Any) -> dict:
+        return {
+            "settings": {
+                "generators": self.plan.iterated_generators(),
+                "n_replicates": len(self.plan.replicates),
+            }
+        }
+
+    def _plot_roc(self, wildcards: Any) -> dict:
+        return {
+            "settings": {
+                "treatments": self.plan.config.figures.roc_treatments,
+                "n_replicates": len(self.plan.replicates),
+            }
+        }
+
+    def _plot_differences(self, wildcards: Any) -> dict:
+        return {"settings": {"treatments": self.plan.treatments}}
+
+    def _lineage(self, wildcards: Any) -> dict:
+        # Whole, since the script lays out the same plan from it.
+        return {"settings": {"config": self.plan.config.model_dump(mode="json")}}
+
+    def _preflight(self, wildcards: Any) -> dict:
+        return {}
+
+    def _report(self, wildcards: Any) -> dict:
+        told = {"title", "description", "licence", "citation", "homepage"}
+        return {
+            "settings": {
+                "title": self.plan.config.experiment.title,
+                "induced": any(
+                    self.plan.config.scenarios[name].keep for name in self.plan.scenarios
+                ),
+                "treatments": {name: self._told(name) for name in self.plan.treatments},
+                "datasets": {
+                    name: card.model_dump(mode="json", include=told)
+                    for name, card in self.plan.cards.items()
+                },
+                "test_to_train": self._test_to_train(),
+                "published": {
+                    name: yaml.safe_load(self.plan.published[name].read_text(encoding="utf-8"))
+                    for name in self.plan.config.published
+                },
+                "config": self.plan.science(),
+                "seed": self.plan.config.experiment.seed,
+                "names": [
+                    *("download", "figures"),
+                    *(*self.plan.datasets, *self.plan.scenarios, *self.plan.replicates),
+                    *(*self.plan.generators, *self.plan.all_treatments, *self.plan.classifiers),
+                ],
+            }
+        }
+
+    def _told(self, treatment: str) -> str:
+        """Return a treatment's description, and where its generator departs from its preset."""
+        text = self.plan.config.treatments[treatment].description
+        generator = self.plan.config.treatments[treatment].generator
+        return text + (
+            self.plan.config.generators[generator].departures_told() if generator else ""
+        )
