@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/snakemake --cores all
 # One thread per library and job: Snakemake runs the jobs side by side.
-TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+TEST := env OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 all: setup
 	$(RUN)
