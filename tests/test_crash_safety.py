@@ -246,9 +246,8 @@ def test_a_lock_of_another_machine_is_told_as_such(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     working_folder.HOLDER.parent.mkdir(parents=True)
     working_folder.note_holder()
-    assert "another run works in this folder" in working_folder.held_by() or (
-        "was killed here" in working_folder.held_by()
-    )
+    # This process is there, but is no Snakemake: its number was given to another since.
+    assert f"was killed here (process {os.getpid()} " in working_folder.held_by()
     monkeypatch.setattr("socket.gethostname", lambda: "elsewhere")
     assert "from here it can't be seen" in working_folder.held_by()
     working_folder.HOLDER.unlink()

@@ -166,6 +166,18 @@ DRAWN = {
     **EVALUATED,
     "evaluate": 6,
 }
+# Everything that is made from the paper's models.
+PAPER_ANEW = {
+    "train_generator": 2,
+    "sample_generator": 2,
+    "rebalance": 2,
+    "evaluate": 2,
+    "plot_training_curves": 1,
+    "plot_group_composition": 1,
+    **JUDGED,
+    # Not among the curves that are shown.
+    "plot_roc": 0,
+}
 CHAIN = {
     "check_groups": 2,
     "train_generator": 8,
@@ -415,17 +427,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
     ),
     "config: generators, guidance, by whose rows the paper's checkpoints are chosen": (
         config(generators={"cddpm_paper": {"guidance": 2.0}}),
-        {
-            "train_generator": 2,
-            "sample_generator": 2,
-            "rebalance": 2,
-            "evaluate": 2,
-            "plot_training_curves": 1,
-            "plot_group_composition": 1,
-            **JUDGED,
-            # Not among the curves that are shown.
-            "plot_roc": 0,
-        },
+        PAPER_ANEW,
     ),
     "config: generators, SMOTE's neighbours": (
         config(generators={"smote": {"k_neighbors": 4}}),
@@ -442,17 +444,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
     ),
     "config: generators, two values swapped": (
         config(generators={"cddpm_paper": {"epochs": 2, "select_every_epochs": 4}}),
-        {
-            "train_generator": 2,
-            "sample_generator": 2,
-            "rebalance": 2,
-            "evaluate": 2,
-            "plot_training_curves": 1,
-            "plot_group_composition": 1,
-            **JUDGED,
-            # Not among the curves that are shown.
-            "plot_roc": 0,
-        },
+        PAPER_ANEW,
     ),
     "config: treatments": (
         config(treatments={"smote": {"fill": 0.5}}),
