@@ -3,6 +3,9 @@
 
 import json
 import logging
+import multiprocessing
+import resource
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -116,9 +119,19 @@ def test_what_the_fit_cannot_use_is_refused(saved, caplog):
     assert "refused: holds 3 arrays; training starts over" in refusals(caplog)[0]
 
 
+def die_writing(saved):
+    """Be ended by the kernel in the middle of the file, when nothing can be tidied up."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    saved.save({"large": np.zeros(1000)})
+
+
 def test_a_write_that_was_killed_leaves_the_last_file_and_its_rest_goes(saved):
-    rest = saved.path.with_name("0123.tmp")
-    rest.write_bytes(b"half")
+    process = multiprocessing.get_context("fork").Process(target=die_writing, args=(saved,))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGXFSZ
+    assert len(list(saved.path.parent.iterdir())) == 2
     assert saved.load(never) is not None
     assert [path.name for path in saved.path.parent.iterdir()] == ["ab12.safetensors"]
 

@@ -5,11 +5,11 @@ The file says what it belongs to (a key made of params, data and code) and holds
 content, so that a file that is truncated, damaged, foreign or outdated is refused.
 """
 
-import contextlib
 import hashlib
 import logging
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 _FORMAT = "mcrage checkpoint 1"
 _SUFFIX = ".safetensors"
+_UNFINISHED = ".tmp"
 
 # Checkpoints may cost this share of the time; where they cost less, there is one every ten seconds.
 _SHARE = 0.005
@@ -68,9 +69,9 @@ class CheckpointFile:
             Says why arrays are not a state of the present fit; None: they are.
         """
         for path in sorted(self.path.parent.glob("*")):
-            if path.suffix == ".tmp":
+            if path.suffix == _UNFINISHED:
                 # Of a process that was killed while it wrote.
-                path.unlink(missing_ok=True)
+                shutil.rmtree(path, ignore_errors=True)
             elif path != self.path:
                 self._refuse(path, "made with other settings, data or code")
         if not self.path.exists():
@@ -114,10 +115,12 @@ class CheckpointFile:
         from safetensors.numpy import save_file
 
         told = {"format": _FORMAT, "key": self._key, "sha256": _checksum(arrays)}
-        # A name of its own: a lost node's process may still be writing.
-        temporary = self.path.with_name(f"{secrets.token_hex(8)}.tmp")
+        # A name of its own: a lost node's process may still be writing. A folder: safetensors
+        # itself writes under a name that it makes up, beside the one it was given.
+        place = self.path.with_name(f"{secrets.token_hex(8)}{_UNFINISHED}")
+        temporary = place / self.path.name
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            place.mkdir(parents=True)
             save_file(arrays, temporary, told)
             with temporary.open("rb") as file:
                 # Else a machine that goes down could leave the name without the content.
@@ -125,9 +128,9 @@ class CheckpointFile:
             temporary.replace(self.path)
         except (OSError, SafetensorError) as error:
             logger.warning("checkpoint %s not written: %s; training goes on", self.path, error)
-            with contextlib.suppress(OSError):
-                temporary.unlink()
             return False
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
         return True
 
 
