@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mcrage.classifiers.registry import fit_and_score
-from mcrage.config.model import RandomForest
+from mcrage.config.classifiers import RandomForest
 from mcrage.datasets.card_model import PrepareSettings
 from mcrage.datasets.cards import prepare_settings, read_card
 from mcrage.datasets.prepare import prepare
@@ -66,7 +66,7 @@ def test_the_forest_of_the_paper_scores_as_published(patients):
     schema = GroupSchema.of(patients.roles)
     digits = schema.digits(patients.table)
     groups = schema.index_of(digits)
-    settings = RandomForest().model_dump()
+    settings = RandomForest(kind="random_forest").resolved({})
     found: dict[tuple[str, str, str], list[float]] = {}
     for seed in range(8):
         pool, test = split(groups, 0.2, seed, schema.n_groups)

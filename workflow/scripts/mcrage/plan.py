@@ -185,6 +185,11 @@ class Plan:
         settings = self.config.generators[generator].resolved()
         return {key: value for key, value in settings.items() if key != "trained_on"}
 
+    def classifier(self, name: str) -> dict[str, Any]:
+        """Return a classifier's settings, those of an ensemble's members among them."""
+        classifiers = self.config.classifiers
+        return classifiers[name].resolved(classifiers)
+
     def params(self, rule: str) -> Callable[[Any], dict[str, Any]]:
         """Return the function that Snakemake calls with the wildcards for a rule's params."""
         return self._rule_params.of(rule)
@@ -212,6 +217,7 @@ class Plan:
         }
         for section, names in used.items():
             resolved[section] = {name: resolved[section][name] for name in names}
+        resolved["classifiers"] = {name: self.classifier(name) for name in self.classifiers}
         # Every value of a preset, not only what was overridden.
         resolved["generators"] = {
             name: self.config.generators[name].resolved() for name in self.generators

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from mcrage.code_digest import SCRIPTS, code_digest, rules_digest, versions
-from mcrage.config.model import RandomForest
+from mcrage.config.classifiers import RandomForest
 from mcrage.datasets.cards import describe_settings, prepare_settings
 from mcrage.generators.registry import needs, settings_of
 from mcrage.provenance import params_digest
@@ -178,7 +178,7 @@ class RuleParams:
         }
         if wildcards.generator in self.plan.judged_on_validation():
             # The paper's criterion: F1 of its forest on the validation set.
-            settings["judge"] = RandomForest().model_dump()
+            settings["judge"] = RandomForest(kind="random_forest").resolved({})
         return {
             "settings": settings,
             "seeds": {"train": self._seed(wildcards, "train", wildcards.generator)},
@@ -216,7 +216,7 @@ class RuleParams:
         # One seed for all treatments: they are compared within a replicate.
         return {
             "settings": {
-                "classifier": self.plan.config.classifiers[wildcards.classifier].model_dump(),
+                "classifier": self.plan.classifier(wildcards.classifier),
                 "threshold": THRESHOLD,
             },
             "seeds": {"classifier": self._seed(wildcards, "classifier", wildcards.classifier)},

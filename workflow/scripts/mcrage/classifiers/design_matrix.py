@@ -1,11 +1,52 @@
 # SPDX-License-Identifier: MIT
 """The columns a classifier sees: the same for every treatment."""
 
+from typing import Literal
+
 import numpy as np
 import pyarrow as pa
 
 from mcrage.datasets.roles import Roles
+from mcrage.encoding.subgroup_scaling import SubgroupScaling
 from mcrage.groups import GroupSchema
+
+
+def design_matrices(
+    train: pa.Table,
+    test: pa.Table,
+    roles: Roles,
+    features: Literal["raw", "within_subgroup", "both"] = "raw",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what a classifier sees of training rows and of rows to score.
+
+    Parameters
+    ----------
+    train, test : pyarrow.Table
+    roles : Roles
+    features : {"raw", "within_subgroup", "both"}
+        Within the subgroup they are standardised with the moments of the training rows.
+
+    Returns
+    -------
+    train, test : ndarray of float64, shapes (n_train, n_columns) and (n_test, n_columns)
+    """
+    raw = [design_matrix(table, roles)[0] for table in (train, test)]
+    if features == "raw":
+        return raw[0], raw[1]
+    n_features = len(roles.feature_columns)
+    schema = GroupSchema.of(roles)
+    subgroups = [schema.subgroup_of(schema.index(table)) for table in (train, test)]
+    scaling = SubgroupScaling.fit(raw[0][:, :n_features], subgroups[0], schema.n_subgroups)
+    standard = [
+        scaling.transform(matrix[:, :n_features], of)
+        for matrix, of in zip(raw, subgroups, strict=True)
+    ]
+    kept = n_features if features == "within_subgroup" else 0
+    train_matrix, test_matrix = (
+        np.column_stack([matrix[:, kept:], more])
+        for matrix, more in zip(raw, standard, strict=True)
+    )
+    return train_matrix, test_matrix
 
 
 def design_matrix(table: pa.Table, roles: Roles) -> tuple[np.ndarray, list[str]]:

@@ -60,7 +60,22 @@ TREATMENTS = {
     },
 }
 
-CLASSIFIERS = {"random_forest": {"kind": "random_forest"}}
+CLASSIFIERS = {
+    "random_forest": {"kind": "random_forest"},
+    "random_forest_both": {"kind": "random_forest", "features": "both"},
+    "gradient_boosting_both": {"kind": "gradient_boosting", "features": "both"},
+    "kernel_logistic_within": {"kind": "kernel_logistic", "features": "within_subgroup"},
+    "perceptrons_within": {"kind": "perceptrons", "features": "within_subgroup"},
+    "ensemble": {
+        "kind": "ensemble",
+        "members": [
+            "random_forest_both",
+            "gradient_boosting_both",
+            "kernel_logistic_within",
+            "perceptrons_within",
+        ],
+    },
+}
 
 SELECTED_TREATMENTS = [
     "original",

@@ -6,13 +6,13 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from mcrage.config.base import explain
+from mcrage.config.classifiers import KINDS as CLASSIFIERS
 from mcrage.config.generators import CddpmSettings, SmoteSettings
 from mcrage.config.model import (
     Config,
     Experiment,
     Figures,
     Keep,
-    RandomForest,
     Scenario,
     Treatment,
 )
@@ -46,7 +46,6 @@ def load_config(raw: dict[str, Any], source: str = "config") -> Config:
 _ENTRIES: dict[str, type[BaseModel]] = {
     "scenarios": Scenario,
     "treatments": Treatment,
-    "classifiers": RandomForest,
 }
 _GENERATORS: dict[str, type[BaseModel]] = {"cddpm": CddpmSettings, "smote": SmoteSettings}
 
@@ -62,6 +61,8 @@ def _keys_at(location: tuple[int | str, ...]) -> list[str]:
             model = Keep
         case ("generators", _, str(kind), _):
             model = _GENERATORS[kind]
+        case ("classifiers", _, str(kind), _):
+            model = CLASSIFIERS[kind]
         case (str(section), _, _) if section in _ENTRIES:
             model = _ENTRIES[section]
         case _:

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from mcrage.config import defaults
 from mcrage.config.base import Closed, Name, closest
+from mcrage.config.classifiers import ClassifierSettings, Ensemble
 from mcrage.config.generators import GeneratorSettings
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -161,16 +162,6 @@ class Treatment(Closed):
         return self
 
 
-class RandomForest(Closed):
-    """scikit-learn's RandomForestClassifier."""
-
-    kind: Literal["random_forest"] = "random_forest"
-    n_trees: int = Field(300, ge=1, le=100_000, description="Paper: 300. Cost: linear.")
-    max_depth: int | None = Field(20, ge=1, description="Paper: 20. null: unlimited.")
-    min_samples_split: int = Field(20, ge=2, description="Paper: 20.")
-    min_samples_leaf: int = Field(5, ge=1, description="Paper: 5.")
-
-
 class Figures(Closed):
     """Which treatments the figures show; the tables always have all."""
 
@@ -248,8 +239,9 @@ class Config(Closed):
         {name: Treatment(**value) for name, value in defaults.TREATMENTS.items()},
         description="What is done to the training set. Name: settings.",
     )
-    classifiers: dict[Name, RandomForest] = Field(
-        {name: RandomForest(**value) for name, value in defaults.CLASSIFIERS.items()},
+    classifiers: dict[Name, ClassifierSettings] = Field(
+        defaults.CLASSIFIERS,
+        validate_default=True,
         description="What learns to predict the target. Name: settings.",
     )
     figures: Figures = Field(Figures(), description="What the figures show.")
@@ -272,6 +264,15 @@ class Config(Closed):
                 problems += _unknown(
                     f"treatments.{name}.generator", [treatment.generator], self.generators
                 )
+        for name, classifier in self.classifiers.items():
+            if isinstance(classifier, Ensemble):
+                key = f"classifiers.{name}.members"
+                problems += _unknown(key, classifier.members, self.classifiers, "classifiers")
+                problems += [
+                    f"{key}: '{member}' is itself an ensemble; name its members instead"
+                    for member in classifier.members
+                    if isinstance(self.classifiers.get(member), Ensemble)
+                ]
         for name, generator in self.generators.items():
             trained_on = getattr(generator, "trained_on", None)
             if trained_on is None:

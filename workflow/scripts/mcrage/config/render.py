@@ -14,11 +14,11 @@ import yaml
 from pydantic import BaseModel
 
 from mcrage.config.base import Closed
+from mcrage.config.classifiers import KINDS as CLASSIFIERS
 from mcrage.config.generators import CddpmSettings, SmoteSettings
 from mcrage.config.model import (
     Config,
     Keep,
-    RandomForest,
     Scenario,
     Treatment,
 )
@@ -36,7 +36,7 @@ _ENTRIES: dict[str, list[tuple[str, type[BaseModel]]]] = {
     "scenarios": [("each scenario", Scenario), ("each entry of keep", Keep)],
     "generators": [("kind: cddpm", CddpmSettings), ("kind: smote", SmoteSettings)],
     "treatments": [("each treatment", Treatment)],
-    "classifiers": [("kind: random_forest", RandomForest)],
+    "classifiers": [(f"kind: {kind}", model) for kind, model in CLASSIFIERS.items()],
 }
 
 

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+"""Settings of the classifiers: closed models, importable without scikit-learn."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field
+
+from mcrage.config.base import Closed, Name
+
+
+class _OfFeatures(Closed):
+    features: Literal["raw", "within_subgroup", "both"] = Field(
+        "raw",
+        description="raw (paper): features as they are. within_subgroup: less the mean of the "
+        "row's subgroup and divided by its deviation, both of the training rows, so that subgroups "
+        "share what is learnt about either. both: one beside the other. Sensitive attributes are "
+        "always beside them.",
+    )
+
+    def resolved(self, classifiers: dict[Name, "ClassifierSettings"]) -> dict[str, Any]:
+        """Return all values, plain JSON."""
+        return self.model_dump()
+
+
+class RandomForest(_OfFeatures):
+    """scikit-learn's RandomForestClassifier."""
+
+    kind: Literal["random_forest"]
+    n_trees: int = Field(300, ge=1, le=100_000, description="Paper: 300. Cost: linear.")
+    max_depth: int | None = Field(20, ge=1, description="Paper: 20. null: unlimited.")
+    min_samples_split: int = Field(20, ge=2, description="Paper: 20.")
+    min_samples_leaf: int = Field(5, ge=1, description="Paper: 5.")
+
+
+class GradientBoosting(_OfFeatures):
+    """scikit-learn's HistGradientBoostingClassifier, without early stopping."""
+
+    kind: Literal["gradient_boosting"]
+    n_trees: int = Field(150, ge=1, le=100_000, description="Cost: linear.")
+    learning_rate: float = Field(0.03, gt=0, le=1, description="Of each tree.")
+    max_depth: int | None = Field(4, ge=1, description="null: unlimited.")
+    min_samples_leaf: int = Field(20, ge=1, description="Rows of a leaf, at least.")
+    l2: float = Field(1.0, ge=0, description="Penalty of leaf values.")
+
+
+class KernelLogistic(_OfFeatures):
+    """Logistic regression on a Gaussian kernel, approximated by Nystroem's method."""
+
+    kind: Literal["kernel_logistic"]
+    n_components: int = Field(
+        400, ge=1, description="Training rows the kernel is approximated by. Cost: its square."
+    )
+    gamma: float = Field(
+        0.05, gt=0, description="Of exp(-gamma d²), d the distance of standardised rows."
+    )
+    c: float = Field(3.0, gt=0, description="Inverse of the penalty; smaller is smoother.")
+
+
+class Perceptrons(_OfFeatures):
+    """The mean of several small perceptrons, each of a part of the rows."""
+
+    kind: Literal["perceptrons"]
+    n_models: int = Field(10, ge=1, description="Cost: linear.")
+    width: int = Field(32, ge=1, description="Units of the only hidden layer.")
+    l2: float = Field(1.0, ge=0, description="Penalty of weights.")
+    learning_rate: float = Field(0.01, gt=0, description="Of Adam.")
+    epochs: int = Field(40, ge=1, description="Passes of the rows. Cost: linear.")
+
+
+class Ensemble(Closed):
+    """The mean probability of other classifiers."""
+
+    kind: Literal["ensemble"]
+    members: list[Name] = Field(
+        min_length=2, description="Names from `classifiers`, none of them an ensemble."
+    )
+
+    def resolved(self, classifiers: dict[Name, "ClassifierSettings"]) -> dict[str, Any]:
+        """Return all values with those of each member in place of its name, plain JSON."""
+        return {
+            "kind": self.kind,
+            "members": [classifiers[name].resolved(classifiers) for name in self.members],
+        }
+
+
+KINDS: dict[str, type[Closed]] = {
+    model.model_fields["kind"].annotation.__args__[0]: model
+    for model in (RandomForest, GradientBoosting, KernelLogistic, Perceptrons, Ensemble)
+}
+"""Models by the value of their ``kind``."""
+
+ClassifierSettings = Annotated[
+    RandomForest | GradientBoosting | KernelLogistic | Perceptrons | Ensemble,
+    Discriminator("kind"),
+]
