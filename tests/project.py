@@ -40,6 +40,7 @@ SMALL = {
         "cddpm_tuned": {"steps": 60, "seeds": 2},
         "cddpm_after_smote": {"steps": 60, "seeds": 2},
     },
+    "treatments": {"target_oversampling": {"fill": [0.5]}},
     "classifiers": {"random_forest": {"n_trees": 30}},
 }
 

@@ -45,6 +45,9 @@ def test_every_key_is_explained():
         assert before.splitlines()[-1].strip().startswith("#"), key
 
 
+SMOTE_DOSES = {"description": "x", "generator": "smote", "fill": [0.5, 1]}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -131,6 +134,47 @@ def test_every_key_is_explained():
                 }
             },
             "'group_weights' weights its rows",
+        ),
+        ({"treatments": {"smote": {"fill": 0}}}, "treatments.smote.fill: found 0; 0 is no dose"),
+        ({"treatments": {"smote": {"fill": [1, 2.5]}}}, "2.5 is no dose; write a number above 0"),
+        ({"treatments": {"smote": {"fill": []}}}, "treatments.smote.fill: "),
+        ({"treatments": {"smote": {"fill": [1, 1.0]}}}, "1 is listed twice"),
+        ({"treatments": {"smote": {"fill": [0.125]}}}, "no whole number of percent"),
+        (
+            {"treatments": {"x": {"description": "x", "fill": 0.5}}},
+            "nothing fills; give a generator",
+        ),
+        (
+            {"treatments": {"smote": SMOTE_DOSES}},
+            "experiment.baselines: 'smote' has several doses; name one of them: "
+            "smote_fill_50_percent, smote_fill_100_percent",
+        ),
+        (
+            {
+                "experiment": {"treatments": ["smote", "mcrage_smote"]},
+                "treatments": {"smote": SMOTE_DOSES},
+            },
+            "generators.cddpm_after_smote.trained_on: 'smote' has several doses",
+        ),
+        (
+            {
+                "experiment": {"baselines": ["smote_fill_50_percent"]},
+                "treatments": {"smote": SMOTE_DOSES},
+            },
+            "add a treatment that does nothing",
+        ),
+        (
+            {
+                "treatments": {
+                    "smote_fill_50_percent": {"description": "x", "generator": "smote"},
+                    "smote": SMOTE_DOSES,
+                }
+            },
+            "makes a treatment 'smote_fill_50_percent', which there is",
+        ),
+        (
+            {"treatments": {"x" * 60: {"description": "x", "generator": "smote", "fill": [1]}}},
+            "shorten the treatment's",
         ),
         ({"figures": {"replicate": 5}}, "replicates are numbered 0 to 4"),
         ({"figures": {"density_treatments": ["imbalanced"]}}, "'imbalanced' has no generator"),

@@ -329,6 +329,7 @@ def figures(tmp_path):
         f"{DATASET}/{SCENARIO}/umap.svg",
         f"{DATASET}/{SCENARIO}/random_forest/roc.svg",
         f"{DATASET}/{SCENARIO}/random_forest/differences_to_imbalanced.svg",
+        f"{DATASET}/{SCENARIO}/random_forest/dose_response.svg",
     ]
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -337,7 +338,8 @@ def figures(tmp_path):
 
 
 def test_figures_are_known_by_their_paths(figures):
-    assert [figure.kind for figure in figures] == ["rule_graph", "umap", "roc", "differences"]
+    kinds = ["rule_graph", "umap", "roc", "differences", "dose_response"]
+    assert [figure.kind for figure in figures] == kinds
     assert figures[3].baseline == "imbalanced"
     assert figures[2].classifier == "random_forest"
     assert figures[0].dataset == ""
@@ -351,7 +353,7 @@ def test_the_page_stands_alone(figures):
     page = Page()
     page.feed(html)
     assert page.open == []
-    assert len(page.images) == 4
+    assert len(page.images) == 5
     assert all(address.startswith("data:") for address in page.addresses)
     assert all(image["alt"] for image in page.images)
     assert "script" not in page.tags

@@ -81,6 +81,19 @@ def treatments(change: Callable[[list[str]], list[str]], **more: Any) -> Change:
     )
 
 
+def doses_of_tuned(fill: list[float]) -> Change:
+    """Fill by the tuned diffusion model at these doses, the last of which is shown."""
+    shown = ["imbalanced", "smote", f"mcrage_tuned_fill_{round(100 * fill[-1])}_percent"]
+    return config(
+        treatments={"mcrage_tuned": {"fill": fill}},
+        figures={
+            "umap_treatments": shown,
+            "density_treatments": shown[1:],
+            "roc_treatments": shown,
+        },
+    )
+
+
 def installed(package: str, version: str) -> Change:
     """A package's metadata of another version, found before the real one."""
 
@@ -153,7 +166,7 @@ REFORMATTED = (
 # --- what runs again ----------------------------------------------------------------------------
 
 REPORT = {"report": 1, "all": 1}
-COMPARED = {"summarise": 1, "plot_differences": 2, **REPORT}
+COMPARED = {"summarise": 1, "plot_differences": 2, "plot_dose_response": 1, **REPORT}
 JUDGED = {"check_leakage": 2, "plot_roc": 1, **COMPARED}
 EVALUATED = {"evaluate": 16, **JUDGED}
 SHOWN = {"plot_umap": 1, "plot_densities": 1, "plot_group_composition": 1}
@@ -378,7 +391,46 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
     ),
     "config: one treatment less": (
         treatments(lambda names: [name for name in names if name != "target_oversampling"]),
-        {"plot_group_composition": 1, "check_leakage": 2, **COMPARED},
+        # It was the only one with a list of doses.
+        {
+            "plot_group_composition": 1,
+            "check_leakage": 2,
+            **COMPARED,
+            "plot_dose_response": 0,
+            "plot_rule_graph": 1,
+        },
+    ),
+    "config: treatments, one more dose of repeated rows": (
+        config(treatments={"target_oversampling": {"fill": [0.5, 1.5]}}),
+        {
+            "rebalance": 2,
+            "evaluate": 2,
+            "plot_group_composition": 1,
+            "check_leakage": 2,
+            **COMPARED,
+        },
+    ),
+    "config: treatments, two doses up to 1 in the place of one": (
+        doses_of_tuned([0.5, 1]),
+        # Nothing is trained, nothing drawn.
+        {
+            "rebalance": 4,
+            "evaluate": 4,
+            "plot_group_composition": 1,
+            "plot_umap": 1,
+            **JUDGED,
+        },
+    ),
+    "config: treatments, a dose above 1": (
+        doses_of_tuned([1, 2]),
+        # Twice as many rows are drawn of it, and nothing is trained.
+        {
+            "sample_generator": 2,
+            "rebalance": 4,
+            "evaluate": 4,
+            **SHOWN,
+            **JUDGED,
+        },
     ),
     "config: a treatment renamed": (
         treatments(

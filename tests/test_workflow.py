@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from mcrage.config.load import load_config
 from mcrage.tables import content_hash, read_table
 from project import SMALL, Project
 
@@ -23,6 +24,7 @@ FIGURES = {
     "plot_training_curves": 1,
     "plot_roc": 1,
     "plot_differences": 2,
+    "plot_dose_response": 1,
 }
 DATA = {"download": 1, "prepare": 1, "balance": 2, "split": 2, "induce_imbalance": 2}
 MODELS = {**DATA, "check_groups": 2, "train_generator": 8, "sample_generator": 2, "rebalance": 2}
@@ -90,6 +92,7 @@ def test_a_natural_scenario_without_generators_has_neither_models_nor_curves(tmp
     }
     plan = Project(tmp_path).plan(config=config)
     without = {"train_generator", "sample_generator", "plot_training_curves", "plot_roc"}
+    without |= {"plot_dose_response"}
     assert not without & plan.keys()
     assert plan["evaluate"] == 10
 
@@ -102,7 +105,7 @@ def test_it_ends_with_the_report_and_a_short_table(finished):
     assert "results/report.html" in printed
     assert "mcrage" in printed.split("results/report.html")[-1]
     page = (finished.folder / "results" / "report.html").read_text()
-    assert page.count("data:image/svg+xml;base64,") == 8
+    assert page.count("data:image/svg+xml;base64,") == 9
     assert 'src="http' not in page
 
 
@@ -133,7 +136,7 @@ def test_metrics_and_comparisons_have_the_promised_columns(finished):
         *("dataset", "scenario", "replicate", "treatment", "classifier", "threshold"),
         *("attribute", "subgroup", "metric", "value", "support"),
     ]
-    assert set(metrics["treatment"]) == set(SMALL["experiment"]["treatments"])
+    assert set(metrics["treatment"]) == set(load_config(SMALL).selected)
     assert metrics.groupby("treatment").size().nunique() == 1
     comparisons = pd.read_parquet(folder / "comparisons.parquet")
     assert list(comparisons.columns) == [

@@ -208,12 +208,12 @@ def validation_table(wildcards):
 
 def treated_table(wildcards):
     """The real rows that a treatment starts from."""
-    return f"{REPLICATE}/{PLAN.config.treatments[wildcards.treatment].train_on}.parquet"
+    return f"{REPLICATE}/{PLAN.recipes[wildcards.treatment].train_on}.parquet"
 
 
 def synthetic_table(wildcards):
     """The synthetic rows that a treatment adds, if it has a generator."""
-    generator = PLAN.config.treatments[wildcards.treatment].generator
+    generator = PLAN.recipes[wildcards.treatment].generator
     return f"{REPLICATE}/{generator}/synthetic.parquet" if generator else []
 
 

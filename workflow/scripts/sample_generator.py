@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Draw the rows that each group lacks, n(π̂_k* − π̂_k) of Algorithm 3.1.
+"""Draw the rows that each group lacks, n(π̂_k* − π̂_k) of Algorithm 3.1, or twice as many.
 
 Inputs: train (for the groups' sizes), weights, model, roles. Output: synthetic.
 """
@@ -25,7 +25,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     schema = GroupSchema.of(roles)
     train = read_table(input.train)
     settings = params["settings"]
-    groups = plan_rows(filling_plan(schema.counts(schema.index(train))))
+    groups = plan_rows(filling_plan(schema.counts(schema.index(train)), settings["fill"]))
     counts = schema.counts_by_label(groups)
     logging.info("rows to draw by group: %s", counts)
     # By name: another generator in the registry is no reason to make this one's output again.

@@ -29,6 +29,13 @@ FIGURES = {
         "Open diamonds: one replicate, which gives no interval. "
         "An arrow head means that the bar goes on outside the panel.",
     ),
+    "dose_response": (
+        "What each dose brings",
+        "Each line is a treatment, from a dose of 0 (nothing added) to the right: as many rows as "
+        "a quarter of what each group lacks, a half, all of it (1) and more. Marks are mean "
+        "differences on the same test rows, bars their 95 % intervals; marks of one dose are drawn "
+        "side by side. A line that falls steadily says that the rows themselves do harm.",
+    ),
     "roc": (
         "ROC curves",
         "True positive rate at every false positive rate, averaged over replicates; higher and "
@@ -67,6 +74,8 @@ FIGURES = {
         "Every box is a step of the workflow, every arrow a table, model or figure handed on.",
     ),
 }
+# The kinds that stand right below the first table.
+_MAIN = ("differences", "dose_response")
 
 
 @dataclass(frozen=True)
@@ -233,8 +242,8 @@ def _section(
             }
             for baseline in results.baselines
         ],
-        "main_figures": [_figure(figure) for figure in mine if figure.kind == "differences"],
-        "figures": [_figure(figure) for figure in mine if figure.kind != "differences"],
+        "main_figures": [_figure(figure) for figure in mine if figure.kind in _MAIN],
+        "figures": [_figure(figure) for figure in mine if figure.kind not in _MAIN],
         "threshold": results.threshold,
         "n_replicates": results.n_replicates,
     }
