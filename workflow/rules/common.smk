@@ -154,6 +154,11 @@ def generator_files(name):
     return combinations(f"{REPLICATE}/{{generator}}/{name}", generator=PLAN.generators)
 
 
+def fidelity_table():
+    """What was found of synthetic rows, if there are any."""
+    return ["<results>/fidelity.parquet"] if PLAN.generators else []
+
+
 def treatment_files(name):
     return combinations(
         f"{REPLICATE}/{{treatment}}/{name}", treatment=PLAN.all_treatments

@@ -33,6 +33,8 @@ _LIBRARIES = {
     "split": ("numpy",),
     "induce_imbalance": ("numpy",),
     "check_groups": (),
+    "judge_synthetic": ("numpy", "scikit-learn"),
+    "gather_fidelity": (),
     "rebalance": ("numpy",),
     "evaluate": ("scikit-learn", "numpy"),
     "check_leakage": ("numpy", "scikit-learn"),
@@ -194,6 +196,7 @@ class RuleParams:
                 "kind": self.plan.kind(wildcards.generator),
                 "sampling": settings_of("sample", self.plan.resolved(wildcards.generator)),
                 "fill": self.plan.drawn_fill(wildcards.generator),
+                "memorising": self.plan.resolved(wildcards.generator)["memorising"],
             },
             "seeds": {"sample": self._seed(wildcards, "sample", wildcards.generator)},
             **self._generator_code("sample", wildcards.generator),
@@ -202,6 +205,20 @@ class RuleParams:
     def _generator_code(self, stage: str, generator: str) -> dict:
         found = needs(stage, self.plan.resolved(generator))
         return {"modules": found.modules, "libraries": found.libraries}
+
+    def _judge_synthetic(self, wildcards: Any) -> dict:
+        # One seed for all generators: they are compared within a replicate.
+        return {"seeds": {"judge": self._seed(wildcards, "judge_synthetic")}}
+
+    def _gather_fidelity(self, wildcards: Any) -> dict:
+        return {
+            "settings": {
+                "datasets": self.plan.datasets,
+                "scenarios": self.plan.scenarios,
+                "n_replicates": len(self.plan.replicates),
+                "generators": self.plan.generators,
+            }
+        }
 
     def _rebalance(self, wildcards: Any) -> dict:
         treatment = self.plan.recipes[wildcards.treatment]
@@ -357,6 +374,7 @@ class RuleParams:
                     self.plan.config.scenarios[name].keep for name in self.plan.scenarios
                 ),
                 "treatments": {name: self._told(name) for name in self.plan.treatments},
+                "generators": self.plan.generators,
                 "datasets": {
                     name: card.model_dump(mode="json", include=told)
                     for name, card in self.plan.cards.items()

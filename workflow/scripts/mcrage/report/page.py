@@ -15,6 +15,7 @@ from mcrage.report.chain import Chain
 from mcrage.report.costs import generator_costs, machine_facts, stage_costs
 from mcrage.report.published import Published
 from mcrage.report.results import Results
+from mcrage.report.synthetic import SyntheticRows
 from mcrage.report.tables import difference_tables, overall_table, subgroup_tables
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -135,6 +136,7 @@ def _figure(figure: FigureFile) -> dict[str, str]:
 def render_report(
     sections: Sequence[Results],
     *,
+    synthetic: Sequence[SyntheticRows] = (),
     settings: Mapping[str, Any],
     figures: Sequence[FigureFile],
     published: Sequence[Published] = (),
@@ -147,6 +149,7 @@ def render_report(
     Parameters
     ----------
     sections : sequence of Results
+    synthetic : sequence of SyntheticRows
     settings : mapping
         ``title``; ``induced``: whether any scenario takes rows away; ``treatments``: name to
         description, in order; ``datasets``: name to the card's title, description, licence,
@@ -189,6 +192,7 @@ def render_report(
             _section(results, settings, figures, published, number)
             for number, results in enumerate(sections, 1)
         ],
+        synthetic=synthetic,
         metric=metric_name(LEADING_METRIC),
         treatments={treatment_name(k): text for k, text in settings["treatments"].items()},
         datasets=settings["datasets"],
