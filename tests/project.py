@@ -37,7 +37,7 @@ SMALL = {
             "epochs": 4,
             "select_every_epochs": 2,
         },
-        "cddpm_tuned": {"steps": 60, "seeds": 2},
+        "cddpm_tuned": {"steps": 60, "seeds": 2, "memorising": "drop"},
         "cddpm_after_smote": {"steps": 60, "seeds": 2},
     },
     "treatments": {"target_oversampling": {"fill": [0.5]}},

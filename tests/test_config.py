@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mcrage.config.generators import CddpmSettings
+from mcrage.config.generators import CddpmSettings, SmoteSettings
 from mcrage.config.load import load_config
 from mcrage.config.render import render_config, render_schema
 from mcrage.errors import UserError
@@ -216,3 +216,8 @@ def test_the_report_is_told_where_a_preset_is_departed_from():
         "epochs 120 instead of 10000."
     )
     assert CddpmSettings(kind="cddpm", preset="tuned").departures_told() == ""
+    assert SmoteSettings(kind="smote").departures_told() == ""
+    gated = SmoteSettings(kind="smote", derive=True, memorising="drop")
+    assert gated.departures_told() == (
+        " Here with derive True instead of False; memorising drop instead of keep."
+    )

@@ -27,6 +27,7 @@ FIGURES = {
     "plot_dose_response": 1,
 }
 DATA = {"download": 1, "prepare": 1, "balance": 2, "split": 2, "induce_imbalance": 2}
+FIDELITY = {"judge_synthetic": 8, "gather_fidelity": 1}
 MODELS = {**DATA, "check_groups": 2, "train_generator": 8, "sample_generator": 2, "rebalance": 2}
 
 
@@ -74,6 +75,7 @@ def test_a_target_makes_its_stage_and_what_it_rests_on(tmp_path, target, jobs):
 def test_the_default_target_is_the_report_and_its_figures(tmp_path):
     plan = Project(tmp_path).plan()
     assert plan["report"] == 1
+    assert FIDELITY.items() <= plan.items()
     assert {name: n for name, n in plan.items() if name.startswith("plot_")} == FIGURES
 
 
@@ -92,7 +94,7 @@ def test_a_natural_scenario_without_generators_has_neither_models_nor_curves(tmp
     }
     plan = Project(tmp_path).plan(config=config)
     without = {"train_generator", "sample_generator", "plot_training_curves", "plot_roc"}
-    without |= {"plot_dose_response"}
+    without |= {"plot_dose_response", *FIDELITY}
     assert not without & plan.keys()
     assert plan["evaluate"] == 10
 
@@ -168,7 +170,7 @@ def test_all_treatments_of_a_replicate_are_judged_on_the_same_rows(finished):
 
 def test_the_leakage_guard_has_seen_every_treatment_and_generator(finished):
     told = json.loads((finished.folder / REPLICATE.format(0) / "leakage.json").read_text())
-    assert set(told["treatments"]) == set(SMALL["experiment"]["treatments"])
+    assert set(told["treatments"]) == set(load_config(SMALL).selected)
     assert set(told["generators"]) == {"smote", "cddpm_paper", "cddpm_tuned", "cddpm_after_smote"}
 
 

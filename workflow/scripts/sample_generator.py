@@ -53,7 +53,8 @@ def draw_past_gate(
     if memorising == "drop":
         return gate.draw(draw, groups, seed)
     features = draw(groups, seed)
-    gate.refuse(features, groups)
+    near = groups[~gate.keep(features, groups)]
+    gate.refuse(train.schema.counts(near), train.schema.counts(groups))
     return features, None
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mcrage.config.base import closest
-from mcrage.config.model import Config, Treatment
+from mcrage.config.model import Config
+from mcrage.config.treatments import Treatment
 from mcrage.datasets.cards import Card
 from mcrage.errors import UserError
 from mcrage.generators.registry import KINDS, is_judged

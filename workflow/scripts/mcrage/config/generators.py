@@ -304,11 +304,7 @@ class CddpmSettings(Closed):
 
     def departures_told(self) -> str:
         """Return a sentence for the reader of the report, or nothing."""
-        told = [
-            f"{key} {_short(value)} instead of {_short(preset)}"
-            for key, (value, preset) in self.departures().items()
-        ]
-        return f" Here with {'; '.join(told)}." if told else ""
+        return _told(self.departures())
 
 
 class SmoteSettings(Closed):
@@ -331,8 +327,23 @@ class SmoteSettings(Closed):
         return self.model_dump()
 
     def departures_told(self) -> str:
-        """Return nothing: SMOTE has no presets."""
-        return ""
+        """Return a sentence for the reader of the report, or nothing; SMOTE has one preset."""
+        usual = SmoteSettings(kind="smote").resolved()
+        return _told(
+            {
+                key: (value, usual[key])
+                for key, value in self.resolved().items()
+                if value != usual[key]
+            }
+        )
+
+
+def _told(departures: dict[str, tuple[Any, Any]]) -> str:
+    told = [
+        f"{key} {_short(value)} instead of {_short(usual)}"
+        for key, (value, usual) in departures.items()
+    ]
+    return f" Here with {'; '.join(told)}." if told else ""
 
 
 def _short(value: Any) -> str:

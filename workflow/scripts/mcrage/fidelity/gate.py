@@ -126,8 +126,13 @@ class Gate:
             )
         return features, dropped
 
-    def refuse(self, features: np.ndarray, groups: np.ndarray) -> None:
+    def refuse(self, near: np.ndarray, drawn: np.ndarray) -> None:
         """Stop if more rows of a group are too near than chance explains.
+
+        Parameters
+        ----------
+        near, drawn : ndarray of int64, shape (n_groups,)
+            Rows of each group that `keep` says no to, and all of them.
 
         Raises
         ------
@@ -139,17 +144,13 @@ class Gate:
         """
         from scipy.stats import betabinom
 
-        kept = self.keep(features, groups)
         problems = []
         for group, (_, _, n_real) in self.limits.items():
-            mine = kept[groups == group]
-            if not len(mine):
-                continue
-            near, pairs = int(np.sum(~mine)), n_real / 2
-            allowed = betabinom.ppf(_SURE, len(mine), LEVEL * pairs + 1, (1 - LEVEL) * pairs)
-            told = f"{self.schema.label(group)}: {near} of {len(mine)} rows"
+            pairs = n_real / 2
+            allowed = betabinom.ppf(_SURE, drawn[group], LEVEL * pairs + 1, (1 - LEVEL) * pairs)
+            told = f"{self.schema.label(group)}: {near[group]} of {drawn[group]} rows"
             logger.info("too near, %s; chance explains %d", told, allowed)
-            if near > allowed:
+            if near[group] > allowed:
                 problems.append(told)
         if problems:
             raise UserError(

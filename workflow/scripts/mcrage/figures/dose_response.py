@@ -110,7 +110,7 @@ def draw_dose_response(
                 fontsize=10,
             )
             axis.set_ylabel("difference", fontsize=8.5)
-        label_bottom(axes, "rows added over rows that are lacking")
+        label_bottom(axes, "dose: rows added, as a share of the rows that each group lacks")
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=legend_columns(labels))
         title = f"Difference to “{treatment_name(baselines[0])}”, a dose of 0, within a replicate"
