@@ -31,6 +31,7 @@ rule all:
         "<results>/report.html",
         "<results>/metrics.parquet",
         "<results>/comparisons.parquet",
+        fidelity_table(),
         "<results>/summary.parquet",
         "<results>/summary.txt",
         generator_files("model.json"),

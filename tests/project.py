@@ -37,9 +37,10 @@ SMALL = {
             "epochs": 4,
             "select_every_epochs": 2,
         },
-        "cddpm_tuned": {"steps": 60, "seeds": 2},
+        "cddpm_tuned": {"steps": 60, "seeds": 2, "memorising": "drop"},
         "cddpm_after_smote": {"steps": 60, "seeds": 2},
     },
+    "treatments": {"target_oversampling": {"fill": [0.5]}},
     "classifiers": {"random_forest": {"n_trees": 30}},
 }
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mcrage.config.generators import CddpmSettings
+from mcrage.config.generators import CddpmSettings, SmoteSettings
 from mcrage.config.load import load_config
 from mcrage.config.render import render_config, render_schema
 from mcrage.errors import UserError
@@ -43,6 +43,9 @@ def test_every_key_is_explained():
             text.split(f"\n  {key}:")[0] if f"\n  {key}:" in text else text.split(f"\n{key}:")[0]
         )
         assert before.splitlines()[-1].strip().startswith("#"), key
+
+
+SMOTE_DOSES = {"description": "x", "generator": "smote", "fill": [0.5, 1]}
 
 
 @pytest.mark.parametrize(
@@ -132,6 +135,47 @@ def test_every_key_is_explained():
             },
             "'group_weights' weights its rows",
         ),
+        ({"treatments": {"smote": {"fill": 0}}}, "treatments.smote.fill: found 0; 0 is no dose"),
+        ({"treatments": {"smote": {"fill": [1, 2.5]}}}, "2.5 is no dose; write a number above 0"),
+        ({"treatments": {"smote": {"fill": []}}}, "treatments.smote.fill: "),
+        ({"treatments": {"smote": {"fill": [1, 1.0]}}}, "1 is listed twice"),
+        ({"treatments": {"smote": {"fill": [0.125]}}}, "no whole number of percent"),
+        (
+            {"treatments": {"x": {"description": "x", "fill": 0.5}}},
+            "nothing fills; give a generator",
+        ),
+        (
+            {"treatments": {"smote": SMOTE_DOSES}},
+            "experiment.baselines: 'smote' has several doses; name one of them: "
+            "smote_fill_50_percent, smote_fill_100_percent",
+        ),
+        (
+            {
+                "experiment": {"treatments": ["smote", "mcrage_smote"]},
+                "treatments": {"smote": SMOTE_DOSES},
+            },
+            "generators.cddpm_after_smote.trained_on: 'smote' has several doses",
+        ),
+        (
+            {
+                "experiment": {"baselines": ["smote_fill_50_percent"]},
+                "treatments": {"smote": SMOTE_DOSES},
+            },
+            "add a treatment that does nothing",
+        ),
+        (
+            {
+                "treatments": {
+                    "smote_fill_50_percent": {"description": "x", "generator": "smote"},
+                    "smote": SMOTE_DOSES,
+                }
+            },
+            "makes a treatment 'smote_fill_50_percent', which there is",
+        ),
+        (
+            {"treatments": {"x" * 60: {"description": "x", "generator": "smote", "fill": [1]}}},
+            "shorten the treatment's",
+        ),
         ({"figures": {"replicate": 5}}, "replicates are numbered 0 to 4"),
         ({"figures": {"density_treatments": ["imbalanced"]}}, "'imbalanced' has no generator"),
     ],
@@ -172,3 +216,8 @@ def test_the_report_is_told_where_a_preset_is_departed_from():
         "epochs 120 instead of 10000."
     )
     assert CddpmSettings(kind="cddpm", preset="tuned").departures_told() == ""
+    assert SmoteSettings(kind="smote").departures_told() == ""
+    gated = SmoteSettings(kind="smote", derive=True, memorising="drop")
+    assert gated.departures_told() == (
+        " Here with derive True instead of False; memorising drop instead of keep."
+    )

@@ -21,6 +21,7 @@ from mcrage.errors import UserError
 from mcrage.figures import rule_graph, style
 from mcrage.figures.densities import columns_of, draw_densities, has_density
 from mcrage.figures.differences import draw_differences, verdict
+from mcrage.figures.dose_response import draw_dose_response
 from mcrage.figures.group_composition import Composition, draw_group_composition
 from mcrage.figures.roc import Predictions, draw_roc, mean_curve
 from mcrage.figures.samples import Sample
@@ -493,6 +494,54 @@ def test_a_subgroup_defined_in_one_replicate_only_is_told_apart(comparisons):
     assert "interval excludes 0: better" in words
     assert "one replicate: no interval" in words
     assert "over 5 replicates" in words
+
+
+DOSES = {
+    "smote": {"smote_fill_50_percent": 0.5, "smote": 1.0},
+    "mcrage_tuned": {"mcrage_paper": 1.0, "mcrage_tuned": 2.0},
+}
+
+
+def test_every_dose_is_drawn_where_it_is(comparisons, tmp_path):
+    chosen = comparisons[comparisons["baseline"] == "imbalanced"].to_dict("records")
+    figure = draw_dose_response(chosen, doses=DOSES, subgroup_words=subgroup_words(ROLES))
+    titles = [axis.get_title(loc="left") for axis in figure.axes]
+    assert [title.split(" (")[0] for title in titles] == [
+        "AUROC, women",
+        "AUROC, men",
+        "F1, everyone",
+        "Brier score, everyone",
+    ]
+    row = next(
+        r
+        for r in chosen
+        if (r["subgroup"], r["metric"], r["treatment"]) == ("SEX=F", "auroc", "mcrage_tuned")
+    )
+    women = figure.axes[0]
+    marks = [(x, y) for line in women.lines for x, y in zip(*line.get_data(), strict=True)]
+    assert any(np.isclose(y, row["mean_difference"]) and abs(x - 2) < 0.1 for x, y in marks)
+    assert (0, 0) in marks
+    bars = np.concatenate(
+        [part for bar in women.containers for lines in bar[2] for part in lines.get_segments()]
+    )
+    assert any(np.isclose(bars[:, 1], row["ci_high"]))
+    # What has no number is left out and said so.
+    assert "undefined doses left out" in texts(figure)
+    assert "over 5 replicates" in texts(figure)
+    save(figure, tmp_path)
+
+
+def test_doses_need_one_baseline(comparisons):
+    with pytest.raises(UserError, match="one baseline"):
+        draw_dose_response(
+            comparisons.to_dict("records"), doses=DOSES, subgroup_words=subgroup_words(ROLES)
+        )
+
+
+def test_doses_of_one_replicate_have_no_interval_and_say_so():
+    one = as_table(compare(metrics(1), ["imbalanced"], {"keep_10_percent_of_women": 0.25}))
+    figure = draw_dose_response(one.to_pylist(), doses=DOSES, subgroup_words=subgroup_words(ROLES))
+    assert "one replicate, which gives no interval" in texts(figure)
 
 
 def test_figures_import_no_torch_and_nothing_heavy():

@@ -134,8 +134,10 @@ def test_how_rows_are_drawn_is_not_up_to_the_model(name, tmp_path):
 def test_training_without_a_judge_is_not_told_how_rows_are_drawn(name):
     values = settings(name)
     told = settings_of("train", values)
-    assert values.keys() - told.keys() == set(KINDS[values["kind"]].sampling_settings)
-    assert settings_of("train", settings("paper")) == settings("paper")
+    # Nor is any generator told what the stage does with drawn rows.
+    assert values.keys() - told.keys() == {*KINDS[values["kind"]].sampling_settings, "memorising"}
+    values = settings("paper")
+    assert settings_of("train", values) == {k: v for k, v in values.items() if k != "memorising"}
 
 
 def test_derived_columns_hold_in_drawn_rows():

@@ -4,12 +4,15 @@
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from mcrage import rule_params as module
 from mcrage.code_digest import code_digest, versions
 from mcrage.config.load import load_config
+from mcrage.config.render import render_config
 from mcrage.generators.registry import needs
 from mcrage.plan import Plan
+from project import merge
 
 
 @pytest.fixture
@@ -45,6 +48,58 @@ def test_threads_of_training_are_among_its_params():
     ]
     assert [params["settings"].pop("threads") for params in told] == [1, 2]
     assert told[0] == told[1]
+
+
+def dosed(fill):
+    given = {
+        "experiment": {
+            "treatments": ["imbalanced", "mcrage_tuned", "group_oversampling"],
+            "baselines": ["imbalanced"],
+        },
+        "treatments": {
+            "mcrage_tuned": {"fill": fill},
+            "group_oversampling": {"fill": [0.5, 1]},
+            # Not used; nor is the generator that learns from its table.
+            "smote": {"fill": [0.5, 1]},
+        },
+        "figures": {f"{kind}_treatments": [] for kind in ("umap", "density", "roc")},
+    }
+    return Plan(load_config(merge(yaml.safe_load(render_config()), given)), cards={})
+
+
+def test_a_list_of_doses_is_a_treatment_for_each():
+    plan = dosed([0.25, 2])
+    assert plan.treatments == [
+        "imbalanced",
+        *("mcrage_tuned_fill_25_percent", "mcrage_tuned_fill_200_percent"),
+        *("group_oversampling_fill_50_percent", "group_oversampling_fill_100_percent"),
+    ]
+    assert plan.doses() == {
+        "mcrage_tuned": {"mcrage_tuned_fill_25_percent": 0.25, "mcrage_tuned_fill_200_percent": 2},
+        "group_oversampling": {
+            "group_oversampling_fill_50_percent": 0.5,
+            "group_oversampling_fill_100_percent": 1,
+        },
+    }
+    assert plan.dose_baseline() == "imbalanced"
+    # What is checked once more, as `lineage` does, is the same.
+    again = load_config(plan.config.model_dump(mode="json"))
+    assert again.recipes == plan.recipes
+
+
+def test_doses_differ_in_nothing_but_the_dose():
+    params = dosed([0.25, 1]).params("rebalance")
+    small, large = (
+        params(job(treatment=f"group_oversampling_fill_{dose}_percent")) for dose in (50, 100)
+    )
+    assert [told["settings"]["treatment"].pop("fill") for told in (small, large)] == [0.5, 1]
+    assert small == large
+
+
+@pytest.mark.parametrize(("fill", "gaps"), [(0.25, 1), ([0.25, 1], 1), ([0.5, 1.5], 2), (2, 2)])
+def test_whole_gaps_are_drawn(fill, gaps):
+    params = dosed(fill).params("sample_generator")
+    assert params(job(generator="cddpm_tuned"))["settings"]["fill"] == gaps
 
 
 def test_the_code_of_a_rule_is_read_once_for_all_jobs(plan, monkeypatch):

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Treatments: filled groups, weights and repeated rows."""
 
+from collections import Counter
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -45,6 +48,32 @@ def test_a_partial_fill_uses_a_part_of_the_rows(table, schema):
     synthetic = drawn(table, schema, [20, 10, 30, 0])
     rebalanced, _ = rebalance(table, schema, synthetic=synthetic, fill=0.5)
     assert schema.counts(schema.index(rebalanced)).tolist() == [40, 45, 35, 50]
+
+
+@given(
+    st.lists(st.integers(0, 3), min_size=4, max_size=60),
+    st.floats(0.01, 2),
+    st.floats(0.01, 2),
+    st.integers(0, 9),
+)
+def test_a_smaller_dose_repeats_a_part_of_what_a_larger_one_does(strata, one, other, seed):
+    strata = np.array(strata)
+    small, large = (
+        Counter(repeated_rows(strata, seed, dose).tolist()) for dose in sorted((one, other))
+    )
+    assert small <= large
+    gaps = np.bincount(strata).max() - np.bincount(strata)[np.unique(strata)]
+    assert large.total() == sum(int(gap * max(one, other) + 1e-9) for gap in gaps)
+
+
+def test_a_smaller_dose_adds_a_part_of_the_synthetic_rows(table, schema):
+    synthetic = drawn(table, schema, [40, 20, 60, 0])
+    ages = [
+        set(rebalance(table, schema, synthetic=synthetic, fill=dose)[0]["age"].to_pylist()[140:])
+        for dose in (0.25, 0.5, 1, 2)
+    ]
+    assert all(small < large for small, large in pairwise(ages))
+    assert [len(rows) for rows in ages] == [14, 30, 60, 120]
 
 
 def test_too_few_synthetic_rows_are_an_error(table, schema):

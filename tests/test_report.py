@@ -23,7 +23,9 @@ from mcrage.report.numbers import difference, interval, number, p_value, signed
 from mcrage.report.page import FIGURES, FigureFile, render_report
 from mcrage.report.published import read_published
 from mcrage.report.results import Results, split_results
+from mcrage.report.synthetic import synthetic_sections
 from mcrage.report.tables import (
+    Entry,
     difference_entry,
     difference_tables,
     mean_entry,
@@ -329,6 +331,7 @@ def figures(tmp_path):
         f"{DATASET}/{SCENARIO}/umap.svg",
         f"{DATASET}/{SCENARIO}/random_forest/roc.svg",
         f"{DATASET}/{SCENARIO}/random_forest/differences_to_imbalanced.svg",
+        f"{DATASET}/{SCENARIO}/random_forest/dose_response.svg",
     ]
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -337,7 +340,8 @@ def figures(tmp_path):
 
 
 def test_figures_are_known_by_their_paths(figures):
-    assert [figure.kind for figure in figures] == ["rule_graph", "umap", "roc", "differences"]
+    kinds = ["rule_graph", "umap", "roc", "differences", "dose_response"]
+    assert [figure.kind for figure in figures] == kinds
     assert figures[3].baseline == "imbalanced"
     assert figures[2].classifier == "random_forest"
     assert figures[0].dataset == ""
@@ -351,7 +355,7 @@ def test_the_page_stands_alone(figures):
     page = Page()
     page.feed(html)
     assert page.open == []
-    assert len(page.images) == 4
+    assert len(page.images) == 5
     assert all(address.startswith("data:") for address in page.addresses)
     assert all(image["alt"] for image in page.images)
     assert "script" not in page.tags
@@ -360,6 +364,84 @@ def test_the_page_stands_alone(figures):
     assert "What mcrage_tuned does." in html
     assert "balanced accuracy" in html
     assert "n = 883 test rows" in html
+
+
+# --- synthetic rows --------------------------------------------------------------------------
+
+
+def fidelity(replicates: int = 3, *, identities: bool = True, dropped: bool = False):
+    """Return results/fidelity.parquet: smote copies women, cddpm nobody."""
+    metrics = {"shape": 0.9, "nearest_1_percent": 0.01, "copies": 0.0, "told_apart": np.nan}
+    metrics |= {"identity_violations": 0.001} if identities else {}
+    metrics |= {"dropped": 0.25} if dropped else {}
+    out = []
+    for replicate in range(replicates):
+        for generator in ("smote", "cddpm"):
+            for group in ("all", "SEX=F, SOURCE=in", "SEX=M, SOURCE=in"):
+                for metric, reference in metrics.items():
+                    copied = generator == "smote" and group != "SEX=M, SOURCE=in"
+                    near = copied and metric == "nearest_1_percent"
+                    out.append(
+                        {
+                            "dataset": DATASET,
+                            "scenario": SCENARIO,
+                            "replicate": replicate,
+                            "generator": generator,
+                            "group": group,
+                            "column": "",
+                            "metric": metric,
+                            "value": 0.6 + 0.1 * replicate if near else reference,
+                            "support": 1500,
+                            "reference": np.nan if metric == "dropped" else reference,
+                            "std_error": 0.005,
+                        }
+                    )
+                out.append({**out[-1], "column": "HGB", "metric": "shape", "value": 0.1})
+    return pd.DataFrame(out)
+
+
+def synthetic(**options):
+    roles = {DATASET: dataclasses.replace(ROLES, dataset=DATASET)}
+    (section,) = synthetic_sections(fidelity(**options), roles, ["cddpm", "smote", "other"])
+    return section
+
+
+def test_copies_are_marked_beside_what_real_rows_give():
+    section = synthetic()
+    rows = dict(section.memorising.rows)
+    assert list(rows) == ["cddpm", "smote"]
+    assert rows["smote"][0] == Entry("70.0 %", "real: 1.0 %", kind="worse")
+    assert rows["cddpm"][0] == Entry("1.0 %", "real: 1.0 %")
+    nearest = section.by_group[0]
+    assert nearest.columns == ("Women, inpatient", "Men, inpatient")
+    women, men = dict(nearest.rows)["smote"]
+    assert (women.kind, men.kind) == ("worse", "")
+    assert women.small == "real: 1.0 %, n = 1,500"
+
+
+def test_what_there_is_not_has_no_column():
+    assert "Break an identity" in synthetic().likeness.columns
+    assert "Break an identity" not in synthetic(identities=False).likeness.columns
+    assert "Drawn anew by the gate" not in synthetic().memorising.columns
+    gated = synthetic(dropped=True)
+    assert gated.gated
+    assert dict(gated.memorising.rows)["smote"][-1] == Entry("25.0 %")
+    # The row of one column is no row of all of them.
+    shapes = dict(gated.likeness.rows)["smote"]
+    assert Entry("0.900", "real: 0.900") in shapes
+    assert Entry("undefined", kind="undefined") in shapes
+
+
+def test_the_page_has_the_section_where_there_are_synthetic_rows(figures):
+    html = render_report(sections(), settings=settings(), figures=figures)
+    assert 'id="synthetic"' not in html
+    html = render_report(sections(), synthetic=[synthetic()], settings=settings(), figures=figures)
+    page = Page()
+    page.feed(html)
+    assert page.open == []
+    assert html.count('href="#synthetic"') == html.count('id="synthetic"') == 1
+    assert '<th scope="col">Generator</th>' in html
+    assert '<td class="worse">70.0 %' in html
 
 
 def test_the_page_says_undefined_and_draws_no_conclusion_from_one_replicate(figures):

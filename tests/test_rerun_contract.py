@@ -81,6 +81,19 @@ def treatments(change: Callable[[list[str]], list[str]], **more: Any) -> Change:
     )
 
 
+def doses_of_tuned(fill: list[float]) -> Change:
+    """Fill by the tuned diffusion model at these doses, the last of which is shown."""
+    shown = ["imbalanced", "smote", f"mcrage_tuned_fill_{round(100 * fill[-1])}_percent"]
+    return config(
+        treatments={"mcrage_tuned": {"fill": fill}},
+        figures={
+            "umap_treatments": shown,
+            "density_treatments": shown[1:],
+            "roc_treatments": shown,
+        },
+    )
+
+
 def installed(package: str, version: str) -> Change:
     """A package's metadata of another version, found before the real one."""
 
@@ -153,13 +166,21 @@ REFORMATTED = (
 # --- what runs again ----------------------------------------------------------------------------
 
 REPORT = {"report": 1, "all": 1}
-COMPARED = {"summarise": 1, "plot_differences": 2, **REPORT}
+
+
+def judged_anew(n: int) -> dict[str, int]:
+    """What follows from the rows of n generators, or from what they are held against."""
+    return {"judge_synthetic": n, "gather_fidelity": 1}
+
+
+COMPARED = {"summarise": 1, "plot_differences": 2, "plot_dose_response": 1, **REPORT}
 JUDGED = {"check_leakage": 2, "plot_roc": 1, **COMPARED}
 EVALUATED = {"evaluate": 16, **JUDGED}
 SHOWN = {"plot_umap": 1, "plot_densities": 1, "plot_group_composition": 1}
 # Everything that is made from a model of the diffusion generator.
 DRAWN = {
     "sample_generator": 6,
+    **judged_anew(6),
     "rebalance": 6,
     "plot_training_curves": 1,
     **SHOWN,
@@ -170,6 +191,7 @@ DRAWN = {
 PAPER_ANEW = {
     "train_generator": 2,
     "sample_generator": 2,
+    **judged_anew(2),
     "rebalance": 2,
     "evaluate": 2,
     "plot_training_curves": 1,
@@ -182,6 +204,7 @@ CHAIN = {
     "check_groups": 2,
     "train_generator": 8,
     "sample_generator": 8,
+    **judged_anew(8),
     "rebalance": 16,
     "plot_training_curves": 1,
     **SHOWN,
@@ -191,6 +214,7 @@ PREPARED = {"balance": 2, "split": 2, "induce_imbalance": 2, **CHAIN}
 ONE_REPLICATE = {
     **{name: 1 for name in ("balance", "split", "induce_imbalance", "check_groups")},
     **{"train_generator": 4, "sample_generator": 4, "rebalance": 8, "evaluate": 8},
+    **judged_anew(4),
     **{"check_leakage": 1, "plot_roc": 1, "plot_training_curves": 1},
     **COMPARED,
 }
@@ -276,6 +300,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         config(threads=2),
         {
             **{"train_generator": 8, "sample_generator": 8, "rebalance": 8, "evaluate": 8},
+            **judged_anew(8),
             **{"plot_training_curves": 1, **SHOWN, **JUDGED},
         },
     ),
@@ -295,6 +320,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         # And of what learns from its table.
         {
             "sample_generator": 4,
+            **judged_anew(4),
             "train_generator": 2,
             "rebalance": 4,
             "plot_training_curves": 1,
@@ -302,6 +328,22 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
             **EVALUATED,
             "evaluate": 4,
         },
+    ),
+    "code of the gate against memorising": (
+        edit(f"{LIBRARY}/fidelity/gate.py", "ROUNDS = 50", "ROUNDS = 51"),
+        # One generator's rows pass it.
+        {
+            "sample_generator": 2,
+            **judged_anew(2),
+            "rebalance": 2,
+            "evaluate": 2,
+            **SHOWN,
+            **JUDGED,
+        },
+    ),
+    "code that judges synthetic rows": (
+        edit(f"{LIBRARY}/fidelity/structure.py", "_MAX_CORNERS = 10", "_MAX_CORNERS = 9"),
+        {**judged_anew(8), **REPORT},
     ),
     "code of metrics": (
         edit(
@@ -316,6 +358,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         {
             "train_generator": 2,
             "sample_generator": 2,
+            **judged_anew(2),
             "rebalance": 2,
             "plot_training_curves": 1,
             "plot_group_composition": 1,
@@ -360,7 +403,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
     "config: one more replicate": (config(experiment={"replicates": 3}), ONE_REPLICATE),
     "config: one replicate less": (
         config(experiment={"replicates": 1}),
-        {"plot_roc": 1, "plot_training_curves": 1, **COMPARED},
+        {"plot_roc": 1, "plot_training_curves": 1, "gather_fidelity": 1, **COMPARED},
     ),
     "config: baselines": (
         config(experiment={"baselines": ["imbalanced"]}),
@@ -378,7 +421,47 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
     ),
     "config: one treatment less": (
         treatments(lambda names: [name for name in names if name != "target_oversampling"]),
-        {"plot_group_composition": 1, "check_leakage": 2, **COMPARED},
+        # It was the only one with a list of doses.
+        {
+            "plot_group_composition": 1,
+            "check_leakage": 2,
+            **COMPARED,
+            "plot_dose_response": 0,
+            "plot_rule_graph": 1,
+        },
+    ),
+    "config: treatments, one more dose of repeated rows": (
+        config(treatments={"target_oversampling": {"fill": [0.5, 1.5]}}),
+        {
+            "rebalance": 2,
+            "evaluate": 2,
+            "plot_group_composition": 1,
+            "check_leakage": 2,
+            **COMPARED,
+        },
+    ),
+    "config: treatments, two doses up to 1 in the place of one": (
+        doses_of_tuned([0.5, 1]),
+        # Nothing is trained, nothing drawn.
+        {
+            "rebalance": 4,
+            "evaluate": 4,
+            "plot_group_composition": 1,
+            "plot_umap": 1,
+            **JUDGED,
+        },
+    ),
+    "config: treatments, a dose above 1": (
+        doses_of_tuned([1, 2]),
+        # Twice as many rows are drawn of it, and nothing is trained.
+        {
+            "sample_generator": 2,
+            **judged_anew(2),
+            "rebalance": 4,
+            "evaluate": 4,
+            **SHOWN,
+            **JUDGED,
+        },
     ),
     "config: a treatment renamed": (
         treatments(
@@ -414,6 +497,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         {
             "train_generator": 2,
             "sample_generator": 2,
+            **judged_anew(2),
             "rebalance": 2,
             "evaluate": 2,
             "plot_training_curves": 1,
@@ -423,7 +507,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
     ),
     "config: generators, steps of sampling": (
         config(generators={"cddpm_tuned": {"sampling_steps": 20}}),
-        {"sample_generator": 2, "rebalance": 2, "evaluate": 2, **SHOWN, **JUDGED},
+        {"sample_generator": 2, **judged_anew(2), "rebalance": 2, "evaluate": 2, **SHOWN, **JUDGED},
     ),
     "config: generators, guidance, by whose rows the paper's checkpoints are chosen": (
         config(generators={"cddpm_paper": {"guidance": 2.0}}),
@@ -435,11 +519,25 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         {
             "train_generator": 2,
             "sample_generator": 4,
+            **judged_anew(4),
             "rebalance": 4,
             "evaluate": 4,
             "plot_training_curves": 1,
             **SHOWN,
             **JUDGED,
+        },
+    ),
+    "config: generators, a gate against memorising": (
+        config(generators={"cddpm_paper": {"memorising": "drop"}}),
+        # Also where the checkpoint is chosen by drawn rows, nothing is trained.
+        {
+            "sample_generator": 2,
+            **judged_anew(2),
+            "rebalance": 2,
+            "evaluate": 2,
+            "plot_group_composition": 1,
+            **JUDGED,
+            "plot_roc": 0,
         },
     ),
     "config: generators, two values swapped": (
@@ -453,6 +551,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
             "rebalance": 4,
             "train_generator": 2,
             "sample_generator": 2,
+            **judged_anew(2),
             "evaluate": 4,
             **{"plot_training_curves": 1, "plot_umap": 1, "plot_group_composition": 1},
             **JUDGED,
@@ -504,10 +603,11 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
     "another scikit-learn": (
         installed("scikit-learn", "99.1"),
         {
-            # The paper's forest judges checkpoints; SMOTE seeks neighbours.
+            # The paper's forest judges checkpoints; SMOTE and the gate seek neighbours.
             "train_generator": 4,
-            "sample_generator": 6,
-            "rebalance": 6,
+            "sample_generator": 8,
+            **judged_anew(8),
+            "rebalance": 8,
             "plot_training_curves": 1,
             **SHOWN,
             **EVALUATED,
@@ -517,6 +617,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         installed("imbalanced-learn", "99.1"),
         {
             "sample_generator": 4,
+            **judged_anew(4),
             "train_generator": 2,
             "rebalance": 4,
             "plot_training_curves": 1,
@@ -537,6 +638,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
             "check_groups": 1,
             "train_generator": 4,
             "sample_generator": 4,
+            **judged_anew(4),
             "rebalance": 8,  # `original`, too, since the gate that it waits for is passed anew
             "evaluate": 8,
             "plot_training_curves": 1,
@@ -555,6 +657,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         {
             "train_generator": 1,
             "sample_generator": 1,
+            **judged_anew(1),
             "rebalance": 1,
             "evaluate": 1,
             "plot_training_curves": 1,
@@ -592,7 +695,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
     ),
     "results copied without .snakemake, then one replicate less": (
         both(clone(with_records=False), config(experiment={"replicates": 1})),
-        {"plot_roc": 1, "plot_training_curves": 1, **COMPARED},
+        {"plot_roc": 1, "plot_training_curves": 1, "gather_fidelity": 1, **COMPARED},
     ),
     "results copied without .snakemake, then another replicate shown": (
         both(clone(with_records=False), config(figures={"replicate": 1})),

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from mcrage.config.load import load_config
 from mcrage.tables import content_hash, read_table
 from project import SMALL, Project
 
@@ -23,8 +24,10 @@ FIGURES = {
     "plot_training_curves": 1,
     "plot_roc": 1,
     "plot_differences": 2,
+    "plot_dose_response": 1,
 }
 DATA = {"download": 1, "prepare": 1, "balance": 2, "split": 2, "induce_imbalance": 2}
+FIDELITY = {"judge_synthetic": 8, "gather_fidelity": 1}
 MODELS = {**DATA, "check_groups": 2, "train_generator": 8, "sample_generator": 2, "rebalance": 2}
 
 
@@ -72,6 +75,7 @@ def test_a_target_makes_its_stage_and_what_it_rests_on(tmp_path, target, jobs):
 def test_the_default_target_is_the_report_and_its_figures(tmp_path):
     plan = Project(tmp_path).plan()
     assert plan["report"] == 1
+    assert FIDELITY.items() <= plan.items()
     assert {name: n for name, n in plan.items() if name.startswith("plot_")} == FIGURES
 
 
@@ -90,6 +94,7 @@ def test_a_natural_scenario_without_generators_has_neither_models_nor_curves(tmp
     }
     plan = Project(tmp_path).plan(config=config)
     without = {"train_generator", "sample_generator", "plot_training_curves", "plot_roc"}
+    without |= {"plot_dose_response", *FIDELITY}
     assert not without & plan.keys()
     assert plan["evaluate"] == 10
 
@@ -102,7 +107,7 @@ def test_it_ends_with_the_report_and_a_short_table(finished):
     assert "results/report.html" in printed
     assert "mcrage" in printed.split("results/report.html")[-1]
     page = (finished.folder / "results" / "report.html").read_text()
-    assert page.count("data:image/svg+xml;base64,") == 8
+    assert page.count("data:image/svg+xml;base64,") == 9
     assert 'src="http' not in page
 
 
@@ -133,7 +138,7 @@ def test_metrics_and_comparisons_have_the_promised_columns(finished):
         *("dataset", "scenario", "replicate", "treatment", "classifier", "threshold"),
         *("attribute", "subgroup", "metric", "value", "support"),
     ]
-    assert set(metrics["treatment"]) == set(SMALL["experiment"]["treatments"])
+    assert set(metrics["treatment"]) == set(load_config(SMALL).selected)
     assert metrics.groupby("treatment").size().nunique() == 1
     comparisons = pd.read_parquet(folder / "comparisons.parquet")
     assert list(comparisons.columns) == [
@@ -165,7 +170,7 @@ def test_all_treatments_of_a_replicate_are_judged_on_the_same_rows(finished):
 
 def test_the_leakage_guard_has_seen_every_treatment_and_generator(finished):
     told = json.loads((finished.folder / REPLICATE.format(0) / "leakage.json").read_text())
-    assert set(told["treatments"]) == set(SMALL["experiment"]["treatments"])
+    assert set(told["treatments"]) == set(load_config(SMALL).selected)
     assert set(told["generators"]) == {"smote", "cddpm_paper", "cddpm_tuned", "cddpm_after_smote"}
 
 

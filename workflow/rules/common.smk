@@ -154,6 +154,11 @@ def generator_files(name):
     return combinations(f"{REPLICATE}/{{generator}}/{name}", generator=PLAN.generators)
 
 
+def fidelity_table():
+    """What was found of synthetic rows, if there are any."""
+    return ["<results>/fidelity.parquet"] if PLAN.generators else []
+
+
 def treatment_files(name):
     return combinations(
         f"{REPLICATE}/{{treatment}}/{name}", treatment=PLAN.all_treatments
@@ -208,12 +213,12 @@ def validation_table(wildcards):
 
 def treated_table(wildcards):
     """The real rows that a treatment starts from."""
-    return f"{REPLICATE}/{PLAN.config.treatments[wildcards.treatment].train_on}.parquet"
+    return f"{REPLICATE}/{PLAN.recipes[wildcards.treatment].train_on}.parquet"
 
 
 def synthetic_table(wildcards):
     """The synthetic rows that a treatment adds, if it has a generator."""
-    generator = PLAN.config.treatments[wildcards.treatment].generator
+    generator = PLAN.recipes[wildcards.treatment].generator
     return f"{REPLICATE}/{generator}/synthetic.parquet" if generator else []
 
 

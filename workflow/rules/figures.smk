@@ -11,6 +11,7 @@ OUTPUTS: <results>/figures/rule_graph.{svg,png}
          <results>/figures/{dataset}/{scenario}/{group_composition,training_curves}.{svg,png}
          <results>/figures/{dataset}/{scenario}/{classifier}/roc.{svg,png}
          <results>/figures/{dataset}/{scenario}/{classifier}/differences_to_{baseline}.{svg,png}
+         <results>/figures/{dataset}/{scenario}/{classifier}/dose_response.{svg,png}
 """
 
 
@@ -240,3 +241,35 @@ rule plot_differences:
         stage=stage_params("plot_differences"),
     script:
         "../scripts/plot_differences.py"
+
+
+rule plot_dose_response:
+    """Show whether more rows of a kind help, or harm in proportion."""
+    input:
+        roles="<results>/{dataset}/words.json",
+        comparisons="<results>/comparisons.parquet",
+    output:
+        svg=report(
+            "<results>/figures/{dataset}/{scenario}/{classifier}/dose_response.svg",
+            caption="../report/dose_response.rst",
+            category="Results",
+            labels={
+                "figure": "Dose-response",
+                "dataset": "{dataset}",
+                "scenario": "{scenario}",
+                "classifier": "{classifier}",
+            },
+        ),
+        png="<results>/figures/{dataset}/{scenario}/{classifier}/dose_response.png",
+    log:
+        "<logs>/figures/{dataset}/{scenario}/{classifier}/plot_dose_response.log",
+    benchmark:
+        "<benchmarks>/figures/{dataset}/{scenario}/{classifier}/plot_dose_response.jsonl"
+    group:
+        "figures"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        stage=stage_params("plot_dose_response"),
+    script:
+        "../scripts/plot_dose_response.py"

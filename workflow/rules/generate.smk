@@ -1,9 +1,10 @@
 """Generators: trained on the groups, then asked for the rows that each group lacks.
 
-REQUIRED INPUTS: <results>/{dataset}/{scenario}/{replicate}/{train,validation,original}.parquet
+REQUIRED INPUTS: <results>/{dataset}/{scenario}/{replicate}/{train,validation,test,original}.parquet
                  <results>/{dataset}/{scenario}/{replicate}/groups.json
 OUTPUTS: <results>/{dataset}/{scenario}/{replicate}/{generator}/{model.safetensors,model.json}
-         <results>/{dataset}/{scenario}/{replicate}/{generator}/{history,synthetic}.parquet
+         <results>/{dataset}/{scenario}/{replicate}/{generator}/{history,synthetic,fidelity}.parquet
+         <results>/fidelity.parquet
          <results>/{dataset}/{scenario}/{replicate}/{treatment}/{rebalanced,weights}.parquet
 """
 
@@ -62,6 +63,47 @@ rule sample_generator:
         checkpoints=checkpoint_folder,
     script:
         "../scripts/sample_generator.py"
+
+
+rule judge_synthetic:
+    """Tell whether synthetic rows could be real ones, and whether they are copies of some."""
+    input:
+        train="<results>/{dataset}/{scenario}/{replicate}/train.parquet",
+        test="<results>/{dataset}/{scenario}/{replicate}/test.parquet",
+        synthetic="<results>/{dataset}/{scenario}/{replicate}/{generator}/synthetic.parquet",
+        roles="<results>/{dataset}/roles.json",
+    output:
+        fidelity="<results>/{dataset}/{scenario}/{replicate}/{generator}/fidelity.parquet",
+    log:
+        "<logs>/{dataset}/{scenario}/{replicate}/{generator}/judge_synthetic.log",
+    benchmark:
+        "<benchmarks>/{dataset}/{scenario}/{replicate}/{generator}/judge_synthetic.jsonl"
+    group:
+        "replicate"
+    conda:
+        "../../envs/generate.yaml"
+    params:
+        stage=stage_params("judge_synthetic"),
+    script:
+        "../scripts/judge_synthetic.py"
+
+
+rule gather_fidelity:
+    """Have what was found of all synthetic rows in one table."""
+    input:
+        fidelity=generator_files("fidelity.parquet"),
+    output:
+        fidelity="<results>/fidelity.parquet",
+    log:
+        "<logs>/gather_fidelity.log",
+    benchmark:
+        "<benchmarks>/gather_fidelity.jsonl"
+    conda:
+        "../../envs/data.yaml"
+    params:
+        stage=stage_params("gather_fidelity"),
+    script:
+        "../scripts/gather_fidelity.py"
 
 
 rule rebalance:

@@ -1,6 +1,6 @@
 """The page that a reader opens, and the text that ends a run.
 
-REQUIRED INPUTS: <results>/{metrics,comparisons}.parquet, <results>/{dataset}/words.json
+REQUIRED INPUTS: <results>/{metrics,comparisons,fidelity}.parquet, <results>/{dataset}/words.json
                  <results>/figures/**.svg
 OUTPUTS: <results>/report.html
          <results>/summary.txt
@@ -12,6 +12,7 @@ rule report:
     input:
         metrics="<results>/metrics.parquet",
         comparisons="<results>/comparisons.parquet",
+        fidelity=fidelity_table(),
         roles=expand("<results>/{dataset}/words.json", dataset=PLAN.datasets),
         figures=figure_files("svg"),
     output:

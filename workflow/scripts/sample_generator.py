@@ -1,19 +1,61 @@
 # SPDX-License-Identifier: MIT
-"""Draw the rows that each group lacks, n(π̂_k* − π̂_k) of Algorithm 3.1.
+"""Draw the rows that each group lacks, n(π̂_k* − π̂_k) of Algorithm 3.1, or twice as many.
 
-Inputs: train (for the groups' sizes), weights, model, roles. Output: synthetic.
+Inputs: train (for the groups' sizes, and the gate against memorising), weights, model, roles.
+Output: synthetic.
 """
 
 import logging
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
+
 from mcrage.checkpoint_folders import remove_checkpoints
 from mcrage.datasets.roles import read_roles
+from mcrage.generators.base import TrainingData
 from mcrage.groups import GroupSchema, filling_plan, plan_rows
 from mcrage.rebalancing import synthetic_table
 from mcrage.stage import run_stage
 from mcrage.tables import read_table, write_table
+
+
+def draw_past_gate(
+    memorising: str,
+    draw: Callable[[np.ndarray, int], np.ndarray],
+    groups: np.ndarray,
+    train: TrainingData,
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Draw rows, and act on those that lie too near to training rows.
+
+    Parameters
+    ----------
+    memorising : {"keep", "drop", "stop"}
+    draw : callable
+        See `mcrage.fidelity.gate.Draw`.
+    groups : ndarray of int64, shape (m,)
+    train : TrainingData
+        Real training rows, also where the generator learnt from a table made of them.
+    seed : int
+
+    Returns
+    -------
+    features : ndarray of float64, shape (m, d)
+    dropped : ndarray of int64, shape (n_groups,), or None
+        Rows of each group that were drawn and left out; None where none is.
+    """
+    if memorising == "keep":
+        return draw(groups, seed), None
+    # By name: rows that pass no gate do not depend on it.
+    gate = import_module("mcrage.fidelity.gate").Gate.of(train.features, train.groups, train.schema)
+    if memorising == "drop":
+        return gate.draw(draw, groups, seed)
+    features = draw(groups, seed)
+    near = groups[~gate.keep(features, groups)]
+    gate.refuse(train.schema.counts(near), train.schema.counts(groups))
+    return features, None
 
 
 def main(input, output, params, wildcards, threads, origin) -> None:
@@ -25,7 +67,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     schema = GroupSchema.of(roles)
     train = read_table(input.train)
     settings = params["settings"]
-    groups = plan_rows(filling_plan(schema.counts(schema.index(train))))
+    groups = plan_rows(filling_plan(schema.counts(schema.index(train)), settings["fill"]))
     counts = schema.counts_by_label(groups)
     logging.info("rows to draw by group: %s", counts)
     # By name: another generator in the registry is no reason to make this one's output again.
@@ -36,8 +78,17 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     accelerator = import_module("mcrage.accelerator")
     local = params["local"]
     with accelerator.given_device(**local["device"], gpus=local["gpus"]) as device:
-        features = generator.sample(groups, seed=params["seeds"]["sample"], device=device)
+        features, dropped = draw_past_gate(
+            settings["memorising"],
+            lambda groups, seed: generator.sample(groups, seed=seed, device=device),
+            groups,
+            TrainingData.of(train, roles),
+            seed=params["seeds"]["sample"],
+        )
     synthetic = synthetic_table(features, groups, train, schema, roles.feature_columns)
+    if dropped is not None:
+        origin["dropped_by_group"] = {schema.label(k): int(n) for k, n in enumerate(dropped)}
+        logging.info("rows drawn anew by group: %s", origin["dropped_by_group"])
     write_table(synthetic, output.synthetic, origin, counts)
 
 

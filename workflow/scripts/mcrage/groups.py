@@ -148,15 +148,17 @@ def largest_group(counts: np.ndarray) -> int:
 
 
 def filling_plan(counts: np.ndarray, fill: float = 1.0) -> np.ndarray:
-    """Return how many rows to draw for each group: n(π̂_k* − π̂_k), times `fill`.
+    """Return how many rows to add to each group: n(π̂_k* − π̂_k), times `fill`.
 
-    Algorithm 3.1, line 6. With ``fill = 1`` every group ends as large as the largest.
+    Algorithm 3.1, line 6. With ``fill = 1`` every group ends as large as the largest, with more
+    every other one ends larger.
 
     Parameters
     ----------
     counts : ndarray of int, shape (n_groups,)
-    fill : float in (0, 1]
-        The share of the gap to close; rounded down to whole rows.
+    fill : float in (0, 2]
+        The dose: rows to add over rows that are lacking; rounded down to whole rows. A larger one
+        adds at least as many to every group.
 
     Returns
     -------

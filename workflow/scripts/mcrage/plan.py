@@ -4,13 +4,15 @@
 What a rule's job is made with, its params, is in `mcrage.rule_params`.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mcrage.config.base import closest
-from mcrage.config.model import Config, Treatment
+from mcrage.config.model import Config
+from mcrage.config.treatments import Treatment
 from mcrage.datasets.cards import Card
 from mcrage.errors import UserError
 from mcrage.generators.registry import KINDS, is_judged
@@ -44,7 +46,8 @@ class Plan:
         self.datasets = config.experiment.datasets
         self.scenarios = config.experiment.scenarios
         self.replicates = [str(number) for number in range(config.experiment.replicates)]
-        self.treatments = config.experiment.treatments
+        self.recipes = config.recipes
+        self.treatments = config.selected
         self.classifiers = config.experiment.classifiers
         self.baselines = config.experiment.baselines
         self.published = dict(published or {})
@@ -90,7 +93,7 @@ class Plan:
         """Generators that the treatments need, directly or as the source of another."""
         names: list[str] = []
         for treatment in self.treatments:
-            self._add_generator(self.config.treatments[treatment], names)
+            self._add_generator(self.recipes[treatment], names)
         return names
 
     def _add_generator(self, treatment: Treatment, names: list[str]) -> None:
@@ -98,7 +101,7 @@ class Plan:
         if name is None or name in names:
             return
         if source := self.trained_on(name):
-            self._add_generator(self.config.treatments[source], names)
+            self._add_generator(self.recipes[source], names)
         names.append(name)
 
     @cached_property
@@ -110,6 +113,31 @@ class Plan:
     def trained_on(self, generator: str) -> str | None:
         """Return the treatment whose table a generator learns from; None: the training set."""
         return getattr(self.config.generators[generator], "trained_on", None)
+
+    def drawn_fill(self, generator: str) -> int:
+        """Return the gaps that a generator draws rows for: 1, or 2 if a treatment takes more.
+
+        In whole gaps, so that one dose more is no reason to draw anew.
+        """
+        taken = [
+            self.recipes[name].fill
+            for name in self.all_treatments
+            if self.recipes[name].generator == generator
+        ]
+        return max((math.ceil(fill) for fill in taken), default=1)
+
+    def doses(self) -> dict[str, dict[str, float]]:
+        """Return the experiment's treatments with several doses: name to dose, by family."""
+        found: dict[str, dict[str, float]] = {}
+        for name in self.treatments:
+            family = self.config.families[name]
+            if family != name:
+                found.setdefault(family, {})[name] = self.recipes[name].fill
+        return found
+
+    def dose_baseline(self) -> str:
+        """Return the baseline that is a dose of 0."""
+        return next(name for name in self.baselines if self.recipes[name].does_nothing)
 
     def kind(self, generator: str) -> str:
         """Return a generator's kind, e.g. ``"cddpm"``."""
@@ -137,14 +165,14 @@ class Plan:
             Whose table is made.
         """
         sources = {name for name in map(self.trained_on, self.generators) if name}
-        drawn = {self.config.treatments[name].generator for name in sources}
+        drawn = {self.recipes[name].generator for name in sources}
         return "source" if treatment in sources or generator in drawn - {None} else "replicate"
 
     def smallest_groups(self) -> dict[str, int]:
         """Return the rows that each treatment needs in every group of the training set."""
         needed = {}
         for name in self.all_treatments:
-            generator = self.config.treatments[name].generator
+            generator = self.recipes[name].generator
             if generator and self.kind(generator) == "smote":
                 needed[name] = self.config.generators[generator].k_neighbors + 1
         return needed
@@ -155,9 +183,7 @@ class Plan:
 
     def density_generators(self) -> list[str]:
         """Return the generators of the treatments whose densities are shown."""
-        names = [
-            self.config.treatments[t].generator for t in self.config.figures.density_treatments
-        ]
+        names = [self.recipes[t].generator for t in self.config.figures.density_treatments]
         return list(dict.fromkeys(name for name in names if name))
 
     def iterated_generators(self) -> list[str]:
@@ -178,6 +204,7 @@ class Plan:
         return [
             *(["roc"] if self.config.figures.roc_treatments else []),
             *(f"differences_to_{name}" for name in self.baselines),
+            *(["dose_response"] if self.doses() else []),
         ]
 
     def resolved(self, generator: str) -> dict[str, Any]:
@@ -212,7 +239,7 @@ class Plan:
         used = {
             "scenarios": self.scenarios,
             "generators": self.generators,
-            "treatments": self.all_treatments,
+            "treatments": [self.config.families[name] for name in self.all_treatments],
             "classifiers": self.classifiers,
         }
         for section, names in used.items():

@@ -13,6 +13,7 @@ An *origin* is a dict of plain JSON values:
 ``versions``        of the libraries that shape the result
 ``parents``         path of each input: SHA-256 of its bytes
 ``rows_by_group``   of tables of patients: rows in each group, by the group's label
+``dropped_by_group``  of synthetic rows that passed a gate: those that were drawn and left out
 ==================  ==========================================================================
 
 A parent's bytes hold the parent's own origin, so that the hashes chain up to the raw files: nothing

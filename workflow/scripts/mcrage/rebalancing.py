@@ -51,7 +51,8 @@ def synthetic_table(
 def take_per_group(groups: np.ndarray, plan: np.ndarray) -> np.ndarray:
     """Return the numbers of the first ``plan[k]`` rows of each group k, sorted.
 
-    Rows of one group are exchangeable draws, so the first are as good as any.
+    Rows of one group are exchangeable draws, so the first are as good as any, and what a smaller
+    plan takes is a part of what a larger one does.
 
     Raises
     ------
@@ -89,10 +90,11 @@ def rebalance(
     schema : GroupSchema
     synthetic : pyarrow.Table, optional
         Rows of a generator, without row_id; filled in by `mcrage.groups.filling_plan`.
-    fill : float in (0, 1]
-        Share of each gap to fill.
+    fill : float in (0, 2]
+        The dose: rows to add over rows that are lacking. With the same seed and synthetic rows, a
+        smaller dose adds a part of the rows that a larger one does.
     oversample : {"target", "group"}, optional
-        Repeat real rows until these are equally frequent.
+        Repeat real rows; with ``fill = 1`` until these are equally frequent.
     weights : {"target", "group"}, optional
         Weight rows so that these weigh the same.
     seed : int
@@ -109,7 +111,8 @@ def rebalance(
     groups = schema.index(train)
     real = np.arange(train.num_rows)
     if oversample:
-        real = np.concatenate([real, repeated_rows(_strata(oversample, groups, schema), seed)])
+        strata = _strata(oversample, groups, schema)
+        real = np.concatenate([real, repeated_rows(strata, seed, fill)])
     parts = [train.take(real)]
     row_ids = [parts[0].column(ROW_ID).combine_chunks()]
     parts[0] = parts[0].drop_columns([ROW_ID])
@@ -132,7 +135,7 @@ def _strata(by: str, groups: np.ndarray, schema: GroupSchema) -> np.ndarray:
     return groups if by == "group" else schema.target_of(groups)
 
 
-def repeated_rows(strata: np.ndarray, seed: int) -> np.ndarray:
+def repeated_rows(strata: np.ndarray, seed: int, fill: float = 1.0) -> np.ndarray:
     """Return the numbers of rows to repeat so that all strata are as large as the largest.
 
     Drawn with replacement within a stratum, as imbalanced-learn's RandomOverSampler does (the
@@ -141,19 +144,22 @@ def repeated_rows(strata: np.ndarray, seed: int) -> np.ndarray:
     Parameters
     ----------
     strata : ndarray of int, shape (n,)
+        Not negative.
     seed : int
+    fill : float in (0, 2]
+        Repetitions over rows that are lacking; see `mcrage.groups.filling_plan`.
 
     Returns
     -------
     ndarray of int64
         Row numbers beside the original ones, one for each repetition.
     """
-    rng = np.random.default_rng(seed)
     values, counts = np.unique(strata, return_counts=True)
+    # A stream for each stratum: a larger dose goes on where a smaller one ended.
     return np.concatenate(
         [
-            rng.choice(np.flatnonzero(strata == value), size=counts.max() - count)
-            for value, count in zip(values, counts, strict=True)
+            np.random.default_rng([seed, value]).choice(np.flatnonzero(strata == value), size=size)
+            for value, size in zip(values, filling_plan(counts, fill), strict=True)
         ]
     )
 

@@ -33,6 +33,8 @@ _LIBRARIES = {
     "split": ("numpy",),
     "induce_imbalance": ("numpy",),
     "check_groups": (),
+    "judge_synthetic": ("numpy", "scikit-learn"),
+    "gather_fidelity": (),
     "rebalance": ("numpy",),
     "evaluate": ("scikit-learn", "numpy"),
     "check_leakage": ("numpy", "scikit-learn"),
@@ -44,6 +46,7 @@ _LIBRARIES = {
     "plot_training_curves": ("matplotlib",),
     "plot_roc": ("matplotlib", "scikit-learn"),
     "plot_differences": ("matplotlib",),
+    "plot_dose_response": ("matplotlib",),
     "report": ("jinja2", "pandas"),
 }
 
@@ -186,12 +189,14 @@ class RuleParams:
         }
 
     def _sample_generator(self, wildcards: Any) -> dict:
-        # Always the whole gap, whatever a treatment takes of it: one treatment's fill must not
+        # Always whole gaps, whatever a treatment takes of them: one treatment's fill must not
         # redraw another's rows.
         return {
             "settings": {
                 "kind": self.plan.kind(wildcards.generator),
                 "sampling": settings_of("sample", self.plan.resolved(wildcards.generator)),
+                "fill": self.plan.drawn_fill(wildcards.generator),
+                "memorising": self.plan.resolved(wildcards.generator)["memorising"],
             },
             "seeds": {"sample": self._seed(wildcards, "sample", wildcards.generator)},
             **self._generator_code("sample", wildcards.generator),
@@ -201,15 +206,31 @@ class RuleParams:
         found = needs(stage, self.plan.resolved(generator))
         return {"modules": found.modules, "libraries": found.libraries}
 
+    def _judge_synthetic(self, wildcards: Any) -> dict:
+        # One seed for all generators: they are compared within a replicate.
+        return {"seeds": {"judge": self._seed(wildcards, "judge_synthetic")}}
+
+    def _gather_fidelity(self, wildcards: Any) -> dict:
+        return {
+            "settings": {
+                "datasets": self.plan.datasets,
+                "scenarios": self.plan.scenarios,
+                "n_replicates": len(self.plan.replicates),
+                "generators": self.plan.generators,
+            }
+        }
+
     def _rebalance(self, wildcards: Any) -> dict:
-        treatment = self.plan.config.treatments[wildcards.treatment]
+        treatment = self.plan.recipes[wildcards.treatment]
+        # One seed for all doses: a larger one goes on where a smaller one ended.
+        family = self.plan.config.families[wildcards.treatment]
         return {
             "settings": {
                 "treatment": treatment.model_dump(include={"fill", "oversample", "weights"}),
                 # Which tables are its inputs: a file alone must be able to tell.
                 "made_from": treatment.model_dump(include={"train_on", "generator"}),
             },
-            "seeds": {"rebalance": self._seed(wildcards, "rebalance", wildcards.treatment)},
+            "seeds": {"rebalance": self._seed(wildcards, "rebalance", family)},
         }
 
     def _evaluate(self, wildcards: Any) -> dict:
@@ -223,7 +244,7 @@ class RuleParams:
         }
 
     def _check_leakage(self, wildcards: Any) -> dict:
-        treatments = self.plan.config.treatments
+        treatments = self.plan.recipes
         trained_on = {name: self.plan.trained_on(name) for name in self.plan.generators}
         return {
             "settings": {
@@ -261,7 +282,7 @@ class RuleParams:
                 "controls": [
                     name
                     for name in self.plan.treatments
-                    if self.plan.config.treatments[name].train_on == "original"
+                    if self.plan.recipes[name].train_on == "original"
                 ],
                 "test_to_train": self._test_to_train(),
             }
@@ -278,6 +299,7 @@ class RuleParams:
         shape = {
             "figures": self.plan.figures(),
             "roc": bool(self.plan.config.figures.roc_treatments),
+            "doses": bool(self.plan.doses()),
             "generators": bool(self.plan.generators),
             "trained_on_a_treatment": any(map(self.plan.trained_on, self.plan.generators)),
             "judged_on_validation": bool(self.plan.judged_on_validation()),
@@ -331,6 +353,11 @@ class RuleParams:
     def _plot_differences(self, wildcards: Any) -> dict:
         return {"settings": {"treatments": self.plan.treatments}}
 
+    def _plot_dose_response(self, wildcards: Any) -> dict:
+        return {
+            "settings": {"doses": self.plan.doses(), "baseline": self.plan.dose_baseline()},
+        }
+
     def _lineage(self, wildcards: Any) -> dict:
         # Whole, since the script lays out the same plan from it.
         return {"settings": {"config": self.plan.config.model_dump(mode="json")}}
@@ -347,6 +374,7 @@ class RuleParams:
                     self.plan.config.scenarios[name].keep for name in self.plan.scenarios
                 ),
                 "treatments": {name: self._told(name) for name in self.plan.treatments},
+                "generators": self.plan.generators,
                 "datasets": {
                     name: card.model_dump(mode="json", include=told)
                     for name, card in self.plan.cards.items()
@@ -368,8 +396,8 @@ class RuleParams:
 
     def _told(self, treatment: str) -> str:
         """Return a treatment's description, and where its generator departs from its preset."""
-        text = self.plan.config.treatments[treatment].description
-        generator = self.plan.config.treatments[treatment].generator
+        text = self.plan.recipes[treatment].description
+        generator = self.plan.recipes[treatment].generator
         return text + (
             self.plan.config.generators[generator].departures_told() if generator else ""
         )

@@ -39,6 +39,14 @@ def check_name(name: str) -> str:
 Name = Annotated[str, AfterValidator(check_name)]
 
 
+def check_unique(names: list[str]) -> list[str]:
+    """Return `names` if each is listed once."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{', '.join(twice)} is listed twice; list each name once")
+    return names
+
+
 def closest(name: str, allowed: Sequence[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the allowed name nearest to `name`, or nothing."""
     lowered = {item.lower(): item for item in allowed}

@@ -14,8 +14,8 @@ from mcrage.config.model import (
     Figures,
     Keep,
     Scenario,
-    Treatment,
 )
+from mcrage.config.treatments import Treatment
 
 
 def load_config(raw: dict[str, Any], source: str = "config") -> Config:

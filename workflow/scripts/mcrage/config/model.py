@@ -1,26 +1,20 @@
 # SPDX-License-Identifier: MIT
 """The config: closed and typed. `config.yaml` and its JSON schema are rendered from it."""
 
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from mcrage.config import defaults
-from mcrage.config.base import Closed, Name, closest
+from mcrage.config.base import Closed, Name, check_name, check_unique, closest
 from mcrage.config.classifiers import ClassifierSettings, Ensemble
 from mcrage.config.generators import GeneratorSettings
+from mcrage.config.treatments import Treatment
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 # Folders below results that hold other things than datasets.
 RESERVED = ("logs", "benchmarks", "checkpoints", "figures")
-
-
-def check_unique(names: list[str]) -> list[str]:
-    """Return `names` if each is listed once."""
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"{', '.join(twice)} is listed twice; list each name once")
-    return names
 
 
 class Experiment(Closed):
@@ -41,7 +35,8 @@ class Experiment(Closed):
     treatments: list[Name] = Field(
         defaults.SELECTED_TREATMENTS,
         min_length=1,
-        description="Names from `treatments`, in the order of tables and figures.",
+        description="Names from `treatments`, in the order of tables and figures. The name of a "
+        "treatment with a list of doses stands for all of them.",
     )
     classifiers: list[Name] = Field(
         ["random_forest"],
@@ -120,46 +115,6 @@ class Scenario(Closed):
         description="Share of the induced training set that chooses checkpoints and is never "
         "trained on, by any treatment. Paper: 0.1.",
     )
-
-
-class Treatment(Closed):
-    """What is done to the imbalanced training set before the classifier sees it."""
-
-    description: str = Field(description="One sentence for the reader of the report.")
-    train_on: Literal["train", "original"] = Field(
-        "train",
-        description="train: the imbalanced training set. original: the real rows before "
-        "thinning, a control that no user has.",
-    )
-    generator: Name | None = Field(
-        None, description="Draws the rows that each group lacks; a name from `generators`."
-    )
-    fill: Fraction = Field(
-        1.0,
-        description="Share of each group's gap to the largest group that the generator fills, in "
-        "(0, 1]. Paper: 1.",
-    )
-    oversample: Literal["target", "group"] | None = Field(
-        None,
-        description="Repeat real rows at random until every level of the target, or every group, "
-        "is as large as the largest.",
-    )
-    weights: Literal["target", "group"] | None = Field(
-        None,
-        description="Weight rows so that every level of the target, or every group, weighs the "
-        "same.",
-    )
-
-    @model_validator(mode="after")
-    def _one_source_of_rows(self) -> Self:
-        if self.generator and self.oversample:
-            raise ValueError("give either generator or oversample, not both")
-        if self.generator and self.train_on == "original":
-            raise ValueError(
-                "a generator fills the gaps of the imbalanced training set; remove generator, or "
-                "train_on: original"
-            )
-        return self
 
 
 class Figures(Closed):
@@ -246,18 +201,59 @@ class Config(Closed):
     )
     figures: Figures = Field(Figures(), description="What the figures show.")
 
+    @cached_property
+    def recipes(self) -> dict[str, Treatment]:
+        """All treatments by name, with one for each dose in the place of a list of doses."""
+        return {
+            name: recipe
+            for family, treatment in self.treatments.items()
+            for name, recipe in treatment.doses(family).items()
+        }
+
+    @cached_property
+    def families(self) -> dict[str, str]:
+        """The treatment that each of `recipes` is a dose of; its own name for most."""
+        return {
+            name: family
+            for family, treatment in self.treatments.items()
+            for name in treatment.doses(family)
+        }
+
+    @property
+    def selected(self) -> list[str]:
+        """The experiment's treatments, names of `recipes`, in order."""
+        names: list[str] = []
+        for name in self.experiment.treatments:
+            names += self.treatments[name].doses(name) if name in self.treatments else [name]
+        return list(dict.fromkeys(names))
+
+    @model_validator(mode="after")
+    def _doses_have_names(self) -> Self:
+        problems = []
+        taken = set(self.treatments)
+        for family, treatment in self.treatments.items():
+            for name in treatment.doses(family).keys() - {family}:
+                try:
+                    check_name(name)
+                except ValueError as error:
+                    problems.append(f"treatments.{family}.fill: {error}; shorten the treatment's")
+                if name in taken:
+                    problems.append(
+                        f"treatments.{family}.fill: makes a treatment '{name}', which there is; "
+                        "rename that one"
+                    )
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
+        known = {**self.treatments, **self.recipes}
         problems = [
             *_unknown("experiment.scenarios", self.experiment.scenarios, self.scenarios),
-            *_unknown("experiment.treatments", self.experiment.treatments, self.treatments),
+            *_unknown("experiment.treatments", self.experiment.treatments, known),
             *_unknown("experiment.classifiers", self.experiment.classifiers, self.classifiers),
-            *_unknown(
-                "experiment.baselines",
-                self.experiment.baselines,
-                self.experiment.treatments,
-                "experiment.treatments",
-            ),
+            *self._unselected("experiment.baselines", self.experiment.baselines),
         ]
         for name, treatment in self.treatments.items():
             if treatment.generator:
@@ -273,13 +269,18 @@ class Config(Closed):
                     for member in classifier.members
                     if isinstance(self.classifiers.get(member), Ensemble)
                 ]
+        used = {self.recipes[name].generator for name in self.selected if name in self.recipes}
         for name, generator in self.generators.items():
             trained_on = getattr(generator, "trained_on", None)
             if trained_on is None:
                 continue
             key = f"generators.{name}.trained_on"
-            problems += _unknown(key, [trained_on], self.treatments)
-            source = self.treatments.get(trained_on)
+            if trained_on in self.treatments and trained_on not in self.recipes:
+                if name in used:
+                    problems.append(self._several(key, trained_on))
+                continue
+            problems += _unknown(key, [trained_on], self.recipes)
+            source = self.recipes.get(trained_on)
             inner = self.generators.get(source.generator) if source and source.generator else None
             if source and source.train_on == "original":
                 problems.append(
@@ -301,32 +302,49 @@ class Config(Closed):
                 "gpu_missing: is 'cpu', but device: 'cuda' refuses the CPU; set device to 'auto', "
                 "or gpu_missing to 'fail'"
             )
-        if set(self.experiment.treatments) <= {self.experiment.baselines[0]}:
+        if set(self.selected) <= {self.experiment.baselines[0]}:
             problems.append(
                 "experiment.treatments: lists nothing beside the baseline "
                 f"'{self.experiment.baselines[0]}'; add a treatment to compare with it"
             )
         for key in ("umap_treatments", "density_treatments", "roc_treatments"):
-            problems += _unknown(
-                f"figures.{key}",
-                getattr(self.figures, key),
-                self.experiment.treatments,
-                "experiment.treatments",
-            )
+            problems += self._unselected(f"figures.{key}", getattr(self.figures, key))
         problems += [
             f"figures.density_treatments: '{name}' has no generator, so there are no synthetic "
             "rows to show; remove it"
             for name in self.figures.density_treatments
-            if name in self.treatments and not self.treatments[name].generator
+            if name in self.recipes and not self.recipes[name].generator
         ]
         if self.figures.replicate >= self.experiment.replicates:
             problems.append(
                 f"figures.replicate: is {self.figures.replicate}, but replicates are numbered 0 "
                 f"to {self.experiment.replicates - 1}"
             )
+        doses = [name for name in self.selected if self.families.get(name, name) != name]
+        baselines = [self.recipes.get(name) for name in self.experiment.baselines]
+        if doses and not any(treatment and treatment.does_nothing for treatment in baselines):
+            problems.append(
+                f"experiment.baselines: '{doses[0]}' is one of several doses, which are compared "
+                "with a dose of 0; add a treatment that does nothing, such as imbalanced"
+            )
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _unselected(self, key: str, names: list[str]) -> list[str]:
+        """Return one line for each name that is no treatment of the experiment."""
+        several = [name for name in names if name in self.treatments and name not in self.recipes]
+        single = [name for name in names if name not in several]
+        return [
+            *(self._several(key, name) for name in several),
+            *_unknown(key, single, self.selected, "experiment.treatments"),
+        ]
+
+    def _several(self, key: str, name: str) -> str:
+        return (
+            f"{key}: '{name}' has several doses; name one of them: "
+            f"{', '.join(self.treatments[name].doses(name))}"
+        )
 
 
 def _unknown(key: str, names: list[str], known: Any, where: str | None = None) -> list[str]:

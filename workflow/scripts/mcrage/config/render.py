@@ -20,8 +20,8 @@ from mcrage.config.model import (
     Config,
     Keep,
     Scenario,
-    Treatment,
 )
+from mcrage.config.treatments import Treatment
 
 _WIDTH = 98
 _HEADER = """\

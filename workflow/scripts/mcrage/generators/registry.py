@@ -97,6 +97,11 @@ _SCALING = {
 }
 
 
+# Settings that the stage applies to drawn rows, whoever drew them; no generator is told.
+_OF_THE_STAGE = ("memorising",)
+_GATE = Needs(("mcrage.fidelity.gate",), ("scikit-learn", "scipy", "numpy"))
+
+
 def needs(stage: str, settings: Mapping[str, Any]) -> Needs:
     """Return what decides the result of a stage of a generator.
 
@@ -110,6 +115,8 @@ def needs(stage: str, settings: Mapping[str, Any]) -> Needs:
     found = Needs((kind.module,)) + getattr(kind, stage)
     if stage == "train" and is_judged(settings):
         found += kind.judge
+    if stage == "sample" and is_gated(settings):
+        found += _GATE
     return found + _SCALING.get((settings.get("scaling"), stage), Needs())
 
 
@@ -126,12 +133,21 @@ def settings_of(stage: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     if stage == "sample":
         return {name: settings[name] for name in drawing}
     kept = is_judged(settings)
-    return {name: value for name, value in settings.items() if kept or name not in drawing}
+    return {
+        name: value
+        for name, value in settings.items()
+        if name not in _OF_THE_STAGE and (kept or name not in drawing)
+    }
 
 
 def is_judged(settings: Mapping[str, Any]) -> bool:
     """Return whether the checkpoint is chosen by the rows it draws."""
     return settings.get("selection") == "criterion"
+
+
+def is_gated(settings: Mapping[str, Any]) -> bool:
+    """Return whether drawn rows that lie too near to training rows are acted on."""
+    return settings.get("memorising", "keep") != "keep"
 
 
 def generator_class(kind: str) -> "type[Generator]":

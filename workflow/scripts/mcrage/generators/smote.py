@@ -19,6 +19,9 @@ KIND = "smote"
 class SmoteGenerator:
     """imbalanced-learn's SMOTE on standardised features; rows are rounded as recorded.
 
+    As published it interpolates every column, so that columns which follow from others do so no
+    longer; ``derive`` interpolates the others and recomputes these.
+
     MCRAGE's notebook leaves SEX out of its SMOTE and hands the forest more rows than MCRAGE
     gets; here both treatments see the same columns and rows.
 
@@ -52,7 +55,10 @@ class SmoteGenerator:
         started = time.perf_counter()
         self._schema = train.schema
         self._encoding = NumericEncoding.fit(
-            train.features, train.roles.features, scaling="standard", derive=False
+            train.features,
+            train.roles.features,
+            scaling="standard",
+            derive=self.settings["derive"],
         )
         self._rows = self._encoding.transform(train.features)
         self._groups = np.asarray(train.groups, dtype=np.int64)

@@ -15,6 +15,7 @@ from mcrage.report.chain import Chain
 from mcrage.report.costs import generator_costs, machine_facts, stage_costs
 from mcrage.report.published import Published
 from mcrage.report.results import Results
+from mcrage.report.synthetic import SyntheticRows
 from mcrage.report.tables import difference_tables, overall_table, subgroup_tables
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -28,6 +29,13 @@ FIGURES = {
         "pointing up is better and down is worse. Open circles: no difference could be shown. "
         "Open diamonds: one replicate, which gives no interval. "
         "An arrow head means that the bar goes on outside the panel.",
+    ),
+    "dose_response": (
+        "What each dose brings",
+        "Each line is a treatment, from a dose of 0 (nothing added) to the right: as many rows as "
+        "a quarter of what each group lacks, a half, all of it (1) and more. Marks are mean "
+        "differences on the same test rows, bars their 95 % intervals; marks of one dose are drawn "
+        "side by side. A line that falls steadily says that the rows themselves do harm.",
     ),
     "roc": (
         "ROC curves",
@@ -67,6 +75,8 @@ FIGURES = {
         "Every box is a step of the workflow, every arrow a table, model or figure handed on.",
     ),
 }
+# The kinds that stand right below the first table.
+_MAIN = ("differences", "dose_response")
 
 
 @dataclass(frozen=True)
@@ -126,6 +136,7 @@ def _figure(figure: FigureFile) -> dict[str, str]:
 def render_report(
     sections: Sequence[Results],
     *,
+    synthetic: Sequence[SyntheticRows] = (),
     settings: Mapping[str, Any],
     figures: Sequence[FigureFile],
     published: Sequence[Published] = (),
@@ -138,6 +149,7 @@ def render_report(
     Parameters
     ----------
     sections : sequence of Results
+    synthetic : sequence of SyntheticRows
     settings : mapping
         ``title``; ``induced``: whether any scenario takes rows away; ``treatments``: name to
         description, in order; ``datasets``: name to the card's title, description, licence,
@@ -180,6 +192,7 @@ def render_report(
             _section(results, settings, figures, published, number)
             for number, results in enumerate(sections, 1)
         ],
+        synthetic=synthetic,
         metric=metric_name(LEADING_METRIC),
         treatments={treatment_name(k): text for k, text in settings["treatments"].items()},
         datasets=settings["datasets"],
@@ -233,8 +246,8 @@ def _section(
             }
             for baseline in results.baselines
         ],
-        "main_figures": [_figure(figure) for figure in mine if figure.kind == "differences"],
-        "figures": [_figure(figure) for figure in mine if figure.kind != "differences"],
+        "main_figures": [_figure(figure) for figure in mine if figure.kind in _MAIN],
+        "figures": [_figure(figure) for figure in mine if figure.kind not in _MAIN],
         "threshold": results.threshold,
         "n_replicates": results.n_replicates,
     }

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+"""Settings of the treatments: what is done to the training set, and at which doses."""
+
+import math
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from mcrage.config.base import Closed, Name, check_unique
+
+Dose = Annotated[float, Field(gt=0, le=2)]
+
+
+class Treatment(Closed):
+    """What is done to the imbalanced training set before the classifier sees it."""
+
+    description: str = Field(description="One sentence for the reader of the report.")
+    train_on: Literal["train", "original"] = Field(
+        "train",
+        description="train: the imbalanced training set. original: the real rows before "
+        "thinning, a control that no user has.",
+    )
+    generator: Name | None = Field(
+        None, description="Draws the rows that each group lacks; a name from `generators`."
+    )
+    fill: Dose | Annotated[list[Dose], Field(min_length=1)] = Field(
+        1.0,
+        description="The dose, in (0, 2]: rows that the generator, or oversample, adds to each "
+        "group over rows that it lacks to be as large as the largest. Paper: 1. A list, e.g. "
+        "[0.25, 0.5, 1, 2], is one treatment for each dose, named like smote_fill_25_percent: by "
+        "that name baselines and figures know it, and the report shows a dose-response curve. The "
+        "rows of a smaller dose are a part of those of a larger one. Cost: a classifier for each "
+        "dose; no dose trains a model, and only the first above 1 draws a generator's rows anew "
+        "(twice as many).",
+    )
+    oversample: Literal["target", "group"] | None = Field(
+        None,
+        description="Repeat real rows at random until every level of the target, or every group, "
+        "is as large as the largest; fewer or more with another fill.",
+    )
+    weights: Literal["target", "group"] | None = Field(
+        None,
+        description="Weight rows so that every level of the target, or every group, weighs the "
+        "same.",
+    )
+
+    @field_validator("fill", mode="before")
+    @classmethod
+    def _doses(cls, value: Any) -> Any:
+        # Here, since pydantic would tell of each member of the union by itself.
+        given = value if isinstance(value, list) else [value]
+        for dose in given:
+            if isinstance(dose, bool) or not isinstance(dose, int | float) or not 0 < dose <= 2:
+                raise ValueError(
+                    f"{dose!r} is no dose; write a number above 0 and up to 2, or a list of them"
+                )
+        if isinstance(value, list):
+            if not value:
+                raise ValueError("the list is empty; write a number, or a list of numbers")
+            check_unique([f"{dose:g}" for dose in value])
+            for dose in value:
+                if abs(100 * dose - round(100 * dose)) > 1e-9:
+                    raise ValueError(
+                        f"{dose} is no whole number of percent, which the names of doses are "
+                        f"made of; write e.g. {math.ceil(100 * dose) / 100:g}"
+                    )
+        return value
+
+    @model_validator(mode="after")
+    def _one_source_of_rows(self) -> Self:
+        if self.generator and self.oversample:
+            raise ValueError("give either generator or oversample, not both")
+        if self.generator and self.train_on == "original":
+            raise ValueError(
+                "a generator fills the gaps of the imbalanced training set; remove generator, or "
+                "train_on: original"
+            )
+        if self.fill != 1 and not self.generator and not self.oversample:
+            raise ValueError(
+                f"fill is {self.fill}, but nothing fills; give a generator or oversample, or "
+                "remove fill"
+            )
+        return self
+
+    @property
+    def does_nothing(self) -> bool:
+        """Whether the classifier gets the imbalanced training set as it is: a dose of 0."""
+        return not (self.generator or self.oversample or self.weights or self.train_on != "train")
+
+    def doses(self, name: str) -> dict[str, "Treatment"]:
+        """Return this treatment by its name, or one for each dose of a list, by theirs."""
+        if not isinstance(self.fill, list):
+            return {name: self}
+        return {
+            f"{name}_fill_{round(100 * fill)}_percent": self.model_copy(
+                update={
+                    "fill": fill,
+                    "description": f"{self.description} Dose: {round(100 * fill)} % of what each "
+                    "group lacks.",
+                }
+            )
+            for fill in self.fill
+        }
