@@ -13,8 +13,17 @@ from imblearn.over_sampling import RandomOverSampler
 from sklearn.utils.class_weight import compute_sample_weight
 
 from conftest import make_table
+from mcrage.classifiers.registry import fit_and_score
+from mcrage.classifiers.teacher import soft_labels
 from mcrage.errors import UserError
-from mcrage.rebalancing import equal_weights, rebalance, repeated_rows, synthetic_table
+from mcrage.groups import subgroup_filling_plan
+from mcrage.rebalancing import (
+    equal_weights,
+    rebalance,
+    repeated_rows,
+    rows_to_add,
+    synthetic_table,
+)
 
 COUNTS = [30, 40, 20, 50]
 
@@ -74,6 +83,72 @@ def test_a_smaller_dose_adds_a_part_of_the_synthetic_rows(table, schema):
     ]
     assert all(small < large for small, large in pairwise(ages))
     assert [len(rows) for rows in ages] == [14, 30, 60, 120]
+
+
+def test_subgroups_are_filled_and_keep_their_share_of_outcomes(table, schema):
+    # 30 and 20 women, 40 and 50 men: 40 women lack, 60 % of them with the first outcome.
+    plan = rows_to_add(np.array(COUNTS), schema, by="subgroup", size=1.0, fill=1.0)
+    assert plan.tolist() == [24, 0, 16, 0]
+    larger = rows_to_add(np.array(COUNTS), schema, by="subgroup", size=2.0, fill=1.0)
+    assert larger.tolist() == [78, 40, 52, 50]
+    rebalanced, _ = rebalance(
+        table, schema, synthetic=drawn(table, schema, larger), fill_by="subgroup", size=2.0
+    )
+    subgroups = schema.subgroup_of(schema.index(rebalanced))
+    assert np.bincount(subgroups).tolist() == [180, 180]
+
+
+@given(
+    st.lists(st.integers(0, 400), min_size=6, max_size=6),
+    st.sampled_from([1, 2, 3]),
+    st.floats(1, 5),
+    st.floats(0.01, 2),
+)
+def test_filled_subgroups_end_as_large_as_asked_but_for_part_rows(counts, n_subgroups, size, fill):
+    counts = np.array(counts)
+    plan = subgroup_filling_plan(counts, n_subgroups, fill, size)
+    rows, added = (x.reshape(-1, n_subgroups).sum(axis=0) for x in (counts, plan))
+    wanted = (size * rows.max() - rows) * fill
+    present = rows > 0
+    assert (plan >= 0).all()
+    assert not added[~present].any()
+    assert (added[present] <= wanted[present] + 1e-6).all()
+    assert (added[present] > wanted[present] - len(counts) // n_subgroups - 1).all()
+    larger = subgroup_filling_plan(counts, n_subgroups, 2.0, size)
+    assert (larger >= plan).all()
+
+
+def test_soft_labels_weigh_a_row_with_either_outcome_as_likely_as_it_is(table, schema):
+    synthetic = drawn(table, schema, [20, 10, 30, 0])
+    likely = np.linspace(0, 1, 60)
+    asked = []
+
+    def labels(rows):
+        asked.append(rows)
+        return likely
+
+    rebalanced, weights = rebalance(table, schema, synthetic=synthetic, labels=labels)
+    assert asked[0].num_rows == 60
+    features = ["age", "iron", "SEX"]
+    positive, negative = rebalanced.slice(140, 60), rebalanced.slice(200, 60)
+    assert positive.select(features).equals(negative.select(features))
+    assert set(positive["SOURCE"].to_pylist()) == {"in"}
+    assert set(negative["SOURCE"].to_pylist()) == {"out"}
+    assert rebalanced.slice(0, 140)["weight"].to_pylist() == [1.0] * 140
+    np.testing.assert_allclose(positive["weight"].to_numpy(), likely)
+    np.testing.assert_allclose(negative["weight"].to_numpy(), 1 - likely)
+    assert weights["weight"].equals(rebalanced["weight"])
+    assert rebalanced["is_synthetic"].to_numpy().sum() == weights["row_id"].null_count == 120
+    assert rebalanced.schema.field("SOURCE").type == table.schema.field("SOURCE").type
+
+
+def test_a_teacher_learns_from_real_rows_alone(table, schema, roles):
+    settings = {"kind": "kernel_logistic", "features": "raw"}
+    settings |= {"n_components": 20, "gamma": 0.1, "c": 1.0}
+    synthetic = drawn(table, schema, [20, 10, 30, 0])
+    labels = soft_labels(settings, table, roles, seed=3)
+    expected = fit_and_score(settings, table, None, synthetic, roles, seed=3)
+    np.testing.assert_array_equal(labels(synthetic), expected)
 
 
 def test_too_few_synthetic_rows_are_an_error(table, schema):

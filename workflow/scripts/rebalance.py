@@ -2,10 +2,11 @@
 """Apply a treatment: add synthetic rows, repeat real ones, or weight them.
 
 Inputs: train, synthetic (if the treatment has a generator), roles. Outputs: rebalanced (the
-user's columns and is_synthetic), weights (row_id, weight).
+user's columns, is_synthetic and, with labels from a teacher, weight), weights (row_id, weight).
 """
 
 import logging
+from importlib import import_module
 
 from mcrage.datasets.roles import read_roles
 from mcrage.groups import GroupSchema
@@ -16,14 +17,22 @@ from mcrage.tables import read_table, write_table
 
 def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
-    schema = GroupSchema.of(read_roles(input.roles))
-    synthetic = input.get("synthetic")
+    roles = read_roles(input.roles)
+    schema = GroupSchema.of(roles)
+    train, synthetic = read_table(input.train), input.get("synthetic")
+    settings, labels = params["settings"], None
+    if "teacher" in settings:
+        # By name: treatments without do not depend on classifiers.
+        labels = import_module("mcrage.classifiers.teacher").soft_labels(
+            settings["teacher"], train, roles, seed=params["seeds"]["teacher"], threads=threads
+        )
     rebalanced, weights = rebalance(
-        read_table(input.train),
+        train,
         schema,
         synthetic=read_table(synthetic) if synthetic else None,
+        labels=labels,
         seed=params["seeds"]["rebalance"],
-        **params["settings"]["treatment"],
+        **settings["treatment"],
     )
     counts = schema.counts_by_label(schema.index(rebalanced))
     logging.info("rows by group: %s", counts)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Draw the rows that each group lacks, n(π̂_k* − π̂_k) of Algorithm 3.1, or twice as many.
+"""Draw the rows that each group lacks, n(π̂_k* − π̂_k) of Algorithm 3.1, or what treatments take.
 
 Inputs: train (for the groups' sizes, and the gate against memorising), weights, model, roles.
 Output: synthetic.
@@ -15,8 +15,8 @@ import numpy as np
 from mcrage.checkpoint_folders import remove_checkpoints
 from mcrage.datasets.roles import read_roles
 from mcrage.generators.base import TrainingData
-from mcrage.groups import GroupSchema, filling_plan, plan_rows
-from mcrage.rebalancing import synthetic_table
+from mcrage.groups import GroupSchema, plan_rows
+from mcrage.rebalancing import rows_to_add, synthetic_table
 from mcrage.stage import run_stage
 from mcrage.tables import read_table, write_table
 
@@ -67,7 +67,9 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     schema = GroupSchema.of(roles)
     train = read_table(input.train)
     settings = params["settings"]
-    groups = plan_rows(filling_plan(schema.counts(schema.index(train)), settings["fill"]))
+    real = schema.counts(schema.index(train))
+    plans = [rows_to_add(real, schema, **demand) for demand in settings["demands"]]
+    groups = plan_rows(np.max(plans, axis=0))
     counts = schema.counts_by_label(groups)
     logging.info("rows to draw by group: %s", counts)
     # By name: another generator in the registry is no reason to make this one's output again.

@@ -147,7 +147,7 @@ def largest_group(counts: np.ndarray) -> int:
     return int(np.argmax(counts))
 
 
-def filling_plan(counts: np.ndarray, fill: float = 1.0) -> np.ndarray:
+def filling_plan(counts: np.ndarray, fill: float = 1.0, size: float = 1.0) -> np.ndarray:
     """Return how many rows to add to each group: n(π̂_k* − π̂_k), times `fill`.
 
     Algorithm 3.1, line 6. With ``fill = 1`` every group ends as large as the largest, with more
@@ -159,14 +159,43 @@ def filling_plan(counts: np.ndarray, fill: float = 1.0) -> np.ndarray:
     fill : float in (0, 2]
         The dose: rows to add over rows that are lacking; rounded down to whole rows. A larger one
         adds at least as many to every group.
+    size : float
+        How large every group is to be, in multiples of the largest; 1 or more.
 
     Returns
     -------
     ndarray of int64, shape (n_groups,)
     """
     counts = np.asarray(counts)
-    gaps = counts[largest_group(counts)] - counts
+    gaps = size * counts[largest_group(counts)] - counts
     return np.floor(gaps * fill + 1e-9).astype(np.int64)
+
+
+def subgroup_filling_plan(
+    counts: np.ndarray, n_subgroups: int, fill: float = 1.0, size: float = 1.0
+) -> np.ndarray:
+    """Return how many rows to add to each group so that subgroups, not groups, end alike.
+
+    Within a subgroup they are shared out as its own rows are over the target's levels, so the
+    target stays as frequent in it as it is.
+
+    Parameters
+    ----------
+    counts : ndarray of int, shape (n_groups,)
+    n_subgroups : int
+    fill, size : float
+        See `filling_plan`, of subgroups.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_groups,)
+        Rounded down to whole rows of each group.
+    """
+    # A group's number is its subgroup's plus its target's level times the number of subgroups.
+    table = np.asarray(counts).reshape(-1, n_subgroups)
+    rows = table.sum(axis=0)
+    shares = table / np.maximum(rows, 1)
+    return np.floor(shares * filling_plan(rows, fill, size) + 1e-9).astype(np.int64).ravel()
 
 
 def plan_rows(plan: np.ndarray) -> np.ndarray:

@@ -114,17 +114,25 @@ class Plan:
         """Return the treatment whose table a generator learns from; None: the training set."""
         return getattr(self.config.generators[generator], "trained_on", None)
 
-    def drawn_fill(self, generator: str) -> int:
-        """Return the gaps that a generator draws rows for: 1, or 2 if a treatment takes more.
+    def demands(self, generator: str) -> list[dict[str, Any]]:
+        """Return what the treatments that use a generator fill, each with its largest dose.
 
-        In whole gaps, so that one dose more is no reason to draw anew.
+        Doses are in whole gaps, so that one dose more is no reason to draw anew.
+
+        Returns
+        -------
+        list of dict
+            by, size, fill; see `mcrage.rebalancing.rows_to_add`.
         """
-        taken = [
-            self.recipes[name].fill
-            for name in self.all_treatments
-            if self.recipes[name].generator == generator
+        largest: dict[tuple[str, float], int] = {}
+        for name in self.all_treatments:
+            recipe = self.recipes[name]
+            if recipe.generator == generator:
+                key = (recipe.fill_by, recipe.size)
+                largest[key] = max(largest.get(key, 1), math.ceil(recipe.fill))
+        return [
+            {"by": by, "size": size, "fill": fill} for (by, size), fill in sorted(largest.items())
         ]
-        return max((math.ceil(fill) for fill in taken), default=1)
 
     def doses(self) -> dict[str, dict[str, float]]:
         """Return the experiment's treatments with several doses: name to dose, by family."""

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: MIT
 """From the training set and synthetic rows to the table and weights that a classifier gets."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pyarrow as pa
 
 from mcrage.errors import UserError
-from mcrage.groups import GroupSchema, filling_plan
-from mcrage.tables import IS_SYNTHETIC, ROW_ID
+from mcrage.groups import GroupSchema, filling_plan, subgroup_filling_plan
+from mcrage.tables import IS_SYNTHETIC, ROW_ID, WEIGHT
+
+Labels = Callable[[pa.Table], np.ndarray]
+"""Synthetic rows to the probability of the positive level of each, float64 of shape (m,)."""
 
 
 def synthetic_table(
@@ -71,12 +76,35 @@ def take_per_group(groups: np.ndarray, plan: np.ndarray) -> np.ndarray:
     return np.sort(np.concatenate(taken))
 
 
+def rows_to_add(
+    counts: np.ndarray, schema: GroupSchema, *, by: str, size: float, fill: float
+) -> np.ndarray:
+    """Return how many synthetic rows each group gets, int64 of shape (n_groups,).
+
+    Parameters
+    ----------
+    counts : ndarray of int, shape (n_groups,)
+        Real rows.
+    schema : GroupSchema
+    by : {"group", "subgroup"}
+        What is filled.
+    size, fill : float
+        See `mcrage.groups.filling_plan`.
+    """
+    if by == "group":
+        return filling_plan(counts, fill, size)
+    return subgroup_filling_plan(counts, schema.n_subgroups, fill, size)
+
+
 def rebalance(
     train: pa.Table,
     schema: GroupSchema,
     *,
     synthetic: pa.Table | None = None,
     fill: float = 1.0,
+    fill_by: str = "group",
+    size: float = 1.0,
+    labels: Labels | None = None,
     oversample: str | None = None,
     weights: str | None = None,
     seed: int = 0,
@@ -89,10 +117,17 @@ def rebalance(
         Real rows with row_id.
     schema : GroupSchema
     synthetic : pyarrow.Table, optional
-        Rows of a generator, without row_id; filled in by `mcrage.groups.filling_plan`.
+        Rows of a generator, without row_id; filled in by `rows_to_add`.
     fill : float in (0, 2]
         The dose: rows to add over rows that are lacking. With the same seed and synthetic rows, a
         smaller dose adds a part of the rows that a larger one does.
+    fill_by : {"group", "subgroup"}
+        What the synthetic rows make equally large.
+    size : float
+        How large, in multiples of the largest.
+    labels : callable, optional
+        Told the synthetic rows that are added, returns how likely each has the positive level.
+        Each is then added once with either level of the target, and weighs as likely as it is.
     oversample : {"target", "group"}, optional
         Repeat real rows; with ``fill = 1`` until these are equally frequent.
     weights : {"target", "group"}, optional
@@ -103,10 +138,12 @@ def rebalance(
     Returns
     -------
     rebalanced : pyarrow.Table
-        The user's columns and is_synthetic. Real rows first, repeated ones after them,
-        synthetic ones last.
+        The user's columns and is_synthetic, and with `labels` weight. Real rows first, repeated
+        ones after them, synthetic ones last: with `labels` all with the positive level, then all
+        with the other.
     weights : pyarrow.Table
-        row_id (null for synthetic rows) and weight (mean 1), in the same order.
+        row_id (null for synthetic rows) and weight, in the same order. Their mean is 1; with
+        `labels` a real row weighs 1, and so do both of a synthetic one together.
     """
     groups = schema.index(train)
     real = np.arange(train.num_rows)
@@ -120,15 +157,33 @@ def rebalance(
     all_groups = [groups[real]]
     if synthetic is not None:
         drawn = schema.index(synthetic)
-        taken = take_per_group(drawn, filling_plan(schema.counts(groups), fill))
-        parts.append(synthetic.take(taken).select(parts[0].column_names))
-        row_ids.append(pa.nulls(len(taken), pa.int64()))
-        flags.append(np.ones(len(taken), dtype=bool))
-        all_groups.append(drawn[taken])
+        plan = rows_to_add(schema.counts(groups), schema, by=fill_by, size=size, fill=fill)
+        taken = take_per_group(drawn, plan)
+        added = synthetic.take(taken).select(parts[0].column_names)
+        if labels is not None:
+            likely = labels(added)
+            added = pa.concat_tables([_labelled(added, schema, level) for level in (1, 0)])
+        parts.append(added)
+        row_ids.append(pa.nulls(added.num_rows, pa.int64()))
+        flags.append(np.ones(added.num_rows, dtype=bool))
+        all_groups.append(schema.index(added))
     table = pa.concat_tables([part.replace_schema_metadata() for part in parts])
     table = table.append_column(IS_SYNTHETIC, pa.array(np.concatenate(flags)))
-    weight = row_weights(np.concatenate(all_groups), schema, weights)
-    return table, pa.table({ROW_ID: pa.concat_arrays(row_ids), "weight": weight})
+    if synthetic is None or labels is None:
+        weight = row_weights(np.concatenate(all_groups), schema, weights)
+    else:
+        weight = np.concatenate([np.ones(len(real)), likely, 1.0 - likely])
+        table = table.append_column(WEIGHT, pa.array(weight))
+    return table, pa.table({ROW_ID: pa.concat_arrays(row_ids), WEIGHT: weight})
+
+
+def _labelled(rows: pa.Table, schema: GroupSchema, level: int) -> pa.Table:
+    """Return rows with this level of the target, whatever theirs is."""
+    name = schema.columns[-1]
+    place = rows.schema.get_field_index(name)
+    field = rows.schema.field(place)
+    text = pa.array([schema.levels[-1][level]] * rows.num_rows, pa.string())
+    return rows.set_column(place, field, text.cast(field.type))
 
 
 def _strata(by: str, groups: np.ndarray, schema: GroupSchema) -> np.ndarray:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 THRESHOLD = 0.5
 """Of the scores that classifiers give; declared before the run, so it knows no row."""
 
+TEACHER = "mcrage.classifiers.teacher"
+"""Loaded by name: treatments whose rows keep their own labels do not depend on it."""
+
 _LIBRARIES = {
     "prepare": ("pyarrow",),
     "balance": ("numpy",),
@@ -195,7 +198,7 @@ class RuleParams:
             "settings": {
                 "kind": self.plan.kind(wildcards.generator),
                 "sampling": settings_of("sample", self.plan.resolved(wildcards.generator)),
-                "fill": self.plan.drawn_fill(wildcards.generator),
+                "demands": self.plan.demands(wildcards.generator),
                 "memorising": self.plan.resolved(wildcards.generator)["memorising"],
             },
             "seeds": {"sample": self._seed(wildcards, "sample", wildcards.generator)},
@@ -224,14 +227,28 @@ class RuleParams:
         treatment = self.plan.recipes[wildcards.treatment]
         # One seed for all doses: a larger one goes on where a smaller one ended.
         family = self.plan.config.families[wildcards.treatment]
-        return {
-            "settings": {
-                "treatment": treatment.model_dump(include={"fill", "oversample", "weights"}),
-                # Which tables are its inputs: a file alone must be able to tell.
-                "made_from": treatment.model_dump(include={"train_on", "generator"}),
-            },
-            "seeds": {"rebalance": self._seed(wildcards, "rebalance", family)},
+        settings = {
+            "treatment": treatment.model_dump(
+                include={"fill", "fill_by", "size", "oversample", "weights"}
+            ),
+            # Which tables are its inputs: a file alone must be able to tell.
+            "made_from": treatment.model_dump(include={"train_on", "generator"}),
         }
+        seeds = {"rebalance": self._seed(wildcards, "rebalance", family)}
+        if (teacher := self._teacher(wildcards.treatment)) is None:
+            return {"settings": settings, "seeds": seeds}
+        # One seed for all treatments: they are compared within a replicate.
+        return {
+            "settings": {**settings, "teacher": teacher},
+            "seeds": {**seeds, "teacher": self._seed(wildcards, "teacher", treatment.labels)},
+            "modules": (TEACHER,),
+            "libraries": ("numpy", "scikit-learn"),
+        }
+
+    def _teacher(self, treatment: str) -> dict | None:
+        """Return the settings of the classifier that labels a treatment's synthetic rows."""
+        labels = self.plan.recipes[treatment].labels
+        return self.plan.classifier(labels) if labels else None
 
     def _evaluate(self, wildcards: Any) -> dict:
         # One seed for all treatments: they are compared within a replicate.
@@ -252,6 +269,7 @@ class RuleParams:
                     {
                         "name": name,
                         **treatments[name].model_dump(include={"train_on", "weights", "generator"}),
+                        "teacher": self._teacher(name),
                     }
                     for name in self.plan.all_treatments
                 ],

@@ -19,6 +19,7 @@ from mcrage.provenance import KEY, PARQUET_KEY, Origin, to_json
 
 ROW_ID = "row_id"
 IS_SYNTHETIC = "is_synthetic"
+WEIGHT = "weight"
 _PARTIAL = ".partial"
 
 

@@ -260,6 +260,11 @@ class Config(Closed):
                 problems += _unknown(
                     f"treatments.{name}.generator", [treatment.generator], self.generators
                 )
+        for name, treatment in self.treatments.items():
+            if treatment.labels:
+                problems += _unknown(
+                    f"treatments.{name}.labels", [treatment.labels], self.classifiers, "classifiers"
+                )
         for name, classifier in self.classifiers.items():
             if isinstance(classifier, Ensemble):
                 key = f"classifiers.{name}.members"
@@ -287,7 +292,7 @@ class Config(Closed):
                     f"{key}: '{trained_on}' holds the real rows before thinning, which no user "
                     "has; choose a treatment with train_on: train"
                 )
-            if source and source.weights:
+            if source and (source.weights or source.labels):
                 problems.append(
                     f"{key}: '{trained_on}' weights its rows, and a generator takes no weights; "
                     "choose a treatment without"

@@ -33,6 +33,27 @@ class Treatment(Closed):
         "dose; no dose trains a model, and only the first above 1 draws a generator's rows anew "
         "(twice as many).",
     )
+    fill_by: Literal["group", "subgroup"] = Field(
+        "group",
+        description="What is to become equally large by a generator's rows. group: every group "
+        "(paper), so that both outcomes end equally frequent in every subgroup. subgroup: every "
+        "subgroup; the outcome stays as frequent in it as it is.",
+    )
+    size: float = Field(
+        1.0,
+        ge=1,
+        le=10,
+        description="How large they are to become by a generator's rows, in multiples of the "
+        "largest one; paper 1. Above 1 the largest is filled, too. Cost: linear in all that "
+        "follows.",
+    )
+    labels: Name | None = Field(
+        None,
+        description="A name from `classifiers`, which is fitted on the real training rows and "
+        "tells how likely either outcome is for each synthetic row. The row then stands in the "
+        "rebalanced table once with each outcome, weighted with its probability (column weight). "
+        "null (paper): a row has the outcome that it was drawn for.",
+    )
     oversample: Literal["target", "group"] | None = Field(
         None,
         description="Repeat real rows at random until every level of the target, or every group, "
@@ -74,6 +95,18 @@ class Treatment(Closed):
             raise ValueError(
                 "a generator fills the gaps of the imbalanced training set; remove generator, or "
                 "train_on: original"
+            )
+        if not self.generator:
+            for key in ("fill_by", "size", "labels"):
+                if getattr(self, key) != type(self).model_fields[key].default:
+                    raise ValueError(
+                        f"{key} is of synthetic rows, and there are none; give a generator, or "
+                        f"remove {key}"
+                    )
+        if self.labels and self.weights:
+            raise ValueError(
+                "labels weight each synthetic row by how likely its outcome is; remove weights, "
+                "or labels"
             )
         if self.fill != 1 and not self.generator and not self.oversample:
             raise ValueError(

@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mcrage.classifiers.teacher import soft_labels
+from mcrage.datasets.roles import Roles
 from mcrage.encoding import NumericEncoding
 from mcrage.generators.base import TrainingData
 from mcrage.groups import GroupSchema
 from mcrage.lineage import Lineage
 from mcrage.rebalancing import row_weights
+from mcrage.tables import WEIGHT
 
 _PREFIX = "encoding."
 
@@ -165,6 +168,46 @@ def check_weights(
     if np.allclose(anew, weights.column("weight").to_numpy(), rtol=1e-9):
         return []
     return [f"{treatment}: weights.parquet is not what the rows of rebalanced.parquet give"]
+
+
+def check_labels(
+    treatment: str,
+    weights: pa.Table,
+    rebalanced: pa.Table,
+    train: pa.Table,
+    roles: Roles,
+    teacher: dict[str, Any],
+    seed: int,
+) -> list[str]:
+    """Fit the classifier that labelled synthetic rows anew, on training rows alone, and compare.
+
+    Parameters
+    ----------
+    treatment : str
+    weights, rebalanced : pyarrow.Table
+        Of the same length; synthetic rows last, with the positive level and then with the other.
+    train : pyarrow.Table
+        Real training rows.
+    roles : Roles
+    teacher : dict
+        Settings of the classifier.
+    seed : int
+        Of the classifier.
+    """
+    n_real = train.num_rows
+    rows = rebalanced.slice(n_real)
+    rows = rows.slice(0, rows.num_rows // 2)
+    likely = soft_labels(teacher, train, roles, seed=seed)(rows)
+    anew = np.concatenate([np.ones(n_real), likely, 1.0 - likely])
+    for place, table in (("weights.parquet", weights), ("rebalanced.parquet", rebalanced)):
+        found = table.column(WEIGHT).to_numpy()
+        # Sums of many small numbers: another number of threads may round them otherwise.
+        if len(anew) != len(found) or not np.allclose(anew, found, rtol=0, atol=1e-6):
+            return [
+                f"{treatment}: the weights in {place} are not those of labels that the training "
+                "rows alone teach"
+            ]
+    return []
 
 
 def forbidden_files(

@@ -13,6 +13,7 @@ from mcrage.generators.storage import read_arrays
 from mcrage.groups import GroupSchema
 from mcrage.leakage.fitted import (
     check_ancestors,
+    check_labels,
     check_model,
     check_scaler,
     check_stored_rows,
@@ -61,7 +62,7 @@ class Replicate:
         Parameters
         ----------
         treatment : mapping
-            Its name, train_on, weights and generator.
+            Its name, train_on, weights, generator and teacher.
         rebalanced, weights : str
             The files.
 
@@ -84,7 +85,18 @@ class Replicate:
             list(self.roles.columns),
             self.schema.columns,
         )
-        if beside.num_rows == table.num_rows:
+        if beside.num_rows == table.num_rows and treatment["teacher"]:
+            seeds = (read_origin(weights) or {}).get("seeds", {})
+            problems += check_labels(
+                name,
+                beside,
+                table,
+                self.tables[treatment["train_on"]],
+                self.roles,
+                treatment["teacher"],
+                seeds.get("teacher", 0),
+            )
+        elif beside.num_rows == table.num_rows:
             problems += check_weights(name, beside, table, self.schema, treatment["weights"])
         made = {f"{name}'s rebalanced table": rebalanced, f"{name}'s weights": weights}
         return problems + self._check_ancestors(made, treatment["generator"]), facts, table

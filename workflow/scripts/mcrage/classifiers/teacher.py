@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+"""Labels of synthetic rows from what real rows teach, in place of those they were drawn for.
+
+A generator that learns P(x | group) from few rows labels badly where outcomes overlap: its rows
+near the boundary carry either label at random, and a forest learns the noise. A classifier fitted
+on the real rows knows P(outcome | x) better, above all where it shares across subgroups what the
+forest learns of each by itself (`features: both` or `within_subgroup`). Both labels with their
+probabilities as weights hand that on without the noise of drawing one.
+"""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from mcrage.classifiers.registry import fit_and_score
+from mcrage.datasets.roles import Roles
+from mcrage.rebalancing import Labels
+
+
+def soft_labels(
+    settings: dict[str, Any], train: pa.Table, roles: Roles, *, seed: int, threads: int = 1
+) -> Labels:
+    """Return the function that tells how likely synthetic rows have the positive outcome.
+
+    Parameters
+    ----------
+    settings : dict
+        Of the classifier that teaches, resolved.
+    train : pyarrow.Table
+        The real rows it is fitted on.
+    roles : Roles
+    seed, threads : int
+    """
+
+    def labels(rows: pa.Table) -> np.ndarray:
+        return fit_and_score(settings, train, None, rows, roles, seed=seed, threads=threads)
+
+    return labels
