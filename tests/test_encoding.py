@@ -13,7 +13,7 @@ from sklearn.preprocessing import QuantileTransformer
 
 from mcrage.datasets.roles import Feature
 from mcrage.encoding import NumericEncoding
-from mcrage.encoding.scaling import QuantileScaling
+from mcrage.encoding.scaling import SCALINGS, QuantileScaling
 from mcrage.errors import UserError
 
 BLOOD = (
@@ -33,17 +33,37 @@ def blood(n: int, seed: int = 0) -> np.ndarray:
     return np.stack([hgb, rbc, np.round(10 * hgb / rbc, 1), age], axis=1)
 
 
-@pytest.mark.parametrize("scaling", ["standard", "quantile"])
+@pytest.mark.parametrize("scaling", list(SCALINGS))
 @pytest.mark.parametrize("derive", [False, True])
 @settings(max_examples=25, deadline=None)
 @given(n=st.integers(12, 400), seed=st.integers(0, 10_000))
 def test_training_rows_survive_the_round_trip(scaling, derive, n, seed):
     rows = blood(n, seed)
-    encoding = NumericEncoding.fit(rows, BLOOD, scaling=scaling, derive=derive, seed=seed)
-    encoded = encoding.transform(rows)
+    within = np.random.default_rng(seed).integers(0, 4, n)
+    encoding = NumericEncoding.fit(
+        rows, BLOOD, scaling=scaling, derive=derive, seed=seed, within=within
+    )
+    encoded = encoding.transform(rows, within=within)
     assert encoded.dtype == np.float32
     assert encoded.shape == (n, 3 if derive else 4)
-    np.testing.assert_array_equal(encoding.inverse(encoded), rows)
+    np.testing.assert_array_equal(encoding.inverse(encoded, within), rows)
+
+
+@pytest.mark.parametrize("scaling", ["within_subgroup", "within_group"])
+def test_scaled_within_every_part_has_its_own_margins(scaling):
+    rows, within = blood(4000), np.arange(4000) % 3
+    rows[within == 1, 0] += 2.0
+    encoding = NumericEncoding.fit(rows, BLOOD, scaling=scaling, within=within)
+    encoded = encoding.transform(rows, within=within)
+    for part in range(3):
+        np.testing.assert_allclose(encoded[within == part].mean(axis=0), 0.0, atol=0.01)
+        np.testing.assert_allclose(encoded[within == part].std(axis=0), 1.0, atol=0.01)
+    # What lies at the centre of each part decodes to that part's mean.
+    centres = encoding.inverse(np.zeros((3, 4)), np.arange(3))
+    means = [rows[within == part, 0].mean() for part in range(3)]
+    np.testing.assert_allclose(centres[:, 0], means, atol=0.06)
+    again = NumericEncoding.from_state(*encoding.state())
+    np.testing.assert_array_equal(again.inverse(encoded, within), encoding.inverse(encoded, within))
 
 
 @settings(max_examples=50, deadline=None)

@@ -96,6 +96,23 @@ def test_every_generator_keeps_the_contract(name, tmp_path):
     json.dumps(generator.facts)
 
 
+def test_drawn_rows_have_the_margins_of_their_subgroup():
+    # Women's A lies elsewhere and in another unit; they are few.
+    train = data((30, 150, 20, 120))
+    women = train.schema.subgroup_of(train.groups) == 0
+    moved = train.features.copy()
+    moved[women, 0] = np.round(5 * moved[women, 0] + 100, 1)
+    train = TrainingData(moved, train.groups, train.schema, ROLES)
+    override = {"scaling": "within_subgroup", "derive": False, "steps": 300}
+    generator = generator_class("cddpm")(settings("tuned") | override).fit(train, seed=5)
+    groups = np.repeat(np.arange(4), 500)
+    rows = generator.sample(groups, seed=1)
+    drawn = rows[train.schema.subgroup_of(groups) == 0, 0]
+    expected = moved[women, 0]
+    assert abs(drawn.mean() - expected.mean()) < 0.5 * expected.std()
+    assert 0.6 < drawn.std() / expected.std() < 1.5
+
+
 @pytest.mark.parametrize("name", ["smote", "tuned", "paper"])
 def test_equal_seeds_give_equal_bytes(name, tmp_path):
     for place in ("first", "second"):

@@ -99,7 +99,9 @@ def test_doses_differ_in_nothing_but_the_dose():
 @pytest.mark.parametrize(("fill", "gaps"), [(0.25, 1), ([0.25, 1], 1), ([0.5, 1.5], 2), (2, 2)])
 def test_whole_gaps_are_drawn(fill, gaps):
     params = dosed(fill).params("sample_generator")
-    assert params(job(generator="cddpm_tuned"))["settings"]["fill"] == gaps
+    assert params(job(generator="cddpm_tuned"))["settings"]["demands"] == [
+        {"by": "group", "size": 1.0, "fill": gaps}
+    ]
 
 
 def test_the_code_of_a_rule_is_read_once_for_all_jobs(plan, monkeypatch):

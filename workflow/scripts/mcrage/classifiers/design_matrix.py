@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from mcrage.datasets.roles import Roles
-from mcrage.encoding.subgroup_scaling import SubgroupScaling
+from mcrage.encoding.scaling import SubgroupScaling
 from mcrage.groups import GroupSchema
 
 
@@ -36,7 +36,7 @@ def design_matrices(
     n_features = len(roles.feature_columns)
     schema = GroupSchema.of(roles)
     subgroups = [schema.subgroup_of(schema.index(table)) for table in (train, test)]
-    scaling = SubgroupScaling.fit(raw[0][:, :n_features], subgroups[0], schema.n_subgroups)
+    scaling = SubgroupScaling.fit(raw[0][:, :n_features], 0, subgroups[0])
     standard = [
         scaling.transform(matrix[:, :n_features], of)
         for matrix, of in zip(raw, subgroups, strict=True)

@@ -113,8 +113,11 @@ class CddpmSettings(Closed):
         description="Name of a treatment whose rebalanced table is learnt from; "
         "null (paper): the training set.",
     )
-    scaling: Literal["standard", "quantile"] | None = Field(
-        None, description="standard (paper): mean 0, deviation 1. quantile: normal quantiles."
+    scaling: Literal["standard", "quantile", "within_subgroup", "within_group"] | None = Field(
+        None,
+        description="standard (paper): mean 0, deviation 1. quantile: normal quantiles. "
+        "within_subgroup: mean 0 and deviation 1 in each subgroup, so that subgroups share the "
+        "shape that is learnt and keep their own margins; within_group: in each group.",
     )
     jitter: bool | None = Field(
         None,

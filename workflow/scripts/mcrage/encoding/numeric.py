@@ -10,7 +10,7 @@ import numpy as np
 
 from mcrage.datasets.formula import evaluate
 from mcrage.datasets.roles import Feature
-from mcrage.encoding.scaling import SCALINGS, QuantileScaling, StandardScaling
+from mcrage.encoding.scaling import SCALINGS, Scaling
 from mcrage.errors import UserError
 
 
@@ -24,7 +24,7 @@ class NumericEncoding:
         All features, in the order of the raw matrix's columns.
     modelled : tuple of int
         Which of them a network sees; the others are recomputed from their formula.
-    scaling : StandardScaling or QuantileScaling
+    scaling : Scaling
         Of the modelled columns.
     lower, upper : ndarray of float64, shape (n_modelled,)
         Declared bounds, or the training range where none is declared.
@@ -39,7 +39,7 @@ class NumericEncoding:
 
     features: tuple[Feature, ...]
     modelled: tuple[int, ...]
-    scaling: StandardScaling | QuantileScaling
+    scaling: Scaling
     lower: np.ndarray
     upper: np.ndarray
 
@@ -49,9 +49,10 @@ class NumericEncoding:
         rows: np.ndarray,
         features: Sequence[Feature],
         *,
-        scaling: Literal["standard", "quantile"] = "standard",
+        scaling: Literal["standard", "quantile", "within_subgroup", "within_group"] = "standard",
         derive: bool = False,
         seed: int = 0,
+        within: np.ndarray | None = None,
     ) -> "NumericEncoding":
         """Learn from training rows, and from nothing else.
 
@@ -60,11 +61,14 @@ class NumericEncoding:
         rows : ndarray of float64, shape (n, n_features), raw units
         features : sequence of Feature
             In the order of the columns of `rows`.
-        scaling : {"standard", "quantile"}
+        scaling : {"standard", "quantile", "within_subgroup", "within_group"}
         derive : bool
             Leave columns with a formula out of the model and recompute them in `inverse`.
         seed : int
             Of the jitter that breaks the ties of rounded values before quantiles are taken.
+        within : ndarray of int64, shape (n,), optional
+            Number of each row's subgroup, or group, where the scaling is within it; also needed
+            in `transform` and `inverse` then.
 
         Raises
         ------
@@ -94,14 +98,21 @@ class NumericEncoding:
         )
         if scaling == "quantile":
             values = _jitter(values, kept, seed)
-        return cls(tuple(features), modelled, SCALINGS[scaling].fit(values, seed), lower, upper)
+        fitted = SCALINGS[scaling].fit(values, seed, within)
+        return cls(tuple(features), modelled, fitted, lower, upper)
 
     @property
     def n_modelled(self) -> int:
         """Number of columns of the encoded matrix."""
         return len(self.modelled)
 
-    def transform(self, rows: np.ndarray, *, jitter_seed: int | None = None) -> np.ndarray:
+    def transform(
+        self,
+        rows: np.ndarray,
+        *,
+        jitter_seed: int | None = None,
+        within: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Encode rows.
 
         Parameters
@@ -110,6 +121,7 @@ class NumericEncoding:
         jitter_seed : int, optional
             Spread rounded values over their interval of rounding, so that a network sees a
             density and not a comb.
+        within : ndarray of int64, shape (n,), optional
 
         Returns
         -------
@@ -121,14 +133,15 @@ class NumericEncoding:
         if jitter_seed is not None:
             kept = [self.features[column] for column in self.modelled]
             values = _jitter(values, kept, jitter_seed)
-        return self.scaling.transform(values).astype(np.float32)
+        return self.scaling.transform(values, within).astype(np.float32)
 
-    def inverse(self, encoded: np.ndarray) -> np.ndarray:
+    def inverse(self, encoded: np.ndarray, within: np.ndarray | None = None) -> np.ndarray:
         """Decode: raw units, rounded as recorded, within bounds, derived columns recomputed.
 
         Parameters
         ----------
         encoded : ndarray of float, shape (n, n_modelled)
+        within : ndarray of int64, shape (n,), optional
 
         Returns
         -------
@@ -139,7 +152,7 @@ class NumericEncoding:
         UserError
             If a formula gives no finite number.
         """
-        values = self.scaling.inverse(np.asarray(encoded, dtype=np.float64))
+        values = self.scaling.inverse(np.asarray(encoded, dtype=np.float64), within)
         columns: dict[str, np.ndarray] = {}
         for place, column in enumerate(self.modelled):
             feature = self.features[column]

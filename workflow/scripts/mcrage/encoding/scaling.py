@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Column-wise scalings of a numeric matrix: standard scores and normal quantiles."""
+"""Column-wise scalings of a numeric matrix: standard scores, also by subgroup, and quantiles."""
 
 from dataclasses import dataclass
 
@@ -11,6 +11,8 @@ _MAX_QUANTILES = 1000
 _MIN_QUANTILES = 10
 _ROWS_PER_QUANTILE = 30
 _MAX_ROWS_FITTED = 100_000
+# A subgroup's moments weigh as its rows do, those of all rows as this many.
+_PRIOR_ROWS = 5.0
 
 
 @dataclass(frozen=True)
@@ -28,16 +30,18 @@ class StandardScaling:
     name = "standard"
 
     @classmethod
-    def fit(cls, values: np.ndarray, seed: int) -> "StandardScaling":
-        """Learn from training rows, float64 of shape (n, d); `seed` is not used."""
+    def fit(
+        cls, values: np.ndarray, seed: int, within: np.ndarray | None = None
+    ) -> "StandardScaling":
+        """Learn from training rows, float64 of shape (n, d); no more is used."""
         scale = values.std(axis=0)
         return cls(values.mean(axis=0), np.where(scale > 0, scale, 1.0))
 
-    def transform(self, values: np.ndarray) -> np.ndarray:
+    def transform(self, values: np.ndarray, within: np.ndarray | None = None) -> np.ndarray:
         """Return the scores of values in raw units, both (n, d)."""
         return (values - self.mean) / self.scale
 
-    def inverse(self, scores: np.ndarray) -> np.ndarray:
+    def inverse(self, scores: np.ndarray, within: np.ndarray | None = None) -> np.ndarray:
         """Return the values in raw units of scores, both (n, d)."""
         return scores * self.scale + self.mean
 
@@ -64,7 +68,9 @@ class QuantileScaling:
     name = "quantile"
 
     @classmethod
-    def fit(cls, values: np.ndarray, seed: int) -> "QuantileScaling":
+    def fit(
+        cls, values: np.ndarray, seed: int, within: np.ndarray | None = None
+    ) -> "QuantileScaling":
         """Learn from training rows, float64 of shape (n, d); `seed` draws rows beyond 100,000."""
         from sklearn.preprocessing import QuantileTransformer
 
@@ -77,7 +83,7 @@ class QuantileScaling:
         )
         return cls(transformer.fit(values).quantiles_)
 
-    def transform(self, values: np.ndarray) -> np.ndarray:
+    def transform(self, values: np.ndarray, within: np.ndarray | None = None) -> np.ndarray:
         """Return the scores of values in raw units, both (n, d)."""
         from scipy.special import ndtri
 
@@ -90,7 +96,7 @@ class QuantileScaling:
             uniform[:, column] = 0.5 * (ascending - descending)
         return ndtri(np.clip(uniform, _EDGE, 1 - _EDGE))
 
-    def inverse(self, scores: np.ndarray) -> np.ndarray:
+    def inverse(self, scores: np.ndarray, within: np.ndarray | None = None) -> np.ndarray:
         """Return the values in raw units of scores, both (n, d)."""
         from scipy.special import ndtr
 
@@ -109,4 +115,86 @@ class QuantileScaling:
         return {"quantiles": self.quantiles}
 
 
-SCALINGS = {scaling.name: scaling for scaling in (StandardScaling, QuantileScaling)}
+@dataclass(frozen=True)
+class SubgroupScaling:
+    """Subtract the mean of the row's subgroup, divide by its standard deviation.
+
+    What lies behind the columns is then shared by subgroups, and their margins are not.
+
+    A subgroup of few rows borrows from the whole: its moments are the means of its own and of all
+    rows', weighted with n_s and 5 rows.
+
+    Attributes
+    ----------
+    means, deviations : ndarray of float64, shape (n_subgroups + 1, d)
+        The last is of all rows, for subgroups above those seen in training
+
+    Examples
+    --------
+    >>> rows = np.array([[1.0], [3.0], [11.0], [13.0]])
+    >>> scaling = SubgroupScaling.fit(rows, 0, np.array([0, 0, 1, 1]))
+    >>> standard = scaling.transform(rows, np.array([0, 0, 1, 1]))
+    >>> bool(np.allclose(scaling.inverse(standard, np.array([0, 0, 1, 1])), rows))
+    True
+    """
+
+    means: np.ndarray
+    deviations: np.ndarray
+
+    name = "within_subgroup"
+
+    @classmethod
+    def fit(cls, values: np.ndarray, seed: int, within: np.ndarray) -> "SubgroupScaling":
+        """Learn from training rows, float64 of shape (n, d); `seed` is not used.
+
+        Parameters
+        ----------
+        within : ndarray of int64, shape (n,)
+            Numbers from 0; one that no row has, below another that some have, gets the moments of
+            all rows, and so do those above in `transform`.
+        """
+        # One more, for subgroups above the highest seen.
+        n_parts = int(within.max()) + 2
+        counts = np.bincount(within, minlength=n_parts)[:, None].astype(np.float64)
+        overall, spread = values.mean(axis=0), values.var(axis=0)
+        sums = np.zeros((n_parts, values.shape[1]))
+        np.add.at(sums, within, values)
+        own = sums / np.maximum(counts, 1.0)
+        squares = np.zeros_like(sums)
+        np.add.at(squares, within, np.square(values - own[within]))
+        share = counts / (counts + _PRIOR_ROWS)
+        variances = share * squares / np.maximum(counts, 1.0) + (1.0 - share) * spread
+        # A constant feature stays 0 instead of becoming NaN.
+        variances[variances == 0.0] = 1.0
+        return cls(share * own + (1.0 - share) * overall, np.sqrt(variances))
+
+    def transform(self, values: np.ndarray, within: np.ndarray) -> np.ndarray:
+        """Return the scores of values in raw units, both (n, d), row by row `within` its own."""
+        place = self._place(within)
+        return (values - self.means[place]) / self.deviations[place]
+
+    def inverse(self, scores: np.ndarray, within: np.ndarray) -> np.ndarray:
+        """Return the values in raw units of scores, both (n, d), row by row `within` its own."""
+        place = self._place(within)
+        return scores * self.deviations[place] + self.means[place]
+
+    def _place(self, within: np.ndarray) -> np.ndarray:
+        return np.minimum(within, len(self.means) - 1)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return all that is needed to rebuild it."""
+        return {"means": self.means, "deviations": self.deviations}
+
+
+class GroupScaling(SubgroupScaling):
+    """The same with groups for subgroups: no margin is shared by the outcomes either."""
+
+    name = "within_group"
+
+
+Scaling = StandardScaling | QuantileScaling | SubgroupScaling
+
+SCALINGS: dict[str, type[Scaling]] = {
+    scaling.name: scaling
+    for scaling in (StandardScaling, QuantileScaling, SubgroupScaling, GroupScaling)
+}

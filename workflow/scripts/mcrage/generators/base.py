@@ -67,10 +67,27 @@ class TrainingData:
         ]
         return cls(np.column_stack(columns), schema.index(table), schema, roles)
 
+    def within(self, scaling: str) -> np.ndarray:
+        """Return what a scaling standardises each row within, int64 of shape (n,)."""
+        return standardised_within(scaling, self.groups, self.schema)
+
     @property
     def counts(self) -> np.ndarray:
         """Number of rows in each group, int64 of shape (n_groups,)."""
         return self.schema.counts(self.groups)
+
+
+def standardised_within(scaling: str, groups: np.ndarray, schema: GroupSchema) -> np.ndarray:
+    """Return the group of each row for a scaling within the group, else its subgroup.
+
+    Parameters
+    ----------
+    scaling : str
+        A name from `mcrage.encoding.scaling.SCALINGS`.
+    groups : ndarray of int64, shape (n,)
+    schema : GroupSchema
+    """
+    return groups if scaling == "within_group" else schema.subgroup_of(groups)
 
 
 @runtime_checkable

@@ -38,7 +38,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from mcrage.encoding import NumericEncoding
-from mcrage.generators.base import Checkpoint, Criterion, TrainingData
+from mcrage.generators.base import (
+    Checkpoint,
+    Criterion,
+    TrainingData,
+    standardised_within,
+)
 from mcrage.generators.storage import load_model, save_model, schema_facts, schema_from
 
 if TYPE_CHECKING:
@@ -138,7 +143,8 @@ class CddpmGenerator:
         rows = import_module("mcrage.generators.cddpm_draw").draw_in_turn(
             self.settings, self._parts(place), self._weights.to(place), groups, seed
         )
-        return self._encoding.inverse(rows)
+        within = standardised_within(self.settings["scaling"], groups, self._schema)
+        return self._encoding.inverse(rows, within)
 
     def _parts(self, place: "torch.device") -> "Parts":
         from mcrage.generators.cddpm_parts import make_parts

@@ -17,7 +17,12 @@ from mcrage.diffusion.schedule import diameter, timesteps_rule
 from mcrage.diffusion.training import Member, Trainer, TrainingSettings
 from mcrage.encoding import NumericEncoding
 from mcrage.errors import UserError
-from mcrage.generators.base import Checkpoint, Criterion, TrainingData
+from mcrage.generators.base import (
+    Checkpoint,
+    Criterion,
+    TrainingData,
+    standardised_within,
+)
 from mcrage.generators.cddpm_parts import Parts, check_device, device_name, make_parts
 from mcrage.generators.cddpm_run import Judge, Run
 from mcrage.groups import filling_plan, plan_rows
@@ -72,8 +77,13 @@ def fit(
         scaling=settings["scaling"],
         derive=settings["derive"],
         seed=seed,
+        within=train.within(settings["scaling"]),
     )
-    rows = encoding.transform(train.features, jitter_seed=seed if settings["jitter"] else None)
+    rows = encoding.transform(
+        train.features,
+        jitter_seed=seed if settings["jitter"] else None,
+        within=train.within(settings["scaling"]),
+    )
     timesteps = count_timesteps(settings, rows)
     parts = make_parts(settings, train.schema, encoding.n_modelled, timesteps, place)
     trainer = Trainer(
@@ -160,7 +170,8 @@ def _judge(
     def judge(weights: Tensor) -> list[float]:
         requests = np.broadcast_to(plan, (len(weights), len(plan)))
         drawn = draw_rows(settings, parts, weights, requests, seed)
-        return [float(criterion(encoding.inverse(rows), plan)) for rows in drawn]
+        within = standardised_within(settings["scaling"], plan, train.schema)
+        return [float(criterion(encoding.inverse(rows, within), plan)) for rows in drawn]
 
     return judge
 

@@ -247,4 +247,5 @@ def _encoding_anew(facts: Mapping[str, Any], train: TrainingData, seed: int) -> 
         scaling=facts["scaling"],
         derive=len(facts["modelled"]) < len(facts["features"]),
         seed=seed,
+        within=train.within(facts["scaling"]),
     )
