@@ -40,8 +40,14 @@ SMALL = {
         "cddpm_tuned": {"steps": 60, "seeds": 2, "memorising": "drop"},
         "cddpm_after_smote": {"steps": 60, "seeds": 2},
     },
-    "treatments": {"target_oversampling": {"fill": [0.5]}},
-    "classifiers": {"random_forest": {"n_trees": 30}},
+    "treatments": {
+        "target_oversampling": {"fill": [0.5]},
+        "mcrage_tuned": {"labels": "teacher"},
+    },
+    "classifiers": {
+        "random_forest": {"n_trees": 30},
+        "teacher": {"kind": "kernel_logistic", "features": "both", "n_components": 20},
+    },
 }
 
 

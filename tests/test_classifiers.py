@@ -11,7 +11,6 @@ from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
 from conftest import make_table
-from mcrage.classifiers.design_matrix import design_matrices
 from mcrage.classifiers.registry import CLASSIFIERS, fit_and_score
 from mcrage.config.load import load_config
 from mcrage.encoding.scaling import SubgroupScaling
@@ -112,9 +111,9 @@ def test_within_the_subgroup_a_unit_of_its_own_changes_nothing(roles):
 )
 def test_the_columns_that_a_classifier_sees(features, names, roles):
     train, test = separated([90, 80, 70, 60]), separated([5, 6, 7, 8], seed=5)
-    for part, table in zip(
-        design_matrices(train, test, roles, features), (train, test), strict=True
-    ):
+    design = DesignMatrix.fit(train, roles, features)
+    for table in (train, test):
+        part = design.of(table)
         n_columns = 2 * len(names.split()) + 1
         assert part.shape == (table.num_rows, n_columns)
         woman = table["SEX"].to_numpy(zero_copy_only=False) == "F"

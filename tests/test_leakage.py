@@ -394,6 +394,29 @@ def weigh_with_test_rows(cheat: Cheat) -> None:
     cheat.put(name, weights.set_column(1, "weight", changed))
 
 
+def teach_with_test_rows(cheat: Cheat) -> None:
+    """Labels of a classifier that was fitted on the test rows, too."""
+    from mcrage.classifiers.teacher import soft_labels
+    from mcrage.config.load import load_config
+    from mcrage.datasets.roles import read_roles
+
+    roles = read_roles(cheat.folder.parents[1] / "roles.json")
+    config = load_config(merge(yaml.safe_load((ROOT / "config.yaml").read_text()), SMALL))
+    teacher = config.classifiers["teacher"].resolved(config.classifiers)
+    train = pa.concat_tables([cheat.table("train.parquet"), cheat.table("test.parquet")])
+    seed = read_origin(cheat.folder / "mcrage_tuned/weights.parquet")["seeds"]["teacher"]
+    rebalanced, labels = rebalance(
+        cheat.table("train.parquet"),
+        GroupSchema.of(roles),
+        synthetic=cheat.table("cddpm_tuned/synthetic.parquet"),
+        labels=soft_labels(teacher, train, roles, seed=seed),
+        fill_by="subgroup",
+        size=2.5,
+    )
+    cheat.put("mcrage_tuned/rebalanced.parquet", rebalanced)
+    cheat.put("mcrage_tuned/weights.parquet", labels)
+
+
 def tune_threshold(cheat: Cheat) -> None:
     name = "smote/random_forest/metrics.parquet"
     table = cheat.table(name)
@@ -531,6 +554,10 @@ CHEATS = {
     "weights that count test rows": (
         weigh_with_test_rows,
         "group_weights: weights.parquet is not what the rows of rebalanced.parquet give",
+    ),
+    "labels that test rows taught": (
+        teach_with_test_rows,
+        "mcrage_tuned: the weights in weights.parquet are not those of labels that the training",
     ),
     "a threshold other than declared": (
         tune_threshold,

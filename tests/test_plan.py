@@ -67,6 +67,20 @@ def dosed(fill):
     return Plan(load_config(merge(yaml.safe_load(render_config()), given)), cards={})
 
 
+def test_a_generator_draws_what_each_of_its_treatments_fills():
+    given = {
+        "experiment": {"treatments": ["imbalanced", "mcrage_tuned", "mcrage_own_labels", "half"]},
+        "treatments": {"half": {"description": "Half.", "generator": "cddpm_tuned", "fill": 0.5}},
+    }
+    given["experiment"]["baselines"] = ["imbalanced"]
+    given["figures"] = {f"{kind}_treatments": [] for kind in ("umap", "density", "roc")}
+    plan = Plan(load_config(merge(yaml.safe_load(render_config()), given)), cards={})
+    assert plan.demands("cddpm_tuned") == [
+        {"by": "group", "size": 1.0, "fill": 1},
+        {"by": "subgroup", "size": 2.5, "fill": 1},
+    ]
+
+
 def test_a_list_of_doses_is_a_treatment_for_each():
     plan = dosed([0.25, 2])
     assert plan.treatments == [
@@ -100,7 +114,7 @@ def test_doses_differ_in_nothing_but_the_dose():
 def test_whole_gaps_are_drawn(fill, gaps):
     params = dosed(fill).params("sample_generator")
     assert params(job(generator="cddpm_tuned"))["settings"]["demands"] == [
-        {"by": "group", "size": 1.0, "fill": gaps}
+        {"by": "subgroup", "size": 2.5, "fill": gaps}
     ]
 
 

@@ -219,6 +219,15 @@ ONE_REPLICATE = {
     **COMPARED,
 }
 
+# Everything that is made from labels of synthetic rows.
+LABELLED = {
+    "rebalance": 2,
+    "evaluate": 2,
+    "plot_umap": 1,
+    "plot_group_composition": 1,
+    **JUDGED,
+}
+
 CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
     # Nothing that matters
     "nothing": (NOTHING, {}),
@@ -344,6 +353,11 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
     "code that judges synthetic rows": (
         edit(f"{LIBRARY}/fidelity/structure.py", "_MAX_CORNERS = 10", "_MAX_CORNERS = 9"),
         {**judged_anew(8), **REPORT},
+    ),
+    "code of labels from real rows": (
+        edit(f"{LIBRARY}/classifiers/teacher.py", "from typing import Any\n", "EDITED = 1\n"),
+        # One treatment's rows have them; the guard finds them anew.
+        LABELLED,
     ),
     "code of metrics": (
         edit(
@@ -558,6 +572,18 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         },
     ),
     "config: classifiers": (config(classifiers={"random_forest": {"n_trees": 31}}), EVALUATED),
+    "config: classifiers, one that labels synthetic rows": (
+        config(classifiers={"teacher": {"gamma": 0.1}}),
+        LABELLED,
+    ),
+    "config: treatments, own labels": (
+        config(treatments={"mcrage_tuned": {"labels": None}}),
+        LABELLED,
+    ),
+    "config: treatments, what is filled": (
+        config(treatments={"mcrage_tuned": {"fill_by": "group"}}),
+        {"sample_generator": 2, **judged_anew(2), **LABELLED, "plot_densities": 1},
+    ),
     "config: classifiers, two values swapped": (
         config(classifiers={"random_forest": {"min_samples_split": 5, "min_samples_leaf": 20}}),
         EVALUATED,

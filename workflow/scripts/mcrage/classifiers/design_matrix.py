@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The columns a classifier sees: the same for every treatment."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -11,42 +12,44 @@ from mcrage.encoding.scaling import SubgroupScaling
 from mcrage.groups import GroupSchema
 
 
-def design_matrices(
-    train: pa.Table,
-    test: pa.Table,
-    roles: Roles,
-    features: Literal["raw", "within_subgroup", "both"] = "raw",
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return what a classifier sees of training rows and of rows to score.
+@dataclass(frozen=True)
+class DesignMatrix:
+    """What a classifier sees of a row.
 
-    Parameters
+    Attributes
     ----------
-    train, test : pyarrow.Table
     roles : Roles
     features : {"raw", "within_subgroup", "both"}
-        Within the subgroup they are standardised with the moments of the training rows.
-
-    Returns
-    -------
-    train, test : ndarray of float64, shapes (n_train, n_columns) and (n_test, n_columns)
+    scaling : SubgroupScaling or None
+        Of features within the subgroup, from training rows; None for raw ones.
     """
-    raw = [design_matrix(table, roles)[0] for table in (train, test)]
-    if features == "raw":
-        return raw[0], raw[1]
-    n_features = len(roles.feature_columns)
+
+    roles: Roles
+    features: Literal["raw", "within_subgroup", "both"]
+    scaling: SubgroupScaling | None
+
+    @classmethod
+    def fit(cls, train: pa.Table, roles: Roles, features: str) -> "DesignMatrix":
+        """Learn the moments of each subgroup, where they are needed, from training rows."""
+        if features == "raw":
+            return cls(roles, features, None)
+        raw = design_matrix(train, roles)[0][:, : len(roles.feature_columns)]
+        return cls(roles, features, SubgroupScaling.fit(raw, 0, _subgroups(train, roles)))
+
+    def of(self, rows: pa.Table) -> np.ndarray:
+        """Return the matrix of rows, float64 of shape (n, n_columns)."""
+        raw = design_matrix(rows, self.roles)[0]
+        if self.scaling is None:
+            return raw
+        n_features = len(self.roles.feature_columns)
+        standard = self.scaling.transform(raw[:, :n_features], _subgroups(rows, self.roles))
+        kept = n_features if self.features == "within_subgroup" else 0
+        return np.column_stack([raw[:, kept:], standard])
+
+
+def _subgroups(rows: pa.Table, roles: Roles) -> np.ndarray:
     schema = GroupSchema.of(roles)
-    subgroups = [schema.subgroup_of(schema.index(table)) for table in (train, test)]
-    scaling = SubgroupScaling.fit(raw[0][:, :n_features], 0, subgroups[0])
-    standard = [
-        scaling.transform(matrix[:, :n_features], of)
-        for matrix, of in zip(raw, subgroups, strict=True)
-    ]
-    kept = n_features if features == "within_subgroup" else 0
-    train_matrix, test_matrix = (
-        np.column_stack([matrix[:, kept:], more])
-        for matrix, more in zip(raw, standard, strict=True)
-    )
-    return train_matrix, test_matrix
+    return schema.subgroup_of(schema.index(rows))
 
 
 def design_matrix(table: pa.Table, roles: Roles) -> tuple[np.ndarray, list[str]]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mcrage.classifiers.design_matrix import design_matrices
+from mcrage.classifiers.design_matrix import DesignMatrix
 from mcrage.datasets.roles import Roles
 from mcrage.groups import GroupSchema
 
@@ -92,6 +92,60 @@ CLASSIFIERS: dict[str, Callable[[dict[str, Any], int, int], Any]] = {
 }
 
 
+Score = Callable[[pa.Table], np.ndarray]
+"""A fitted classifier: rows to the probability of the positive level of the target, in [0, 1]."""
+
+
+def fit(
+    settings: dict[str, Any],
+    train: pa.Table,
+    weights: np.ndarray | None,
+    roles: Roles,
+    *,
+    seed: int,
+    threads: int = 1,
+) -> Score:
+    """Fit a classifier on a treated training set.
+
+    Parameters
+    ----------
+    settings : dict
+        Of the classifier, resolved, with its ``kind``. An ``ensemble`` has those of its members,
+        which are all fitted with the same seed.
+    train : pyarrow.Table
+        A rebalanced table.
+    weights : ndarray of float64, shape (n_train,), or None
+    roles : Roles
+    seed, threads : int
+
+    Returns
+    -------
+    callable
+        Rows, a pyarrow.Table, to ndarray of float64, shape (n,).
+    """
+    if settings["kind"] == "ensemble":
+        members = [
+            fit(member, train, weights, roles, seed=seed, threads=threads)
+            for member in settings["members"]
+        ]
+        return lambda rows: np.mean([member(rows) for member in members], axis=0)
+    schema = GroupSchema.of(roles)
+    if weights is not None and np.ptp(weights) == 0:
+        # Equal weights are no weights; the forest then takes its faster path.
+        weights = None
+    y = schema.target_of(schema.index(train))
+    present = np.unique(y if weights is None else y[weights > 0])
+    if len(present) == 1:
+        return lambda rows: np.full(rows.num_rows, float(present[0]))
+    design = DesignMatrix.fit(train, roles, settings["features"])
+    classifier = CLASSIFIERS[settings["kind"]](settings, seed, threads)
+    with warnings.catch_warnings():
+        # Perceptrons take as many passes as they are told to.
+        warnings.filterwarnings("ignore", "Stochastic Optimizer: Maximum iterations")
+        classifier.fit(design.of(train), y, **_weighted(classifier, weights))
+    return lambda rows: classifier.predict_proba(design.of(rows))[:, 1]
+
+
 def fit_and_score(
     settings: dict[str, Any],
     train: pa.Table,
@@ -106,42 +160,17 @@ def fit_and_score(
 
     Parameters
     ----------
-    settings : dict
-        Of the classifier, resolved, with its ``kind``. An ``ensemble`` has those of its members,
-        which are all fitted with the same seed.
-    train : pyarrow.Table
-        A rebalanced table.
-    weights : ndarray of float64, shape (n_train,), or None
+    settings, train, weights, roles, seed, threads
+        See `fit`.
     test : pyarrow.Table
         Rows to score.
-    roles : Roles
-    seed, threads : int
 
     Returns
     -------
     ndarray of float64, shape (n_test,)
         Predicted probability of the positive level of the target, in [0, 1].
     """
-    if settings["kind"] == "ensemble":
-        scores = [
-            fit_and_score(member, train, weights, test, roles, seed=seed, threads=threads)
-            for member in settings["members"]
-        ]
-        return np.mean(scores, axis=0)
-    schema = GroupSchema.of(roles)
-    x, x_test = design_matrices(train, test, roles, settings["features"])
-    y = schema.target_of(schema.index(train))
-    if weights is not None and np.ptp(weights) == 0:
-        # Equal weights are no weights; the forest then takes its faster path.
-        weights = None
-    if len(np.unique(y if weights is None else y[weights > 0])) == 1:
-        return np.full(len(x_test), float(y[0] if weights is None else y[weights > 0][0]))
-    classifier = CLASSIFIERS[settings["kind"]](settings, seed, threads)
-    with warnings.catch_warnings():
-        # Perceptrons take as many passes as they are told to.
-        warnings.filterwarnings("ignore", "Stochastic Optimizer: Maximum iterations")
-        classifier.fit(x, y, **_weighted(classifier, weights))
-    return classifier.predict_proba(x_test)[:, 1]
+    return fit(settings, train, weights, roles, seed=seed, threads=threads)(test)
 
 
 def _weighted(classifier: Any, weights: np.ndarray | None) -> dict[str, np.ndarray]:

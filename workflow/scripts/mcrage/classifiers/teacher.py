@@ -10,10 +10,9 @@ probabilities as weights hand that on without the noise of drawing one.
 
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from mcrage.classifiers.registry import fit_and_score
+from mcrage.classifiers.registry import fit
 from mcrage.datasets.roles import Roles
 from mcrage.rebalancing import Labels
 
@@ -21,7 +20,7 @@ from mcrage.rebalancing import Labels
 def soft_labels(
     settings: dict[str, Any], train: pa.Table, roles: Roles, *, seed: int, threads: int = 1
 ) -> Labels:
-    """Return the function that tells how likely synthetic rows have the positive outcome.
+    """Fit a classifier on real rows, to tell how likely synthetic rows have the positive outcome.
 
     Parameters
     ----------
@@ -32,8 +31,4 @@ def soft_labels(
     roles : Roles
     seed, threads : int
     """
-
-    def labels(rows: pa.Table) -> np.ndarray:
-        return fit_and_score(settings, train, None, rows, roles, seed=seed, threads=threads)
-
-    return labels
+    return fit(settings, train, None, roles, seed=seed, threads=threads)

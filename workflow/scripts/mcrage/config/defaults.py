@@ -50,8 +50,16 @@ TREATMENTS = {
     },
     "mcrage_tuned": {
         "generator": "cddpm_tuned",
-        "description": "Every group filled by the diffusion model with the settings that work "
-        "best for us.",
+        "fill_by": "subgroup",
+        "size": 2.5,
+        "labels": "ensemble",
+        "description": "Every subgroup filled by the diffusion model with the settings that work "
+        "best for us; each row has both outcomes, weighted as an ensemble fitted on the real rows "
+        "finds them likely.",
+    },
+    "mcrage_own_labels": {
+        "generator": "cddpm_tuned",
+        "description": "Every group filled by the same diffusion model, as the paper fills them.",
     },
     "mcrage_smote": {
         "generator": "cddpm_after_smote",

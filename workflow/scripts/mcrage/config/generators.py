@@ -56,6 +56,7 @@ _PAPER: dict[str, Any] = {
 
 _TUNED: dict[str, Any] = {
     **_PAPER,
+    "scaling": "within_subgroup",
     "jitter": True,
     "derive": True,
     "condition": "additive",

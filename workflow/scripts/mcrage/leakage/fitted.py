@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mcrage.classifiers.teacher import soft_labels
-from mcrage.datasets.roles import Roles
 from mcrage.encoding import NumericEncoding
 from mcrage.generators.base import TrainingData
 from mcrage.groups import GroupSchema
 from mcrage.lineage import Lineage
-from mcrage.rebalancing import row_weights
+from mcrage.rebalancing import Labels, row_weights
 from mcrage.tables import WEIGHT
 
 _PREFIX = "encoding."
@@ -174,30 +172,24 @@ def check_labels(
     treatment: str,
     weights: pa.Table,
     rebalanced: pa.Table,
-    train: pa.Table,
-    roles: Roles,
-    teacher: dict[str, Any],
-    seed: int,
+    n_real: int,
+    labels: Labels,
 ) -> list[str]:
-    """Fit the classifier that labelled synthetic rows anew, on training rows alone, and compare.
+    """Compare the weights of labels with those that training rows alone teach.
 
     Parameters
     ----------
     treatment : str
     weights, rebalanced : pyarrow.Table
         Of the same length; synthetic rows last, with the positive level and then with the other.
-    train : pyarrow.Table
-        Real training rows.
-    roles : Roles
-    teacher : dict
-        Settings of the classifier.
-    seed : int
-        Of the classifier.
+    n_real : int
+        Real rows before them.
+    labels : callable
+        The classifier that labelled them, fitted anew.
     """
-    n_real = train.num_rows
     rows = rebalanced.slice(n_real)
     rows = rows.slice(0, rows.num_rows // 2)
-    likely = soft_labels(teacher, train, roles, seed=seed)(rows)
+    likely = labels(rows)
     anew = np.concatenate([np.ones(n_real), likely, 1.0 - likely])
     for place, table in (("weights.parquet", weights), ("rebalanced.parquet", rebalanced)):
         found = table.column(WEIGHT).to_numpy()

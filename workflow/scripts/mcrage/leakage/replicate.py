@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """All checks of one replicate: of its tables, treatments, generators and runs."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
+from mcrage.classifiers.teacher import soft_labels
 from mcrage.datasets.roles import Roles
 from mcrage.generators.base import TrainingData
 from mcrage.generators.storage import read_arrays
@@ -24,6 +26,7 @@ from mcrage.leakage.judged import check_run
 from mcrage.leakage.rows import check_treatment
 from mcrage.lineage import Lineage
 from mcrage.provenance import read_origin
+from mcrage.rebalancing import Labels
 from mcrage.tables import content_hash, read_json, read_table
 
 
@@ -41,6 +44,8 @@ class Replicate:
     settings : mapping
         Of the rule check_leakage; see `mcrage.rule_params`.
     lineage : Lineage
+    taught : dict
+        Classifiers that label synthetic rows, fitted once for all treatments.
     """
 
     tables: Mapping[str, pa.Table]
@@ -48,6 +53,7 @@ class Replicate:
     roles: Roles
     settings: Mapping[str, Any]
     lineage: Lineage
+    taught: dict[str, Labels] = field(default_factory=dict)
 
     @property
     def schema(self) -> GroupSchema:
@@ -86,16 +92,9 @@ class Replicate:
             self.schema.columns,
         )
         if beside.num_rows == table.num_rows and treatment["teacher"]:
-            seeds = (read_origin(weights) or {}).get("seeds", {})
-            problems += check_labels(
-                name,
-                beside,
-                table,
-                self.tables[treatment["train_on"]],
-                self.roles,
-                treatment["teacher"],
-                seeds.get("teacher", 0),
-            )
+            labels = self._taught(treatment, (read_origin(weights) or {}).get("seeds", {}))
+            n_real = self.tables[treatment["train_on"]].num_rows
+            problems += check_labels(name, beside, table, n_real, labels)
         elif beside.num_rows == table.num_rows:
             problems += check_weights(name, beside, table, self.schema, treatment["weights"])
         made = {f"{name}'s rebalanced table": rebalanced, f"{name}'s weights": weights}
@@ -135,6 +134,14 @@ class Replicate:
             self.schema,
             self.settings["threshold"],
         )
+
+    def _taught(self, treatment: Mapping[str, Any], seeds: Mapping[str, int]) -> Labels:
+        facts = treatment["teacher"], treatment["train_on"], seeds.get("teacher", 0)
+        key = json.dumps(facts, sort_keys=True)
+        if key not in self.taught:
+            train = self.tables[treatment["train_on"]]
+            self.taught[key] = soft_labels(facts[0], train, self.roles, seed=facts[2])
+        return self.taught[key]
 
     def _check_ancestors(self, made: Mapping[str, str], generator: str | None) -> list[str]:
         forbidden = forbidden_files(
