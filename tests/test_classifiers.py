@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
 from conftest import make_table
+from mcrage.classifiers.design_matrix import DesignMatrix
 from mcrage.classifiers.registry import CLASSIFIERS, fit_and_score
 from mcrage.config.load import load_config
 from mcrage.encoding.scaling import SubgroupScaling
