@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: MIT
+"""Run an experiment file in one process a core, and print each treatment's differences.
+
+    .venv/bin/python benchmarks/ablation.py --configfile experiments/strength.yaml --mirror DIR
+
+The stages are the workflow's: the same library calls, params and seeds, so the same results
+(tests/test_ablation.py), without a process and files for each of a thousand jobs; a classifier
+that labels rows for several treatments is fitted once. Columns: mean difference to the first
+baseline over the replicates, in units of 1e-4, with half the width of its 95 % Nadeau-Bengio
+interval; it says which changes earn their place, on replicates that judge nothing else.
+
+With --transfer SIGMA one more treatment starts from real rows of the largest subgroup with the same
+outcome, noised to SIGMA, instead of from noise, and is told the group they are to become.
+"""
+
+import argparse
+import json
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "workflow" / "scripts")]
+
+import numpy as np  # noqa: E402
+import pyarrow as pa  # noqa: E402
+import yaml  # noqa: E402
+
+from mcrage.classifiers.registry import fit, fit_and_score  # noqa: E402
+from mcrage.config.load import load_config  # noqa: E402
+from mcrage.datasets.card_model import PrepareSettings  # noqa: E402
+from mcrage.datasets.cards import read_card  # noqa: E402
+from mcrage.datasets.prepare import Prepared, prepare  # noqa: E402
+from mcrage.generators.base import TrainingData  # noqa: E402
+from mcrage.generators.registry import generator_class  # noqa: E402
+from mcrage.groups import GroupSchema, plan_rows  # noqa: E402
+from mcrage.metrics.binary import judge  # noqa: E402
+from mcrage.plan import Plan  # noqa: E402
+from mcrage.rebalancing import rebalance, rows_to_add, synthetic_table  # noqa: E402
+from mcrage.scenario import split, thin_out, undersample  # noqa: E402
+from mcrage.statistics.paired import corrected_interval  # noqa: E402
+from project import merge  # noqa: E402
+
+SHOWN = ("auroc", "f1", "brier")
+
+
+class Replicate:
+    """One replicate of one dataset and scenario, with the workflow's params of every stage."""
+
+    def __init__(self, plan: Plan, prepared: Prepared, number: int) -> None:
+        self.plan, self.roles = plan, prepared.roles
+        self.schema = GroupSchema.of(self.roles)
+        self.names = {"dataset": plan.datasets[0], "scenario": plan.scenarios[0]}
+        self.names["replicate"] = str(number)
+        self.taught: dict[str, Any] = {}
+        table, groups = prepared.table, self.schema.index(prepared.table)
+        params = self.params("balance")
+        if params["settings"]["balance"]:
+            kept = undersample(self.schema.subgroup_of(groups), params["seeds"]["balance"])
+            table, groups = table.take(kept), groups[kept]
+        pool, test = self._split("split", "test_fraction", groups)
+        self.test, pool_table, groups = table.take(test), table.take(pool), groups[pool]
+        params = self.params("induce_imbalance")
+        induced = thin_out(
+            self.schema.digits(pool_table),
+            self.schema,
+            params["settings"]["keep"],
+            params["seeds"]["induce"],
+        )
+        train, validation = self._split(
+            "induce_imbalance", "validation_fraction", groups[induced], "validation"
+        )
+        original = np.setdiff1d(np.arange(len(pool)), induced[validation])
+        self.real = {
+            "train": pool_table.take(induced[train]),
+            "original": pool_table.take(original),
+        }
+
+    def params(self, rule: str, **names: str) -> dict[str, Any]:
+        """Return a rule's params."""
+        return self.plan.params(rule)(SimpleNamespace(**self.names, **names))
+
+    def _split(self, rule: str, fraction: str, groups: np.ndarray, seed: str = "split"):
+        if self.roles.cluster:
+            sys.exit(f"{self.names['dataset']} has clusters, which this script can't split by")
+        params = self.params(rule)
+        share = params["settings"][fraction]
+        return split(groups, share, params["seeds"][seed], self.schema.n_groups, None)
+
+    def synthetic(self, name: str, transfer: float | None = None) -> pa.Table:
+        """Train a generator and draw the rows that treatments take."""
+        train = self.real["train"]
+        data = TrainingData.of(train, self.roles)
+        params, drawing = (
+            self.params(rule, generator=name) for rule in ("train_generator", "sample_generator")
+        )
+        settings = {**params["settings"]["generator"], **drawing["settings"]["sampling"]}
+        generator = generator_class(settings["kind"])(settings)
+        generator.fit(data, seed=params["seeds"]["train"], threads=1)
+        counts = self.schema.counts(data.groups)
+        plans = [
+            rows_to_add(counts, self.schema, **demand) for demand in drawing["settings"]["demands"]
+        ]
+        groups = plan_rows(np.max(plans, axis=0))
+        seed = drawing["seeds"]["sample"]
+        if transfer is None:
+            features = generator.sample(groups, seed=seed)
+        else:
+            features = transferred(generator, data, groups, transfer, seed)
+        return synthetic_table(features, groups, train, self.schema, self.roles.feature_columns)
+
+    def treated(self, name: str, synthetic: pa.Table | None) -> tuple[pa.Table, pa.Table]:
+        """Apply a treatment."""
+        params = self.params("rebalance", treatment=name)
+        settings, labels = params["settings"], None
+        train = self.real[settings["made_from"]["train_on"]]
+        if teacher := settings.get("teacher"):
+            key = json.dumps(teacher)
+            if key not in self.taught:
+                seed = params["seeds"]["teacher"]
+                self.taught[key] = fit(teacher, train, None, self.roles, seed=seed)
+            labels = self.taught[key]
+        return rebalance(
+            train,
+            self.schema,
+            synthetic=synthetic,
+            labels=labels,
+            seed=params["seeds"]["rebalance"],
+            **settings["treatment"],
+        )
+
+    def values(self, table: pa.Table, weights: pa.Table, classifier: str) -> dict[str, float]:
+        """Judge a classifier fitted on a treated table: metric and subgroup, to value."""
+        params = self.params("evaluate", classifier=classifier)
+        score = fit_and_score(
+            params["settings"]["classifier"],
+            table,
+            weights.column("weight").to_numpy(),
+            self.test,
+            self.roles,
+            seed=params["seeds"]["classifier"],
+        )
+        found = judge(
+            self.schema, self.schema.index(self.test), score, params["settings"]["threshold"]
+        )
+        return {
+            f"{metric} {subgroup}": value
+            for metric, subgroup, value in zip(
+                found["metric"], found["subgroup"], found["value"], strict=True
+            )
+        }
+
+
+def transferred(
+    generator: Any, data: TrainingData, groups: np.ndarray, sigma: float, seed: int
+) -> np.ndarray:
+    """Draw rows from noised rows of the largest subgroup with the same outcome (SDEdit's start).
+
+    Parameters
+    ----------
+    generator : CddpmGenerator
+        Fitted, with continuous noise levels.
+    data : TrainingData
+    groups : ndarray of int64, shape (m,)
+        What the rows are to become.
+    sigma : float
+        Noise level of the start; rows have unit variance.
+    seed : int
+    """
+    import torch
+
+    from mcrage.diffusion.network import StackedParameters
+    from mcrage.diffusion.sampling import guided_denoiser, heun
+    from mcrage.diffusion.schedule import karras_sigmas
+
+    rng = np.random.default_rng(seed)
+    schema, encoding, scaling = data.schema, generator._encoding, generator.settings["scaling"]
+    encoded = encoding.transform(data.features, within=data.within(scaling))
+    subgroups = schema.subgroup_of(data.groups)
+    largest = np.argmax(np.bincount(subgroups))
+    donors = np.empty(len(groups), dtype=np.int64)
+    for level in np.unique(schema.target_of(groups)):
+        wanted = schema.target_of(groups) == level
+        rows = np.flatnonzero((subgroups == largest) & (schema.target_of(data.groups) == level))
+        donors[wanted] = rng.choice(rows, wanted.sum())
+    parts = generator._parts(torch.device("cpu"))
+    n_members = len(generator._weights)
+    values = StackedParameters(parts.network.parameters, n_members).views(generator._weights)
+    # Padded so that every member draws as many.
+    order = np.resize(rng.permutation(len(groups)), (n_members, -(-len(groups) // n_members)))
+    start = torch.from_numpy(encoded[donors[order]])
+    noise = torch.empty_like(start).normal_(generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        asked = torch.from_numpy(groups[order])
+        denoise = guided_denoiser(parts.network, parts.condition, parts.process, values, asked, 0.0)
+        rows = heun(denoise, start + sigma * noise, karras_sigmas(25, 0.01, sigma)).numpy()
+    out = np.empty((len(groups), rows.shape[-1]))
+    out[order.ravel()] = rows.reshape(-1, rows.shape[-1])
+    within = (
+        groups if generator.settings["scaling"] == "within_group" else schema.subgroup_of(groups)
+    )
+    return encoding.inverse(out, within)
+
+
+def run(number: int, given: dict, raw: list[str], transfer: float | None) -> dict[str, dict]:
+    """Return the values of every treatment and classifier of one replicate."""
+    plan = make_plan(given)
+    settings = PrepareSettings.model_validate(
+        plan.params("prepare")(SimpleNamespace(dataset=plan.datasets[0]))["settings"]
+    )
+    replicate = Replicate(plan, prepare(settings, raw), number)
+    drawn: dict[str, pa.Table] = {}
+    out = {}
+    for name in plan.treatments:
+        generator = plan.recipes[name].generator
+        if generator and generator not in drawn:
+            drawn[generator] = replicate.synthetic(generator)
+        treated = replicate.treated(name, drawn.get(generator))
+        for classifier in plan.classifiers:
+            out[f"{name}, {classifier}"] = replicate.values(*treated, classifier)
+    if transfer is not None:
+        (name,) = [n for n in plan.treatments if n in ("within_subgroup", "mcrage_own_labels")][:1]
+        rows = replicate.synthetic(plan.recipes[name].generator, transfer)
+        treated = replicate.treated(name, rows)
+        out[f"{name} from noised majority rows, {plan.classifiers[0]}"] = replicate.values(
+            *treated, plan.classifiers[0]
+        )
+    print(f"replicate {number} done", file=sys.stderr, flush=True)
+    return out
+
+
+def make_plan(given: dict) -> Plan:
+    """Return the plan of a config."""
+    cards = {
+        name: read_card(name, ROOT / "resources" / "datasets")
+        for name in given["experiment"]["datasets"]
+    }
+    return Plan(load_config(given), cards)
+
+
+def tell(values: list[dict[str, dict]], plan: Plan) -> None:
+    """Print the table."""
+    baseline = f"{plan.baselines[0]}, {plan.classifiers[0]}"
+    columns = [name for name in values[0][baseline] if name.split()[0] in SHOWN]
+    share = plan.config.scenarios[plan.scenarios[0]].test_fraction
+    width = max(map(len, values[0]))
+    print(
+        f"{len(values)} replicates, seed {plan.config.experiment.seed}; differences to {baseline}"
+    )
+    print(" " * width, *(f"{column:>18}" for column in columns))
+    for name in values[0]:
+        cells = []
+        for column in columns:
+            differences = np.array([v[name][column] - v[baseline][column] for v in values])
+            low, high, _ = corrected_interval(differences, share / (1 - share))
+            mean = 1e4 * differences.mean()
+            cells.append(f"{mean:>+10.0f} ±{1e4 * (high - low) / 2:5.0f} ")
+        print(f"{name:{width}}", *cells)
+
+
+def main() -> None:
+    """Parse arguments, run, print, and write the values."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--configfile", required=True)
+    parser.add_argument("--mirror", required=True, help="folder with <dataset>/<file>")
+    parser.add_argument("--replicates", type=int, help="as the file says, if left out")
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--transfer", type=float, help="noise level of the start; 1 is usual")
+    parser.add_argument("--output", help="JSON file for every value")
+    arguments = parser.parse_args()
+    default = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    given = merge(default, yaml.safe_load(Path(arguments.configfile).read_text(encoding="utf-8")))
+    plan = make_plan(given)
+    folder = Path(arguments.mirror) / plan.datasets[0]
+    raw = [str(folder / file.name) for file in plan.cards[plan.datasets[0]].files]
+    numbers = range(arguments.replicates or len(plan.replicates))
+    work = partial(run, given=given, raw=raw, transfer=arguments.transfer)
+    with ProcessPoolExecutor(arguments.processes) as pool:
+        values = list(pool.map(work, numbers))
+    if arguments.output:
+        Path(arguments.output).write_text(json.dumps(values), encoding="utf-8")
+    tell(values, plan)
+
+
+if __name__ == "__main__":
+    main()
