@@ -87,7 +87,7 @@ def make_replicates(folder: Path, mirror: str | None, number: int) -> list[Repli
     folder.mkdir(parents=True)
     project = Project(folder)
     dataset, scenario, experiment = DOWNLOADED if mirror else EMBEDDED
-    # Relative, since each replicate's folder is a target of its own.
+    # Relative, as Snakemake knows its targets.
     base = Path("results") / dataset / scenario
     targets = [str(base / str(n) / f"{table}.parquet") for n in range(number) for table in TABLES]
     settings = ["experiment={" + f"replicates: {number}" + "}"]

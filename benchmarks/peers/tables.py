@@ -11,7 +11,7 @@ from mcrage.statistics.summary import compare
 from peers.comparing import BASELINE, CONTESTANTS, Comparison
 
 NO_VALUE = "–"
-COSTS = ("train_seconds", "seconds_per_1000", "peak_mib")
+COSTS = ("train_seconds", "seconds_per_1000", "peak_mib", "grown_mib")
 
 
 def summary(comparison: Comparison) -> pd.DataFrame:
@@ -21,9 +21,9 @@ def summary(comparison: Comparison) -> pd.DataFrame:
     -------
     DataFrame
         Indexed by contestant: means over replicates of train_seconds, seconds_per_1000 (drawn
-        rows), peak_mib, shape (mean over columns), correlation_error, c2st_auc,
-        identity_violations, nearest_training_share (the largest group's mean); runs (with
-        quality). NaN where nothing is known.
+        rows), peak_mib (of memory), grown_mib (beyond the libraries' imports), shape (mean over
+        columns), correlation_error, c2st_auc, identity_violations, nearest_training_share (the
+        largest group's mean); runs (with quality). NaN where nothing is known.
     """
     rows = {}
     for name in ("original", *CONTESTANTS):
@@ -39,6 +39,10 @@ def summary(comparison: Comparison) -> pd.DataFrame:
                 1000 * cost["sample"]["cpu"] / cost["rows"] for cost in costs if cost["rows"]
             ),
             "peak_mib": mean(cost["peak_memory_bytes"] / 2**20 for cost in costs),
+            "grown_mib": mean(
+                (cost["peak_memory_bytes"] - cost["imported_memory_bytes"]) / 2**20
+                for cost in costs
+            ),
             "shape": mean(by_key(quality, "shape").values()),
             **{
                 key: mean(one[key] for one in quality)
@@ -114,7 +118,8 @@ def as_markdown(comparison: Comparison) -> str:
         f"in brackets as multiples of {first.name}'s.",
         "",
     ]
-    header = ["generator", "budget", "train, CPU s", "1000 rows, CPU s", "peak MiB", "1 − KS"]
+    header = ["generator", "budget", "train, CPU s", "1000 rows, CPU s", "peak MiB"]
+    header += ["MiB beyond imports", "1 − KS"]
     header += ["correlation error", "C2ST AUROC (.5 best)", "identities broken"]
     header += ["nearest is training row, worst group (.5 best)"]
     header += [f"Δ AUROC {subgroup}" for subgroup in subgroups]
