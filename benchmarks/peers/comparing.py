@@ -137,10 +137,9 @@ class Comparison:
             kept where it ended.
         """
         contestant = CONTESTANTS[name]
-        train, test = replicate.frame("train"), replicate.frame("test")
-        counts = rows_to_draw(replicate, test)
+        counts = rows_to_draw(replicate, replicate.frame("test"))
         folder.mkdir(parents=True, exist_ok=True)
-        train.to_parquet(folder / "train.parquet")
+        replicate.frame("train").to_parquet(folder / "train.parquet")
         job = {
             "train": str(folder / "train.parquet"),
             "counts": counts,
@@ -155,20 +154,28 @@ class Comparison:
             },
         }
         costs = run_job(python, contestant.runner, job, folder, timeout)
+        self.add(replicate, name, costs, pd.read_parquet(folder / "rows.parquet"))
+        return costs["train"]["cpu"] + costs["sample"]["cpu"]
+
+    def add(
+        self, replicate: Replicate, name: str, costs: dict[str, Any], drawn: pd.DataFrame
+    ) -> None:
+        """Judge the rows that a contestant drew; see `run`."""
+        train, test = replicate.frame("train"), replicate.frame("test")
         run = {"replicate": replicate.number, "contestant": name, "costs": costs}
-        drawn = pd.read_parquet(folder / "rows.parquet")
-        if short := missing_rows(drawn, counts):
+        failure = missing_rows(drawn, rows_to_draw(replicate, test))
+        if failure is None:
+            try:
+                drawn = as_recorded(drawn, replicate.roles.features)
+            except ValueError as error:
+                failure = str(error)
+        if failure:
             # What it cost is true all the same.
-            self.runs.append(run | {"failure": short})
-            raise PeerError(short)
-        try:
-            drawn = as_recorded(drawn, train, replicate.roles.features)
-        except ValueError as error:
-            raise PeerError(str(error)) from None
+            self.runs.append(run | {"failure": failure})
+            raise PeerError(failure)
         quality = judge_rows(train, test, drawn, replicate.roles.features)
         self.runs.append(run | {"quality": asdict(quality)})
         self._classify(replicate, name, filled(replicate, drawn))
-        return costs["train"]["cpu"] + costs["sample"]["cpu"]
 
     def failed(self, replicate: Replicate, name: str, failure: str) -> None:
         """Note a failure, unless `run` did."""

@@ -21,12 +21,8 @@ def grain(feature: Feature) -> float:
     return max(feature.resolution, 1.0) if feature.kind == "integer" else feature.resolution
 
 
-def as_recorded(
-    rows: pd.DataFrame, train: pd.DataFrame, features: Sequence[Feature]
-) -> pd.DataFrame:
-    """Round features as recorded and clip them to the range of the training rows.
-
-    Our own generators do so; a peer's rows must not be told from real ones by their decimals.
+def as_recorded(rows: pd.DataFrame, features: Sequence[Feature]) -> pd.DataFrame:
+    """Round features as recorded: a peer's rows must not be told from real ones by their decimals.
 
     Raises
     ------
@@ -35,13 +31,12 @@ def as_recorded(
     """
     out = rows.copy()
     for feature in features:
-        name = feature.column
-        values = rows[name].to_numpy(np.float64)
-        if not np.isfinite(values).all():
-            raise ValueError(f"{int((~np.isfinite(values)).sum())} values of {name} are no numbers")
+        values = rows[feature.column].to_numpy(np.float64)
+        if bad := int((~np.isfinite(values)).sum()):
+            raise ValueError(f"{bad} values of {feature.column} are no numbers")
         if step := grain(feature):
             values = np.round(np.round(values / step) * step, 10)
-        out[name] = np.clip(values, train[name].min(), train[name].max())
+        out[feature.column] = values
     return out
 
 
