@@ -253,9 +253,12 @@ def test_the_tables_tell_costs_quality_effects_and_who_is_missing(
     assert found.loc["original", "c2st_auc"] > 0
     assert np.isnan(found.loc["tvae", "c2st_auc"])
     text = tables.as_markdown(comparison)
-    assert "ward, thinned, 2 replicates" in text
+    assert "ward, thinned; replicates: 2;" in text
     assert "- ctgan: no environment: no such thing" in text
     assert "- tvae, replicate 0: drew only 0 of 42 rows of SEX=F, SOURCE=out" in text
+    for table in text.split("\n\n"):
+        widths = {line.count("|") for line in table.splitlines() if line.startswith("|")}
+        assert len(widths) <= 1
     # Every table has one line for each of these, and the first names the multiples.
     assert sum(line.startswith("| smote |") for line in text.splitlines()) == 3
     assert "multiples of smote's" in text

@@ -114,7 +114,7 @@ def as_markdown(comparison: Comparison) -> str:
     subgroups = list(dict.fromkeys(differences["subgroup"]))
     n = len({row["replicate"] for row in comparison.metrics})
     lines = [
-        f"{comparison.dataset}, {comparison.scenario}, {n} replicates; costs on one thread, "
+        f"{comparison.dataset}, {comparison.scenario}; replicates: {n}; costs on one thread, "
         f"in brackets as multiples of {first.name}'s.",
         "",
     ]
@@ -126,10 +126,7 @@ def as_markdown(comparison: Comparison) -> str:
     rows = []
     for name, row in found.iterrows():
         budget = CONTESTANTS[name].budget if name in CONTESTANTS else "real rows, never thinned"
-        costs = [
-            _ratio(row[key], first[key])
-            for key in ("train_seconds", "seconds_per_1000", "peak_mib")
-        ]
+        costs = [_ratio(row[key], first[key]) for key in COSTS]
         measures = [
             _number(row["shape"], 3),
             _number(row["correlation_error"], 3),
@@ -195,7 +192,11 @@ def _ratio(value: float, reference: float) -> str:
     if np.isnan(value):
         return NO_VALUE
     digits = 3 if value < 0.1 else 1 if value < 100 else 0
-    return f"{value:.{digits}f} (×{value / reference:.2g})" if reference else f"{value:.{digits}f}"
+    told = f"{value:.{digits}f}"
+    if not reference > 0:
+        return told
+    times = value / reference
+    return f"{told} (×{times:.0f})" if times >= 10 else f"{told} (×{times:.2g})"
 
 
 def _effect(differences: pd.DataFrame, name: str, subgroup: str) -> str:
