@@ -31,14 +31,14 @@ the accidents of small groups), and rows drawn evenly from the moving averages o
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from mcrage.encoding import NumericEncoding
-from mcrage.generators.base import Checkpoint, Criterion, TrainingData
+from mcrage.generators.base import Checkpoint, Criterion, Generator, TrainingData
 from mcrage.generators.storage import load_model, save_model, schema_facts, schema_from
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 KIND = "cddpm"
 
 
-class CddpmGenerator:
+class CddpmGenerator(Generator):
     """A conditional diffusion model of the features given the group.
 
     Parameters
@@ -108,7 +108,7 @@ class CddpmGenerator:
         Interrupted
             If there is a checkpoint and the process was told to end.
         """
-        # By name, here and in `sample`, so that neither stage's digest has the other's code;
+        # By name, here and in `draw`, so that neither stage's digest has the other's code;
         # `mcrage.generators.registry` has the roots of each.
         fitted = import_module("mcrage.generators.cddpm_fit").fit(
             self.settings,
@@ -124,21 +124,20 @@ class CddpmGenerator:
         self.history, self.facts = fitted.history, fitted.facts
         return self
 
-    def sample(self, groups: np.ndarray, *, seed: int, device: str = "cpu") -> np.ndarray:
-        """Draw one row for each entry of `groups`, from the members in turn.
+    def draw(
+        self, plan: np.ndarray, *, seed: int, device: str = "cpu"
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Draw so many rows of each group, from the members in turn.
 
         See `mcrage.generators.base.Generator`.
         """
         from mcrage.generators.cddpm_parts import check_device
 
         place = check_device(device)
-        groups = np.asarray(groups, dtype=np.int64)
-        if len(groups) == 0:
-            return np.empty((0, len(self._encoding.features)))
-        rows = import_module("mcrage.generators.cddpm_draw").draw_in_turn(
-            self.settings, self._parts(place), self._weights.to(place), groups, seed
+        chunks = import_module("mcrage.generators.cddpm_draw").draw_groups(
+            self.settings, self._parts(place), self._weights.to(place), plan, seed
         )
-        return self._encoding.inverse(rows)
+        return ((self._encoding.inverse(rows), groups) for rows, groups in chunks)
 
     def _parts(self, place: "torch.device") -> "Parts":
         from mcrage.generators.cddpm_parts import make_parts
