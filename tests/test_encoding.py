@@ -174,3 +174,27 @@ def test_division_by_zero_is_refused():
     encoding = NumericEncoding.fit(rows, features, derive=True)
     with pytest.raises(UserError, match="column B: the formula '1 / A' divides by zero"):
         encoding.inverse(np.zeros((1, 1)))
+
+
+@pytest.mark.parametrize("scaling", ["standard", "quantile"])
+def test_how_many_rows_are_coded_at_once_changes_nothing(scaling, monkeypatch):
+    rows = blood(100)
+    encoding = NumericEncoding.fit(rows, BLOOD, scaling=scaling, derive=True)
+
+    def coded():
+        encoded = encoding.transform(rows, jitter_seed=3)
+        return encoded, encoding.inverse(encoded)
+
+    whole = coded()
+    monkeypatch.setattr("mcrage.encoding.numeric._ROWS_AT_ONCE", 7)
+    for parts, expected in zip(coded(), whole, strict=True):
+        np.testing.assert_array_equal(parts, expected)
+    rows[93, 3] = np.inf
+    with pytest.raises(UserError, match="column AGE: 1 missing or infinite"):
+        encoding.transform(rows)
+
+
+def test_a_single_quantile_step_decodes():
+    encoding = NumericEncoding.fit(blood(40), BLOOD, scaling="quantile")
+    far = encoding.inverse(np.array([[-50.0] * 4, [50.0] * 4]))
+    np.testing.assert_array_equal(far, [encoding.lower, encoding.upper])

@@ -162,19 +162,47 @@ def test_derived_columns_hold_in_drawn_rows():
     np.testing.assert_array_equal(rows[:, 2], np.round(rows[:, 0] / rows[:, 1], 1))
 
 
-def test_members_share_every_group_evenly(monkeypatch):
+def test_members_share_every_group_evenly():
+    """Rows of one member differ by their noise alone; with none they are as many as its turns."""
+    generator = fitted("tuned", override={"sampling_steps": 2})
+    generator._weights[0] = 0.0
+    rows = generator.sample(np.array([0, 2] * 10), seed=0)
+    other = fitted("tuned", override={"sampling_steps": 2}).sample(np.array([0, 2] * 10), seed=0)
+    same = (rows == other).all(axis=1)
+    for group in (0, 1):
+        np.testing.assert_array_equal(same[group::2], [False, True] * 5)
+
+
+@pytest.mark.parametrize("name", ["smote", "tuned", "paper"])
+def test_rows_of_a_smaller_plan_are_the_first_of_a_larger(name):
+    """And do not depend on what else is drawn."""
+    generator = fitted(name)
+    plans = [np.array(plan) for plan in ([0, 5, 0, 300], [7, 900, 0, 300], [7, 900], [0, 0, 0, 0])]
+    drawn = []
+    for plan in plans:
+        features, groups = map(np.concatenate, zip(*generator.draw(plan, seed=3), strict=True))
+        np.testing.assert_array_equal(groups, np.repeat(np.arange(len(plan)), plan))
+        assert features.shape == (plan.sum(), 4)
+        drawn.append([features[groups == group] for group in range(4)])
+    small, large, shorter, _ = drawn
+    np.testing.assert_allclose(small[1], large[1][:5], rtol=1e-5)
+    np.testing.assert_allclose(small[3], large[3], rtol=1e-5)
+    np.testing.assert_allclose(shorter[1], large[1], rtol=1e-5)
+    # No block of rows is drawn twice.
+    assert (large[1][:256] != large[1][256:512]).any(axis=1).mean() > 0.5
+
+
+def test_how_much_is_computed_at_once_changes_nothing_but_memory(monkeypatch):
     generator = fitted("tuned")
-    groups = np.array([0, 2] * 10)
-    seen = []
-    original = cddpm_draw.draw_rows
-
-    def spy(settings, parts, weights, requests, seed):
-        seen.append(requests)
-        return original(settings, parts, weights, requests, seed)
-
-    monkeypatch.setattr(cddpm_draw, "draw_rows", spy)
-    generator.sample(groups, seed=0)
-    np.testing.assert_array_equal((seen[0] == 0).sum(axis=1), [5, 5])
+    plan = np.array([400, 10, 1100, 0])
+    ((whole, groups),) = generator.draw(plan, seed=3)
+    monkeypatch.setattr(cddpm_draw, "_CHUNK_ROWS", 512)
+    monkeypatch.setitem(cddpm_draw._ROWS_AT_ONCE, "cpu", 1)
+    monkeypatch.setattr(cddpm_draw, "_ROWS_OF_A_MEMBER", 1)
+    pieces = list(generator.draw(plan, seed=3))
+    assert [len(groups) for _, groups in pieces] == [400, 266, 512, 332]
+    np.testing.assert_allclose(np.concatenate([rows for rows, _ in pieces]), whole, rtol=1e-5)
+    np.testing.assert_array_equal(np.concatenate([part for _, part in pieces]), groups)
 
 
 def test_a_trained_model_tells_the_groups_apart():

@@ -520,7 +520,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         },
     ),
     "config: generators, steps of sampling": (
-        config(generators={"cddpm_tuned": {"sampling_steps": 20}}),
+        config(generators={"cddpm_tuned": {"sampling_steps": 12}}),
         {"sample_generator": 2, **judged_anew(2), "rebalance": 2, "evaluate": 2, **SHOWN, **JUDGED},
     ),
     "config: generators, guidance, by whose rows the paper's checkpoints are chosen": (

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Draw the rows that each group lacks, n(π̂_k* − π̂_k) of Algorithm 3.1, or what treatments take.
 
-Inputs: train (for the groups' sizes, and the gate against memorising), weights, model, roles.
-Output: synthetic.
+Inputs: train (for the groups' sizes, the columns and the gate against memorising), weights, model,
+roles. Output: synthetic, written as it is drawn, so that memory does not grow with the rows, but
+where they pass a gate.
 """
 
 import logging
@@ -11,14 +12,16 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from mcrage.checkpoint_folders import remove_checkpoints
 from mcrage.datasets.roles import read_roles
 from mcrage.generators.base import TrainingData
 from mcrage.groups import GroupSchema, plan_rows
-from mcrage.rebalancing import rows_to_add, synthetic_table
+from mcrage.progress import Progress
+from mcrage.rebalancing import rows_to_add, synthetic_schema, synthetic_table
 from mcrage.stage import run_stage
-from mcrage.tables import read_table, write_table
+from mcrage.tables import read_table, table_writer
 
 
 def draw_past_gate(
@@ -32,7 +35,7 @@ def draw_past_gate(
 
     Parameters
     ----------
-    memorising : {"keep", "drop", "stop"}
+    memorising : {"drop", "stop"}
     draw : callable
         See `mcrage.fidelity.gate.Draw`.
     groups : ndarray of int64, shape (m,)
@@ -46,8 +49,6 @@ def draw_past_gate(
     dropped : ndarray of int64, shape (n_groups,), or None
         Rows of each group that were drawn and left out; None where none is.
     """
-    if memorising == "keep":
-        return draw(groups, seed), None
     # By name: rows that pass no gate do not depend on it.
     gate = import_module("mcrage.fidelity.gate").Gate.of(train.features, train.groups, train.schema)
     if memorising == "drop":
@@ -65,12 +66,10 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     remove_checkpoints(params["local"]["checkpoints"], *names)
     roles = read_roles(input.roles)
     schema = GroupSchema.of(roles)
-    train = read_table(input.train)
     settings = params["settings"]
-    real = schema.counts(schema.index(train))
-    plans = [rows_to_add(real, schema, **demand) for demand in settings["demands"]]
-    groups = plan_rows(np.max(plans, axis=0))
-    counts = schema.counts_by_label(groups)
+    real = schema.counts(schema.index(read_table(input.train, schema.columns)))
+    plan = np.max([rows_to_add(real, schema, **demand) for demand in settings["demands"]], axis=0)
+    counts = {schema.label(group): int(wanted) for group, wanted in enumerate(plan)}
     logging.info("rows to draw by group: %s", counts)
     # By name: another generator in the registry is no reason to make this one's output again.
     registry = import_module("mcrage.generators.registry")
@@ -79,19 +78,34 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     # By name: how a device is found changes no result.
     accelerator = import_module("mcrage.accelerator")
     local = params["local"]
+    seed, template = params["seeds"]["sample"], pq.read_schema(input.train).empty_table()
     with accelerator.given_device(**local["device"], gpus=local["gpus"]) as device:
-        features, dropped = draw_past_gate(
-            settings["memorising"],
-            lambda groups, seed: generator.sample(groups, seed=seed, device=device),
-            groups,
-            TrainingData.of(train, roles),
-            seed=params["seeds"]["sample"],
-        )
-    synthetic = synthetic_table(features, groups, train, schema, roles.feature_columns)
-    if dropped is not None:
-        origin["dropped_by_group"] = {schema.label(k): int(n) for k, n in enumerate(dropped)}
-        logging.info("rows drawn anew by group: %s", origin["dropped_by_group"])
-    write_table(synthetic, output.synthetic, origin, counts)
+        if settings["memorising"] == "keep":
+            chunks = generator.draw(plan, seed=seed, device=device)
+        else:
+            groups = plan_rows(plan)
+            features, dropped = draw_past_gate(
+                settings["memorising"],
+                lambda groups, seed: generator.sample(groups, seed=seed, device=device),
+                groups,
+                TrainingData.of(read_table(input.train), roles),
+                seed,
+            )
+            chunks = [(features, groups)]
+            if dropped is not None:
+                origin["dropped_by_group"] = {
+                    schema.label(k): int(n) for k, n in enumerate(dropped)
+                }
+                logging.info("rows drawn anew by group: %s", origin["dropped_by_group"])
+        with (
+            table_writer(
+                output.synthetic, synthetic_schema(template.schema), origin, counts
+            ) as write,
+            Progress(int(plan.sum()), "drawing", "rows") as progress,
+        ):
+            for features, groups in chunks:
+                write(synthetic_table(features, groups, template, schema, roles.feature_columns))
+                progress.update(len(groups))
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ class GroupSchema:
     def columns_of(self, groups: np.ndarray) -> dict[str, pa.Array]:
         """Return the attribute and target columns of rows of the given groups, as text."""
         return {
-            column: pa.array(np.asarray(levels, dtype=object)[digits], pa.string())
+            column: pa.array(levels, pa.string()).take(pa.array(digits))
             for column, levels, digits in zip(
                 self.columns, self.levels, self.indices_of(groups), strict=True
             )

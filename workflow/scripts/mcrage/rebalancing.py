@@ -25,8 +25,9 @@ def synthetic_table(
         Raw units, in the order of `columns`.
     groups : ndarray of int64, shape (m,)
     template : pyarrow.Table
-        A real table, for column order and types. Columns that are neither a feature nor part of
-        the group (such as a patient's number) become null: synthetic rows are nobody's.
+        A real table, for column order and types; its rows are not read. Columns that are neither a
+        feature nor part of the group (such as a patient's number) become null: synthetic rows are
+        nobody's.
     schema : GroupSchema
     columns : sequence of str
         Feature columns.
@@ -38,10 +39,9 @@ def synthetic_table(
     """
     made = {column: pa.array(features[:, i]) for i, column in enumerate(columns)}
     made |= schema.columns_of(groups)
-    arrays, fields = [], []
-    for field in template.schema:
-        if field.name == ROW_ID:
-            continue
+    wanted = synthetic_schema(template.schema)
+    arrays = []
+    for field in wanted:
         if field.name in made:
             array = made[field.name]
             if pa.types.is_integer(field.type):
@@ -49,8 +49,12 @@ def synthetic_table(
             arrays.append(array.cast(field.type))
         else:
             arrays.append(pa.nulls(len(groups), field.type))
-        fields.append(field.remove_metadata())
-    return pa.table(arrays, schema=pa.schema(fields))
+    return pa.table(arrays, schema=wanted)
+
+
+def synthetic_schema(template: pa.Schema) -> pa.Schema:
+    """Return the schema of synthetic rows: a real table's, without row_id and metadata."""
+    return pa.schema([field.remove_metadata() for field in template if field.name != ROW_ID])
 
 
 def take_per_group(groups: np.ndarray, plan: np.ndarray) -> np.ndarray:

@@ -6,12 +6,14 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mcrage.errors import UserError
@@ -21,6 +23,7 @@ ROW_ID = "row_id"
 IS_SYNTHETIC = "is_synthetic"
 WEIGHT = "weight"
 _PARTIAL = ".partial"
+_ROWS_HASHED = 65_536  # at a time
 
 
 @contextmanager
@@ -98,7 +101,12 @@ def read_table(path: str | os.PathLike, columns: Sequence[str] | None = None) ->
         If the file is missing, not Parquet, or lacks one of `columns`.
     """
     try:
-        table = pq.read_table(path, partitioning=None)
+        found = pq.read_schema(path)
+        missing = [column for column in columns or () if column not in found.names]
+        if not missing:
+            return pq.read_table(
+                path, columns=None if columns is None else list(columns), partitioning=None
+            )
     except FileNotFoundError:
         raise UserError(
             f"{path}: no such file. Let Snakemake make it: snakemake --cores all {path}"
@@ -108,15 +116,10 @@ def read_table(path: str | os.PathLike, columns: Sequence[str] | None = None) ->
             f"{path}: not a readable Parquet file ({str(error).splitlines()[0]}). "
             f"Delete it and run snakemake again."
         ) from None
-    if columns is None:
-        return table
-    missing = [column for column in columns if column not in table.column_names]
-    if missing:
-        raise UserError(
-            f"{path}: lacks the column(s) {', '.join(missing)}; it has "
-            f"{', '.join(table.column_names)}. Delete it and run snakemake again."
-        )
-    return table.select(list(columns))
+    raise UserError(
+        f"{path}: lacks the column(s) {', '.join(missing)}; it has {', '.join(found.names)}. "
+        "Delete it and run snakemake again."
+    )
 
 
 def write_table(
@@ -141,13 +144,50 @@ def write_table(
     rows_by_group : mapping of str to int, optional
         For tables of patients; becomes part of the origin.
     """
+    with table_writer(path, table.schema, origin, rows_by_group) as write:
+        write(table)
+
+
+@contextmanager
+def table_writer(
+    path: str | os.PathLike,
+    schema: pa.Schema,
+    origin: Origin | None = None,
+    rows_by_group: Mapping[str, int] | None = None,
+) -> Iterator[Callable[[pa.Table], None]]:
+    """Yield a function that writes the next rows of one Parquet file, in memory of those alone.
+
+    The file appears when all is written; equal rows in equal portions give equal bytes.
+
+    Parameters
+    ----------
+    path, origin, rows_by_group
+        See `write_table`.
+    schema : pyarrow.Schema
+        Of every portion.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> portion = pa.table({"x": [1, 2]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "x.parquet"
+    ...     with table_writer(path, portion.schema) as write:
+    ...         write(portion)
+    ...         write(portion)
+    ...     read_table(path).num_rows
+    4
+    """
     told = dict(origin or {})
     if rows_by_group is not None:
         told["rows_by_group"] = dict(rows_by_group)
-    table = table.replace_schema_metadata({PARQUET_KEY: to_json(told).encode()})
-    with atomic_output(path) as temporary:
-        pq.write_table(
-            table.combine_chunks(), temporary, compression="zstd", write_page_checksum=True
+    schema = schema.with_metadata({PARQUET_KEY: to_json(told).encode()})
+    with (
+        atomic_output(path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        yield lambda portion: writer.write_table(
+            portion.replace_schema_metadata(schema.metadata).combine_chunks()
         )
 
 
@@ -182,13 +222,39 @@ def content_hash(table: pa.Table) -> str:
     """Return the SHA-256 of a table's column names, types and values, in row order.
 
     The file's own bytes are not used: they change with the Parquet writer, the content does not.
+    Nor does it depend on how a table lies in memory: in which chunks, or what stands where a value
+    is missing.
     """
     digest = hashlib.sha256()
-    digest.update(repr([(field.name, str(field.type)) for field in table.schema]).encode())
-    for column in table.columns:
-        array = column.combine_chunks()
-        digest.update(json.dumps(array.to_pylist(), default=str).encode())
+    fields = [(field.name, str(field.type)) for field in table.schema]
+    digest.update(repr((fields, table.num_rows)).encode())
+    for start in range(0, table.num_rows, _ROWS_HASHED):
+        for column in table.slice(start, _ROWS_HASHED).columns:
+            for part in _canonical(column):
+                digest.update(part)
     return digest.hexdigest()
+
+
+def _canonical(column: pa.ChunkedArray) -> Iterator[np.ndarray | pa.Buffer | bytes]:
+    """Yield bytes that are equal for equal values, missing ones included."""
+    array = column.combine_chunks()
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    kind = array.type
+    yield pc.is_null(array).to_numpy(zero_copy_only=False)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        texts = pc.fill_null(array, "").cast(pa.string())
+        yield pc.binary_length(texts).to_numpy()
+        together = pa.ListArray.from_arrays([0, len(texts)], texts)
+        yield pc.binary_join(together, "")[0].as_buffer()
+    elif pa.types.is_boolean(kind) or pa.types.is_integer(kind):
+        yield pc.fill_null(array, pa.scalar(0).cast(kind)).to_numpy(zero_copy_only=False)
+    elif pa.types.is_floating(kind):
+        values = pc.fill_null(array, 0.0).to_numpy()
+        # Numbers that are none come in many bit patterns.
+        yield np.where(np.isnan(values), np.array(np.nan, values.dtype), values)
+    else:
+        yield json.dumps(array.to_pylist(), default=str).encode()
 
 
 def row_keys(table: pa.Table, columns: Sequence[str]) -> list[tuple]:

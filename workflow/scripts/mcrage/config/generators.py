@@ -70,8 +70,8 @@ _TUNED: dict[str, Any] = {
     "condition_dropouts": [0.0],
     "factor_dropout": 0.1,
     "guidance": 0.0,
-    "sampler": "dpm2m",
-    "sampling_steps": 50,
+    "sampler": "unipc",
+    "sampling_steps": 20,
     "optimizer": "adamw",
     "learning_rates": [1e-3],
     "rate_decay": "constant",
@@ -159,8 +159,17 @@ class CddpmSettings(Closed):
     )
     noise_mean: float | None = Field(None, description="edm only: mean of ln sigma in training.")
     noise_std: float | None = Field(None, gt=0, description="edm only: its standard deviation.")
-    sigma_min: float | None = Field(None, gt=0, description="edm only: last sigma of sampling.")
-    sigma_max: float | None = Field(None, gt=0, description="edm only: first sigma of sampling.")
+    sigma_min: float | None = Field(
+        None,
+        gt=0,
+        description="edm only: last sigma of sampling. From sigma_max to it the levels fall by "
+        "equal ratios with unipc, else as in Karras et al. 2022.",
+    )
+    sigma_max: float | None = Field(
+        None,
+        gt=0,
+        description="edm only: first sigma of sampling, where rows start as noise.",
+    )
     network: Literal["paper", "residual"] | None = Field(
         None, description="paper: two wide layers with a skip. residual: SiLU blocks."
     )
@@ -186,15 +195,16 @@ class CddpmSettings(Closed):
         description="w of (1 + w) eps(group) - w eps(null); paper 3. It shrinks variance; above 0 "
         "sampling costs twice as much.",
     )
-    sampler: Literal["ancestral", "dpm2m", "heun"] | None = Field(
+    sampler: Literal["ancestral", "dpm2m", "heun", "unipc"] | None = Field(
         None,
-        description="ancestral (paper) takes every step of a schedule; dpm2m evaluates the network "
-        "once a step and heun twice, to the same accuracy.",
+        description="ancestral (paper) takes every step of a schedule; dpm2m and unipc evaluate "
+        "the network once a step and heun twice.",
     )
     sampling_steps: int | None = Field(
         None,
         ge=2,
-        description="Of dpm2m and heun: 25 inflate variances by 2 to 3 %, 50 by .5 %.",
+        description="Of all but ancestral; cost in proportion. Variances are off by .5 % with 20 "
+        "of unipc, 1 % with 16 and 3 % with 12; by 1 % with 50 of dpm2m and 5 % with 25.",
     )
     sampling_variance: Literal["posterior", "beta"] | None = Field(
         None, description="Of ancestral. posterior: the paper's text; beta: its notebook."
@@ -262,7 +272,8 @@ class CddpmSettings(Closed):
         values = self.resolved()
         if values["sampler"] == "ancestral" and values["target"] == "edm":
             raise ValueError(
-                "sampler 'ancestral' needs target 'epsilon' or 'v'; with 'edm' use heun or dpm2m"
+                "sampler 'ancestral' needs target 'epsilon' or 'v'; with 'edm' use unipc, dpm2m "
+                "or heun"
             )
         if isinstance(values["timesteps"], int) and values["timesteps"] < 2:
             raise ValueError(f"timesteps is {values['timesteps']}; at least 2, or 'auto'")

@@ -56,7 +56,7 @@ class Network(Protocol):
         ----------
         values : mapping of str to Tensor, shape (M, *shape)
         inputs : Tensor, shape (M, B, d)
-        level : Tensor, shape (M, B)
+        level : Tensor, shape (M, B), or (M, 1) if all rows have the same
             Noise level, roughly in [-1, 1].
         condition : Tensor, shape (M, B, C)
         drop : callable, optional
@@ -133,8 +133,10 @@ class ResidualNetwork:
     ) -> Tensor:
         """Predict the target; see `Network`."""
         factors = condition[..., : self._n_factor_columns]
-        hidden = _linear(values, "input", inputs)
-        hidden = torch.baddbmm(hidden, sinusoids(level, self.n_frequencies), values["noise.weight"])
+        noise = sinusoids(level, self.n_frequencies)
+        # The noise comes first, since it is the same for all rows in sampling.
+        hidden = torch.baddbmm(values["input.bias"].unsqueeze(1), noise, values["noise.weight"])
+        hidden = torch.baddbmm(hidden, inputs, values["input.weight"])
         hidden = torch.baddbmm(hidden, factors, values["condition.weight"])
         if "group.weight" in values:
             groups = condition[..., self._n_factor_columns :]

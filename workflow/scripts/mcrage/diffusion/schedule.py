@@ -121,3 +121,10 @@ def karras_sigmas(n_steps: int, sigma_min: float, sigma_max: float, rho: float =
     ramp = torch.linspace(0.0, 1.0, n_steps, dtype=torch.float64)
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
     return torch.cat([(high + ramp * (low - high)) ** rho, torch.zeros(1, dtype=torch.float64)])
+
+
+def geometric_sigmas(n_steps: int, sigma_min: float, sigma_max: float) -> Tensor:
+    """Return n_steps + 1 falling noise levels at equal ratios, the last one 0."""
+    ends = math.log(sigma_max), math.log(sigma_min)
+    levels = torch.linspace(*ends, n_steps, dtype=torch.float64).exp()
+    return torch.cat([levels, torch.zeros(1, dtype=torch.float64)])

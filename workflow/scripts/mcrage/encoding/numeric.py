@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Numeric features to a float matrix and back, with derived columns, rounding and bounds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any, Literal
@@ -12,6 +12,8 @@ from mcrage.datasets.formula import evaluate
 from mcrage.datasets.roles import Feature
 from mcrage.encoding.scaling import SCALINGS, Scaling
 from mcrage.errors import UserError
+
+_ROWS_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class NumericEncoding:
             [high if f.upper is None else f.upper for f, high in zip(kept, highest, strict=True)]
         )
         if scaling == "quantile":
-            values = _jitter(values, kept, seed)
+            values = _jitter(values, kept, np.random.default_rng(seed))
         fitted = SCALINGS[scaling].fit(values, seed, within)
         return cls(tuple(features), modelled, fitted, lower, upper)
 
@@ -129,11 +131,15 @@ class NumericEncoding:
         """
         rows = np.asarray(rows, dtype=np.float64)
         _check_rows(rows, self.features)
-        values = rows[:, self.modelled]
-        if jitter_seed is not None:
-            kept = [self.features[column] for column in self.modelled]
-            values = _jitter(values, kept, jitter_seed)
-        return self.scaling.transform(values, within).astype(np.float32)
+        kept = [self.features[column] for column in self.modelled]
+        rng = None if jitter_seed is None else np.random.default_rng(jitter_seed)
+        encoded = np.empty((len(rows), self.n_modelled), dtype=np.float32)
+        for part in _parts(len(rows)):
+            values = rows[part][:, self.modelled]
+            encoded[part] = self.scaling.transform(
+                _jitter(values, kept, rng) if rng else values, _of(within, part)
+            )
+        return encoded
 
     def inverse(self, encoded: np.ndarray, within: np.ndarray | None = None) -> np.ndarray:
         """Decode: raw units, rounded as recorded, within bounds, derived columns recomputed.
@@ -152,6 +158,13 @@ class NumericEncoding:
         UserError
             If a formula gives no finite number.
         """
+        # By column, which is how they are computed and written.
+        rows = np.empty((len(encoded), len(self.features)), order="F")
+        for part in _parts(len(encoded)):
+            self._decode(encoded[part], _of(within, part), rows[part])
+        return rows
+
+    def _decode(self, encoded: np.ndarray, within: np.ndarray | None, out: np.ndarray) -> None:
         values = self.scaling.inverse(np.asarray(encoded, dtype=np.float64), within)
         columns: dict[str, np.ndarray] = {}
         for place, column in enumerate(self.modelled):
@@ -168,7 +181,8 @@ class NumericEncoding:
                     "drawn rows. Declare a `lower` bound above 0 for its denominator."
                 )
             columns[feature.column] = _round(derived, feature)
-        return np.stack([columns[feature.column] for feature in self.features], axis=1)
+        for column, feature in enumerate(self.features):
+            out[:, column] = columns[feature.column]
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return all that is needed to rebuild it: float64 arrays, and plain JSON values."""
@@ -200,11 +214,11 @@ def _check_rows(rows: np.ndarray, features: Sequence[Feature]) -> None:
             f"the feature matrix has shape {rows.shape}; "
             f"it needs at least one row and {len(features)} columns."
         )
-    bad = ~np.isfinite(rows)
+    bad = sum((~np.isfinite(rows[part])).sum(axis=0) for part in _parts(len(rows)))
     if bad.any():
-        column = int(np.argmax(bad.any(axis=0)))
+        column = int(np.argmax(bad > 0))
         raise UserError(
-            f"column {features[column].column}: {int(bad[:, column].sum())} missing or infinite "
+            f"column {features[column].column}: {int(bad[column])} missing or infinite "
             "values; generators need complete rows. Drop or impute them when preparing the table."
         )
 
@@ -214,9 +228,21 @@ def _grain(feature: Feature) -> float:
     return max(feature.resolution, 1.0) if feature.kind == "integer" else feature.resolution
 
 
-def _jitter(values: np.ndarray, features: Sequence[Feature], seed: int) -> np.ndarray:
+def _of(within: np.ndarray | None, part: slice) -> np.ndarray | None:
+    return None if within is None else within[part]
+
+
+def _parts(n_rows: int) -> Iterator[slice]:
+    """Cut rows, so that what is computed on the way takes little memory beside the result."""
+    for start in range(0, n_rows, _ROWS_AT_ONCE):
+        yield slice(start, start + _ROWS_AT_ONCE)
+
+
+def _jitter(
+    values: np.ndarray, features: Sequence[Feature], rng: np.random.Generator
+) -> np.ndarray:
     grains = np.array([_grain(feature) for feature in features])
-    return values + np.random.default_rng(seed).uniform(-0.5, 0.5, values.shape) * grains
+    return values + rng.uniform(-0.5, 0.5, values.shape) * grains
 
 
 def _round(values: np.ndarray, feature: Feature) -> np.ndarray:

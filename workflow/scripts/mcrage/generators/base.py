@@ -2,7 +2,7 @@
 """What every generator is and does."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -94,8 +94,9 @@ def standardised_within(scaling: str, groups: np.ndarray, schema: GroupSchema) -
 class Generator(Protocol):
     """Learns the distribution of features given the group, and draws rows of chosen groups.
 
-    A class is called with the plain values of its settings, ``Generator(settings)``; to fit, it
-    needs none of those that only sampling reads (see `mcrage.generators.registry`).
+    A generator derives from this class and is called with the plain values of its settings,
+    ``Generator(settings)``; to fit, it needs none of those that only sampling reads (see
+    `mcrage.generators.registry`).
 
     Attributes
     ----------
@@ -141,8 +142,31 @@ class Generator(Protocol):
         """
         ...
 
+    def draw(
+        self, plan: np.ndarray, *, seed: int, device: str = "cpu"
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Draw so many rows of each group, in chunks, so that memory does not grow with the plan.
+
+        The i-th row of a group depends on the seed and i, not on how many rows are asked for: the
+        rows of a smaller plan are the first rows of a larger one, up to the rounding of floats.
+
+        Parameters
+        ----------
+        plan : ndarray of int64, shape (n_groups,)
+            Rows of each group; groups left out at the end get none.
+
+        Yields
+        ------
+        features : ndarray of float64, shape (m, d)
+            Raw units, in the order of ``roles.feature_columns``. There is at least one chunk; an
+            empty plan's has no row.
+        groups : ndarray of int64, shape (m,)
+            Rising over the whole draw.
+        """
+        ...
+
     def sample(self, groups: np.ndarray, *, seed: int, device: str = "cpu") -> np.ndarray:
-        """Draw one row for each entry of `groups`.
+        """Draw one row for each entry of `groups`: what `draw` yields, put together.
 
         Parameters
         ----------
@@ -153,4 +177,10 @@ class Generator(Protocol):
         ndarray of float64, shape (m, d)
             Raw units, in the order of ``roles.feature_columns``.
         """
-        ...
+        groups = np.asarray(groups, dtype=np.int64)
+        chunks = self.draw(np.bincount(groups), seed=seed, device=device)
+        drawn = np.concatenate([features for features, _ in chunks])
+        rows = np.empty_like(drawn)
+        # Both are in order within a group, so its i-th row goes to its i-th request.
+        rows[np.argsort(groups, kind="stable")] = drawn
+        return rows

@@ -31,7 +31,7 @@ the accidents of small groups), and rows drawn evenly from the moving averages o
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
@@ -41,6 +41,7 @@ from mcrage.encoding import NumericEncoding
 from mcrage.generators.base import (
     Checkpoint,
     Criterion,
+    Generator,
     TrainingData,
     standardised_within,
 )
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 KIND = "cddpm"
 
 
-class CddpmGenerator:
+class CddpmGenerator(Generator):
     """A conditional diffusion model of the features given the group.
 
     Parameters
@@ -113,7 +114,7 @@ class CddpmGenerator:
         Interrupted
             If there is a checkpoint and the process was told to end.
         """
-        # By name, here and in `sample`, so that neither stage's digest has the other's code;
+        # By name, here and in `draw`, so that neither stage's digest has the other's code;
         # `mcrage.generators.registry` has the roots of each.
         fitted = import_module("mcrage.generators.cddpm_fit").fit(
             self.settings,
@@ -129,22 +130,27 @@ class CddpmGenerator:
         self.history, self.facts = fitted.history, fitted.facts
         return self
 
-    def sample(self, groups: np.ndarray, *, seed: int, device: str = "cpu") -> np.ndarray:
-        """Draw one row for each entry of `groups`, from the members in turn.
+    def draw(
+        self, plan: np.ndarray, *, seed: int, device: str = "cpu"
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Draw so many rows of each group, from the members in turn.
 
         See `mcrage.generators.base.Generator`.
         """
         from mcrage.generators.cddpm_parts import check_device
 
         place = check_device(device)
-        groups = np.asarray(groups, dtype=np.int64)
-        if len(groups) == 0:
-            return np.empty((0, len(self._encoding.features)))
-        rows = import_module("mcrage.generators.cddpm_draw").draw_in_turn(
-            self.settings, self._parts(place), self._weights.to(place), groups, seed
+        chunks = import_module("mcrage.generators.cddpm_draw").draw_groups(
+            self.settings, self._parts(place), self._weights.to(place), plan, seed
         )
-        within = standardised_within(self.settings["scaling"], groups, self._schema)
-        return self._encoding.inverse(rows, within)
+        scaling = self.settings["scaling"]
+        return (
+            (
+                self._encoding.inverse(rows, standardised_within(scaling, groups, self._schema)),
+                groups,
+            )
+            for rows, groups in chunks
+        )
 
     def _parts(self, place: "torch.device") -> "Parts":
         from mcrage.generators.cddpm_parts import make_parts

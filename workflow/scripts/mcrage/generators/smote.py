@@ -3,20 +3,20 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, Self
 
 import numpy as np
 
 from mcrage.encoding import NumericEncoding
-from mcrage.generators.base import Checkpoint, Criterion, TrainingData
+from mcrage.generators.base import Checkpoint, Criterion, Generator, TrainingData
 from mcrage.generators.storage import load_model, save_model, schema_facts, schema_from
 
 KIND = "smote"
 
 
-class SmoteGenerator:
+class SmoteGenerator(Generator):
     """imbalanced-learn's SMOTE on standardised features; rows are rounded as recorded.
 
     As published it interpolates every column, so that columns which follow from others do so no
@@ -65,27 +65,26 @@ class SmoteGenerator:
         self.facts = {"device": "cpu", "seconds": time.perf_counter() - started, "n_parameters": 0}
         return self
 
-    def sample(self, groups: np.ndarray, *, seed: int, device: str = "cpu") -> np.ndarray:
-        """Draw one row for each entry of `groups`; see `mcrage.generators.base.Generator`.
+    def draw(
+        self, plan: np.ndarray, *, seed: int, device: str = "cpu"
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Draw so many rows of each group; see `mcrage.generators.base.Generator`.
 
         Raises
         ------
         UserError
             If a group asked for has no more rows than neighbours are wanted.
         """
-        groups = np.asarray(groups, dtype=np.int64)
-        if len(groups) == 0:
-            return np.empty((0, len(self._encoding.features)))
         # By name, so that an edit of drawing does not train anew.
-        drawn = import_module("mcrage.generators.smote_draw").draw_rows(
+        chunks = import_module("mcrage.generators.smote_draw").draw_groups(
             self._rows,
             self._groups,
-            groups,
+            plan,
             schema=self._schema,
             k_neighbors=self.settings["k_neighbors"],
             seed=seed,
         )
-        return self._encoding.inverse(drawn)
+        return ((self._encoding.inverse(rows), groups) for rows, groups in chunks)
 
     def save(self, folder: str | os.PathLike) -> None:
         """Write the training rows as ``model.safetensors``, and ``model.json``."""

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: MIT
+"""Measure how time and memory grow with the rows: encoding, training, drawing, hashing.
+
+    .venv/bin/python benchmarks/scaling.py                           # 10³ to 10⁷ rows
+    .venv/bin/python benchmarks/scaling.py --sizes 1000 10000 100000
+
+Every stage and size has a process of its own, on one thread, so that its peak memory is known.
+Seconds are of the processor, since the machine may be shared:
+
+- encode: fit the scaling (quantiles) and encode the rows with jitter; the table is made beforehand
+  and is part of the peak;
+- train: 200 steps of `tuned`, which should not take longer on more rows;
+- sample: a trained model draws the rows and writes them as the workflow does;
+- hash: the digest of the drawn table's content.
+
+The exponent p of time ~ rows^p is fitted over the sizes from 10⁵ on (or the last two); start-up of
+the process, imports and making the input are left out of the time, and are part of the memory.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "workflow" / "scripts")]
+
+STAGES = ("encode", "train", "sample", "hash")
+UPPER = 100_000
+TRAINING_STEPS = 200
+LIMIT = 2 * 1024**3
+
+
+def counts(n_rows: int) -> np.ndarray:
+    """Return the sizes of four groups of a table of so many rows."""
+    sizes = (np.array([0.1, 0.4, 0.15, 0.35]) * n_rows).astype(int)
+    sizes[-1] += n_rows - sizes.sum()
+    return sizes
+
+
+def encode(n_rows: int, folder: Path) -> float:
+    """Fit and apply the encoding."""
+    import sklearn.preprocessing  # noqa: F401 - not to be timed
+
+    from mcrage.encoding import NumericEncoding
+    from test_generators import ROLES, data
+
+    rows = data(counts(n_rows)).features
+    started = time.process_time()
+    encoding = NumericEncoding.fit(rows, ROLES.features, scaling="quantile", derive=True)
+    encoding.transform(rows, jitter_seed=0)
+    return time.process_time() - started
+
+
+def train(n_rows: int, folder: Path) -> float:
+    """Train for some steps; what a fit of one step takes is not theirs."""
+    import mcrage.generators.cddpm_fit  # noqa: F401 - not to be timed
+    from mcrage.config.generators import CddpmSettings
+    from mcrage.generators.cddpm import CddpmGenerator
+    from test_generators import data
+
+    rows = data(counts(n_rows))
+    seconds = []
+    for steps in (1, 1 + TRAINING_STEPS):
+        settings = CddpmSettings(kind="cddpm", preset="tuned", steps=steps).resolved()
+        started = time.process_time()
+        CddpmGenerator(settings).fit(rows, seed=0).save(folder)
+        seconds.append(time.process_time() - started)
+    return seconds[1] - seconds[0]
+
+
+def sample(n_rows: int, folder: Path) -> float:
+    """Draw and write as the rule sample_generator does."""
+    import pyarrow as pa
+    import torch
+
+    import mcrage.generators.cddpm_draw  # noqa: F401 - not to be timed
+    from mcrage.config.generators import CddpmSettings
+    from mcrage.generators.cddpm import CddpmGenerator
+    from mcrage.generators.registry import settings_of
+    from mcrage.groups import GroupSchema
+    from mcrage.rebalancing import synthetic_schema, synthetic_table
+    from mcrage.tables import table_writer
+    from test_generators import ROLES
+
+    torch.set_num_threads(1)
+    settings = CddpmSettings(kind="cddpm", preset="tuned").resolved()
+    model = CddpmGenerator.load(folder, settings_of("sample", settings))
+    schema = GroupSchema.of(ROLES)
+    text = {column: pa.string() for column in schema.columns}
+    columns = pa.schema([(name, text.get(name, pa.float64())) for name in ROLES.columns])
+    for _ in model.draw(counts(1000), seed=0):
+        pass
+    started = time.process_time()
+    with table_writer(folder / "drawn.parquet", synthetic_schema(columns)) as write:
+        for features, groups in model.draw(counts(n_rows), seed=1):
+            write(
+                synthetic_table(
+                    features, groups, columns.empty_table(), schema, ROLES.feature_columns
+                )
+            )
+    return time.process_time() - started
+
+
+def hash_content(n_rows: int, folder: Path) -> float:
+    """Read what was drawn, and hash it."""
+    from mcrage.tables import content_hash, read_table
+
+    table = read_table(folder / "drawn.parquet")
+    assert table.num_rows == n_rows
+    started = time.process_time()
+    content_hash(table)
+    return time.process_time() - started
+
+
+def measure(stage: str, n_rows: int, folder: Path) -> dict[str, float]:
+    """Run one stage in a process of its own; return its seconds and peak memory in bytes."""
+    command = [sys.executable, __file__, "--stage", stage, str(n_rows), str(folder)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def exponent(sizes: list[int], seconds: list[float]) -> float:
+    """Return p of seconds ~ rows^p over the upper sizes."""
+    first = min(next((i for i, n in enumerate(sizes) if n >= UPPER), 0), max(len(sizes) - 2, 0))
+    if len(sizes) < 2:
+        return float("nan")
+    return float(np.polyfit(np.log(sizes[first:]), np.log(seconds[first:]), 1)[0])
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10**k for k in range(3, 8)])
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
+    parser.add_argument("--stage", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.stage:
+        stage, n_rows, folder = arguments.stage
+        work = {"encode": encode, "train": train, "sample": sample, "hash": hash_content}[stage]
+        seconds = work(int(n_rows), Path(folder))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        print(json.dumps({"seconds": seconds, "peak": peak}))
+        return
+    sizes = sorted(arguments.sizes)
+    with tempfile.TemporaryDirectory() as folder:
+        # A model of the usual size, for those that only draw.
+        measure("train", 3000, Path(folder))
+        found: dict[str, list[dict[str, float]]] = {stage: [] for stage in arguments.stages}
+        print(f"{'stage':<8}{'rows':>12}{'seconds':>10}{'rows/s':>12}{'peak MiB':>10}")
+        for n_rows in sizes:
+            for stage in arguments.stages:
+                told = measure(stage, n_rows, Path(folder))
+                found[stage].append(told)
+                print(
+                    f"{stage:<8}{n_rows:>12,}{told['seconds']:>10.2f}"
+                    f"{n_rows / told['seconds']:>12,.0f}{told['peak'] / 2**20:>10,.0f}",
+                    flush=True,
+                )
+    for stage, told in found.items():
+        p = exponent(sizes, [each["seconds"] for each in told])
+        growth = told[-1]["peak"] / told[0]["peak"]
+        rows = sizes[-1] / sizes[0]
+        print(f"{stage}: time ~ rows^{p:.2f}; peak memory x{growth:.2f} for rows x{rows:,.0f}")
+    if "sample" in found:
+        peak = found["sample"][-1]["peak"]
+        print(f"{sizes[-1]:,} rows drawn and written in {peak / 2**20:,.0f} MiB: ", end="")
+        print("under 2 GiB" if peak < LIMIT else "MORE THAN 2 GiB")
+
+
+if __name__ == "__main__":
+    main()
