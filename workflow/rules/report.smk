@@ -2,6 +2,7 @@
 
 REQUIRED INPUTS: <results>/{metrics,comparisons}.parquet, <results>/{dataset}/words.json
                  <results>/figures/**.svg
+                 <results>/{dataset}/{scenario}/{replicate}/{generator}/history.parquet
 OUTPUTS: <results>/report.html
          <results>/summary.txt
 """
@@ -14,6 +15,7 @@ rule report:
         comparisons="<results>/comparisons.parquet",
         roles=expand("<results>/{dataset}/words.json", dataset=PLAN.datasets),
         figures=figure_files("svg"),
+        history=selecting_files("history.parquet"),
     output:
         report="<results>/report.html",
         summary="<results>/summary.txt",

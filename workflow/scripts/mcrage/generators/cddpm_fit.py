@@ -209,9 +209,12 @@ def _judge(
         plan = np.sort(train.groups)
 
     def judge(weights: Tensor, members: Sequence[Member]) -> list[float]:
-        requests = np.broadcast_to(plan, (len(members), len(plan)))
-        drawn = draw_rows(settings, parts, weights, requests, seed)
-        return [float(criterion(encoding.inverse(rows), plan)) for rows in drawn]
+        scores = []
+        for own in weights.split(1):
+            # One at a time: all start from the same noise, whichever ensemble they are of.
+            (rows,) = draw_rows(settings, parts, own, plan[None], seed)
+            scores.append(float(criterion(encoding.inverse(rows), plan)))
+        return scores
 
     return judge
 
