@@ -323,6 +323,43 @@ def test_networks_agree_with_modules_of_torch():
         torch.testing.assert_close(out[member], expected)
 
 
+@pytest.mark.parametrize("network", ["residual", "paper"])
+def test_gradients_written_in_place_are_those_of_autograd(network):
+    one = trainer(GRID, network=network)
+    one.step()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        one.parameters.flat.normal_(std=0.1)
+    x, level = torch.randn(4, 40, 3), torch.randint(1, 36, (4, 40)) / 35
+    condition = one.batches.draw().condition.repeat(1, 2, 1)[:, :40]
+    for value in one._values.values():
+        value.grad.fill_(7.0)
+    one.network(one._values, x, level, condition).square().sum().backward()
+    found = one._gradient.clone()
+    plain = {k: v.detach().clone().requires_grad_() for k, v in one._values.items()}
+    loss = one.network(plain, x, level, condition).square().sum()
+    expected = torch.autograd.grad(loss, list(plain.values()))
+    torch.testing.assert_close(
+        found, torch.cat([part.flatten(1) for part in expected], dim=1), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("null_tokens", [True, False])
+def test_embeddings_looked_up_are_those_computed_for_every_row(null_tokens):
+    condition = group_condition(4, null_tokens=null_tokens)
+    looked_up, direct = (PaperNetwork(3, condition, width=8, n_timesteps=n) for n in (35, None))
+    direct._one_factor = False
+    stacked = StackedParameters(direct.parameters, 2)
+    torch.manual_seed(0)
+    values = stacked.views(stacked.flat.normal_())
+    x, level = torch.randn(2, 50, 3), torch.randint(1, 36, (2, 50)) / 35
+    groups = condition.encode(torch.randint(0, 4, (2, 50)))
+    groups = condition.drop(groups, torch.rand(2, 50, 1) < 0.3)
+    torch.testing.assert_close(
+        looked_up(values, x, level, groups), direct(values, x, level, groups)
+    )
+
+
 def test_a_fresh_residual_network_predicts_zero_and_ignores_groups():
     one = trainer(GRID[:1])
     assert (one.parameters.views()["group.weight"] == 0).all()

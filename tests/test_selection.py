@@ -288,7 +288,7 @@ def test_a_member_takes_its_parameters_several_times():
     net = trainer([Member(0, batch_size=32)]).network
     n_parameters = sum(parameter.size for parameter in net.parameters)
     least, more = (member_bytes(net, 0, averaged=averaged) for averaged in (False, True))
-    assert least == 4 * 5 * n_parameters
+    assert least == 4 * 4 * n_parameters
     assert more - least == 4 * n_parameters
     assert device_limit(torch.device("cpu"), 1.5) == 1.5 * 2**30
     assert 2**28 < device_limit(torch.device("cpu")) < 2**50

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from mcrage.diffusion.training import Member
 
 _FLOAT = 4
-# Parameters, their gradient twice (as torch returns it, and joined), and two moments.
-_COPIES = 5
+# Parameters, their gradient and two moments.
+_COPIES = 4
 _SHARE_OF_GPU, _SHARE_OF_RAM = 0.8, 0.5
 
 

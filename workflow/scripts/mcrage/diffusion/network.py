@@ -60,6 +60,7 @@ class Network(Protocol):
         Parameters
         ----------
         values : mapping of str to Tensor, shape (M, *shape)
+            Where one has a ``grad``, the backward pass overwrites it.
         inputs : Tensor, shape (M, B, d)
         level : Tensor, shape (M, B)
             Noise level, roughly in [-1, 1].
@@ -86,8 +87,44 @@ def _linear_parameters(name: str, n_in: int, n_out: int, *, zero: bool = False) 
     ]
 
 
+class _Product(torch.autograd.Function):
+    """base + x @ weight of stacked matrices, whose gradient is written where it is to be.
+
+    Torch would allocate the gradient of every weight in every step, and it would have to be copied
+    to its place. Here it is multiplied right into ``weight.grad`` (and ``bias.grad``), which is
+    overwritten and not added to: a weight may be used once in a network.
+    """
+
+    @staticmethod
+    def forward(ctx, base: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        """Return the sum, (M, B, out); a base of shape (M, out) is a bias."""
+        ctx.save_for_backward(x, weight)
+        ctx.weight_gradient, ctx.bias_gradient = weight.grad, None
+        if base.dim() == 2:
+            ctx.bias_gradient, base = base.grad, base.unsqueeze(1)
+        return torch.baddbmm(base, x, weight)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        """Write the weight's and the bias's gradient, return those of the inputs."""
+        x, weight = ctx.saved_tensors
+        torch.bmm(x.mT, gradient, out=ctx.weight_gradient)
+        of_x = torch.bmm(gradient, weight.mT) if ctx.needs_input_grad[1] else None
+        if ctx.bias_gradient is None:
+            return gradient, of_x, None
+        torch.sum(gradient, dim=1, out=ctx.bias_gradient)
+        return None, of_x, None
+
+
+def _add_product(base: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """Return base + x @ weight, (M, B, out)."""
+    if weight.grad is not None and torch.is_grad_enabled():
+        return _Product.apply(base, x, weight)
+    return torch.baddbmm(base.unsqueeze(1) if base.dim() == 2 else base, x, weight)
+
+
 def _linear(values: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
-    return torch.baddbmm(values[f"{name}.bias"].unsqueeze(1), x, values[f"{name}.weight"])
+    return _add_product(values[f"{name}.bias"], x, values[f"{name}.weight"])
 
 
 class ResidualNetwork:
@@ -147,11 +184,11 @@ class ResidualNetwork:
         """Predict the target; see `Network`."""
         factors = condition[..., : self._n_factor_columns]
         hidden = _linear(values, "input", inputs)
-        hidden = torch.baddbmm(hidden, sinusoids(level, self.n_frequencies), values["noise.weight"])
-        hidden = torch.baddbmm(hidden, factors, values["condition.weight"])
+        hidden = _add_product(hidden, sinusoids(level, self.n_frequencies), values["noise.weight"])
+        hidden = _add_product(hidden, factors, values["condition.weight"])
         if "group.weight" in values:
             groups = condition[..., self._n_factor_columns :]
-            hidden = torch.baddbmm(hidden, groups, values["group.weight"])
+            hidden = _add_product(hidden, groups, values["group.weight"])
         for block in range(self.depth):
             inner = silu(_linear(values, f"block{block}.expand", silu(hidden)))
             if drop is not None:

@@ -193,8 +193,10 @@ class Trainer:
         members = [self.members[place] for place in self.active]
         self.batches.arrange(members)
         self.average = torch.empty_like(flat) if settings.ema_decay > 0.0 else flat
-        self._gradient = torch.empty_like(flat)
-        self._values = {k: view.requires_grad_() for k, view in self.parameters.views().items()}
+        self._gradient = torch.zeros_like(flat)
+        self._values = self.parameters.views()
+        for name, view in self.parameters.views(self._gradient).items():
+            self._values[name].requires_grad_().grad = view
         self.optimizer = StackedAdam(
             flat,
             self._gradient,
@@ -255,8 +257,7 @@ class Trainer:
         drop = self.batches.drop if self.batches.drops else None
         output = self.network(self._values, batch.inputs, batch.level, batch.condition, drop)
         losses = (output - batch.target).square().mean(dim=(1, 2))
-        gradients = torch.autograd.grad(losses.sum(), list(self._values.values()))
-        torch.cat([gradient.flatten(1) for gradient in gradients], dim=1, out=self._gradient)
+        losses.sum().backward()
         if self.settings.clip_norm is not None:
             clip_members(self._gradient, self.settings.clip_norm)
         self.optimizer.step(self.rate_factor(self.n_steps))
