@@ -383,3 +383,16 @@ def test_an_ensemble_equals_its_members_on_a_gpu(network):
     for place, member in enumerate(GRID):
         alone = train([member], network=network, device="cuda")
         torch.testing.assert_close(together.average[place], alone.average[0], atol=1e-3, rtol=1e-2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("network", ["residual", "paper"])
+def test_no_step_waits_for_the_gpu(network):
+    one = trainer(GRID, network=network, device="cuda")
+    one.step()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(3):
+            one.step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -180,6 +180,8 @@ class Run:
     def _told_part(self) -> str:
         if self._refit is not None and not self._in_grid:
             return "the refit"
+        if len(self._grid_parts) == 1:
+            return "the grid"
         return f"ensemble {self._part + 1} of {len(self._grid_parts)}"
 
     def _advance_part(self) -> bool:
