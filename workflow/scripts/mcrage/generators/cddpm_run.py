@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from mcrage.diffusion.training import Member, Trainer
-from mcrage.errors import UserError
 from mcrage.generators.base import Checkpoint
-from mcrage.generators.cddpm_select import SETTING, Chosen, Scoring, choose
+from mcrage.generators.cddpm_select import SETTING, Best, Chosen, Scoring, choose
 from mcrage.generators.checkpoint import Cadence, unlike
 from mcrage.generators.costs import Costs
 from mcrage.interruption import Interrupted, Interruption
@@ -96,9 +95,7 @@ class Run:
         self._kept: tuple[int, int, int] | None = None
         # Weights of the ensembles before the present one, where all are kept.
         self._done: list[Tensor] = []
-        self._best: Tensor | None = None
-        self._best_score = -np.inf
-        self._best_place = (0, 0)
+        self._best = Best()
 
     @property
     def _in_grid(self) -> bool:
@@ -263,8 +260,8 @@ class Run:
 
     def weights(self) -> Tensor:
         """Return the parameters kept: the best member's (1, P), or all members' (M, P)."""
-        if self._best is not None:
-            return self._best
+        if self._best.weights is not None:
+            return self._best.weights
         last = self.trainer.weights(averaged=self.averaged).clone()
         return torch.cat([*(part.to(last.device) for part in self._done), last])
 
@@ -277,15 +274,14 @@ class Run:
         """Return which member at which step was kept, or None for all of them at the end."""
         if self._chosen is not None:
             return {"chosen_member": None, **self._chosen.facts()}
-        if self._best is None:
+        if self._best.weights is None:
             return {"chosen_member": None, "chosen_step": self.trainer.n_steps}
-        step, number = self._best_place
-        member = self._members[number]
+        member = self._members[self._best.number]
         return {
-            "chosen_member": number,
-            "chosen_step": step,
+            "chosen_member": self._best.number,
+            "chosen_step": self._best.step,
             **{f"chosen_{name}": getattr(member, name) for name in SETTING},
-            "chosen_validation_f1": self._best_score,
+            "chosen_validation_f1": self._best.score,
         }
 
     def _scores(self, interruption: Interruption) -> list[float]:
@@ -298,26 +294,8 @@ class Run:
         with interruption.at_once():
             scores = scoring.scores(weights, self.trainer.members)
         if scoring.column == "validation_f1":
-            self._keep_best(scores, weights)
+            self._best.offer(scores, weights, self.trainer.n_steps, self._numbers)
         return scores
-
-    def _keep_best(self, scores: list[float], weights: Tensor) -> None:
-        step = self.trainer.n_steps
-        if np.isnan(scores).all():
-            raise UserError(
-                f"step {step}: no member could be judged, since the validation set "
-                "has no positive row and none was predicted. Use a larger validation_fraction in "
-                "the scenario, or selection: last."
-            )
-        place = int(np.nanargmax(scores))
-        found = (float(scores[place]), (step, self._numbers[place]))
-        # At equal scores the earliest, in whichever ensemble.
-        if found[0] > self._best_score or (
-            found[0] == self._best_score and found[1] < self._best_place
-        ):
-            self._best_score, self._best_place = found
-            self._best = weights[place : place + 1].clone()
-            logger.info("step %d: best score so far %.4f", step, scores[place])
 
     def _note(self, losses: list[float], scores: list[float]) -> None:
         step = self._noted = self.trainer.n_steps
@@ -355,10 +333,7 @@ class Run:
         arrays["costs"] = self.costs.array()
         if self._done:
             arrays["done"] = torch.cat(self._done).numpy()
-        if self._best is not None:
-            arrays["best.weights"] = self._best.cpu().numpy()
-            arrays["best.place"] = np.array([*self._best_place, self._best_score])
-        return arrays
+        return arrays | self._best.state()
 
     def misfit(self, arrays: dict[str, np.ndarray]) -> str | None:
         """Return why arrays cannot be a state of this run, or None if they can."""
@@ -414,9 +389,5 @@ class Run:
         self._take_curve(arrays)
         if "done" in arrays:
             self._done = [torch.from_numpy(arrays["done"].copy())]
-        if "best.weights" in arrays:
-            device = self.trainer.average.device
-            self._best = torch.from_numpy(arrays["best.weights"].copy()).to(device)
-            step, number, score = arrays["best.place"].tolist()
-            self._best_place, self._best_score = (int(step), int(number)), score
+        self._best.restore(arrays, self.trainer.device)
         self.costs.add(arrays["costs"])

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: MIT
 """How a member and a step are chosen: by the rows a member draws, or by cross-validation."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from mcrage.diffusion.training import Member
 from mcrage.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 SETTING = ("learning_rate", "condition_dropout", "weight_decay", "dropout")
 """What tells the settings of a grid apart: attributes of a member, columns of the curve."""
@@ -48,6 +52,64 @@ def every(interval: int, last: int) -> tuple[int, ...]:
 def snapshots(n: int, last: int) -> tuple[int, ...]:
     """Return at most `n` steps at equal distances, of which the last is the last."""
     return tuple(sorted({max(1, round(last * place / n)) for place in range(1, n + 1)}))
+
+
+class Best:
+    """The best member at its best step so far; at equal scores the earliest.
+
+    Attributes
+    ----------
+    weights : Tensor of float32, shape (1, P), or None
+        None before the first.
+    score : float
+    step, number : int
+        When, and the member's number in the curve.
+    """
+
+    def __init__(self) -> None:
+        self.weights: Tensor | None = None
+        self.score = -np.inf
+        self.step = self.number = 0
+
+    def offer(
+        self, scores: Sequence[float], weights: Tensor, step: int, numbers: Sequence[int]
+    ) -> None:
+        """Keep the best of these members, if it is better than what is kept.
+
+        Raises
+        ------
+        UserError
+            If no score is defined.
+        """
+        if np.isnan(scores).all():
+            raise UserError(
+                f"step {step}: no member could be judged, since the validation set has no "
+                "positive row and none was predicted. Use a larger validation_fraction in the "
+                "scenario, or selection: last."
+            )
+        place = int(np.nanargmax(scores))
+        score, number = float(scores[place]), numbers[place]
+        # Ensembles in turn are not in the order of steps.
+        if score > self.score or (
+            score == self.score and (step, number) < (self.step, self.number)
+        ):
+            self.weights = weights[place : place + 1].clone()
+            self.score, self.step, self.number = score, step, number
+            logger.info("step %d: best score so far %.4f", step, score)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return named arrays; none before the first."""
+        if self.weights is None:
+            return {}
+        place = np.array([self.step, self.number, self.score])
+        return {"best.weights": self.weights.cpu().numpy(), "best.place": place}
+
+    def restore(self, arrays: Mapping[str, np.ndarray], device: torch.device) -> None:
+        """Continue from the result of `state`."""
+        if "best.weights" in arrays:
+            self.weights = torch.from_numpy(arrays["best.weights"].copy()).to(device)
+            step, number, self.score = arrays["best.place"].tolist()
+            self.step, self.number = int(step), int(number)
 
 
 @dataclass(frozen=True)
