@@ -162,7 +162,7 @@ class CddpmSettings(Closed):
         None,
         min_length=1,
         description="Inside the network, in [0, 1); several span the grid. Never on its output "
-        "(the paper's is .5 there). Above 0 a step takes about a quarter longer.",
+        "(the paper's is .5 there). Above 0 a step takes a tenth to a third longer.",
     )
     condition_dropouts: list[_Probability] | None = Field(
         None,
