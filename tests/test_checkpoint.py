@@ -239,9 +239,9 @@ def test_going_on_from_any_steps_changes_nothing(whole, tmp_path, name, data):
             {"width": 8},
             "trainer.flat is float32 of shape (2, 1779), and this run's float32",
         ),
-        ("tuned", {"seeds": 3}, "holds other arrays than this run's (trainer.stream2)"),
+        ("tuned", {"seeds": 3}, "of a grid of 2 members, and this run's has 3"),
         ("tuned", {"steps": 20}, "at step 30 with a curve up to 29, which a run of 20 steps"),
-        ("paper", {}, "holds other arrays than this run's (trainer.stream1)"),
+        ("tuned", {"use_ema": False}, "holds other arrays than this run's (trainer.average)"),
     ],
 )
 def test_the_state_of_another_run_is_refused(tmp_path, caplog, name, override, reason):

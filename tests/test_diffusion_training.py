@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Networks, optimiser and trainer: an ensemble equals its members, torch is the oracle."""
 
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -13,7 +16,14 @@ from mcrage.diffusion.streams import Streams
 from mcrage.diffusion.training import Member, Trainer, TrainingSettings
 
 DIGITS = torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]])
-GRID = [Member(1, 1e-3, 0.2), Member(1, 3e-3, 0.6), Member(2, 1e-3, 0.2), Member(5, 2e-3, 0.0)]
+SMALL = {"batch_size": 32, "weight_decay": 0.01, "dropout": 0.2}
+GRID = [
+    Member(1, 1e-3, 0.2, **SMALL),
+    Member(1, 3e-3, 0.6, **SMALL),
+    Member(2, 1e-3, 0.2, **SMALL),
+    Member(5, 2e-3, 0.0, **SMALL),
+]
+SUBSETS = [torch.arange(0, 200, 2), torch.arange(50, 150)]
 
 
 def additive() -> Condition:
@@ -21,32 +31,34 @@ def additive() -> Condition:
     return Condition(DIGITS, (2, 2), residual=True)
 
 
-def trainer(members, *, network="residual", device="cpu", **options) -> Trainer:
-    """Return a small trainer on 200 fixed rows of four unequal groups."""
+def table() -> tuple[torch.Tensor, torch.Tensor]:
+    """Return 200 fixed rows and their four unequal groups."""
     source = torch.Generator().manual_seed(0)
     groups = torch.multinomial(torch.tensor([0.1, 0.5, 0.05, 0.35]), 200, True, generator=source)
-    rows = torch.randn(200, 3, generator=source) + groups.unsqueeze(1)
+    return torch.randn(200, 3, generator=source) + groups.unsqueeze(1), groups
+
+
+def trainer(members, *, network="residual", device="cpu", **options) -> Trainer:
+    """Return a small trainer on `table`."""
+    rows, groups = table()
     if network == "residual":
         condition, process = additive(), EdmProcess()
         net = ResidualNetwork(3, condition, width=16, depth=2, n_frequencies=4)
     else:
         condition = group_condition(4, null_tokens=False)
         process = DiscreteProcess(linear_schedule(35, 1e-10, 0.2))
-        net = PaperNetwork(3, condition, width=16)
+        net = PaperNetwork(3, condition, width=16, n_timesteps=35)
     defaults = {
         "steps": 40,
-        "batch_size": 32,
         "group_exponent": 0.5,
         "factor_dropout": 0.1,
-        "dropout": 0.2,
-        "weight_decay": 0.01,
         "residual_weight_decay": 0.1,
         "warmup_steps": 5,
         "decay": "linear",
         "clip_norm": 1.0,
     }
     settings = TrainingSettings(**{**defaults, **options})
-    return Trainer(net, condition, process, rows, groups, members, settings, device)
+    return Trainer(net, condition, process, rows, groups, members, settings, device, SUBSETS)
 
 
 def train(members, steps=40, **options) -> Trainer:
@@ -57,62 +69,141 @@ def train(members, steps=40, **options) -> Trainer:
     return out
 
 
+# One seed and setting after the other: no two alike, some stop early, some share batches.
+MIXED = [
+    *GRID,
+    Member(1, 1e-3, 0.2, weight_decay=0.3, dropout=0.0, batch_size=32),
+    Member(1, 1e-3, 0.2, weight_decay=0.3, dropout=0.6, batch_size=32, steps=11),
+    Member(5, 2e-3, 0.0, **SMALL, subset=0),
+    Member(1, 2e-3, 0.0, **SMALL, subset=1, steps=25),
+    Member(2, 2e-3, 0.0, batch_size=32, steps=25),
+]
+NOISY = [
+    Member(1, 1e-3, batch_size=32, noise_mean=0.5),
+    Member(1, 1e-3, batch_size=32, noise_std=0.3, subset=1),
+]
+
+
+def assert_as_alone(together: Trainer, **options) -> None:
+    """Compare every member with itself trained in an ensemble of one."""
+    for place, member in enumerate(together.members):
+        alone = train([member], member.steps or 40, **options)
+        for averaged in (True, False):
+            left, right = (each.weights(averaged=averaged) for each in (together, alone))
+            torch.testing.assert_close(left[place], right[0], atol=2e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("network", ["residual", "paper"])
 def test_an_ensemble_equals_each_member_trained_alone(network):
-    together = train(GRID, network=network)
-    for place, member in enumerate(GRID):
-        alone = train([member], network=network)
-        for name in ("average", "parameters"):
-            left, right = getattr(together, name), getattr(alone, name)
-            if name == "parameters":
-                left, right = left.flat, right.flat
-            torch.testing.assert_close(left[place], right[0], atol=2e-5, rtol=1e-4)
-    assert (together.average[0] - together.average[1]).abs().max() > 1e-3
+    members = MIXED + NOISY if network == "residual" else MIXED
+    together = train(members, network=network)
+    assert_as_alone(together, network=network)
+    # Every setting matters: no two members end alike.
+    distances = torch.cdist(together.average, together.average) + torch.eye(len(together.average))
+    assert distances.min() > 1e-3
+    assert together.active == (0, 1, 2, 3, 4, 6, *range(9, len(members)))
+
+
+def test_members_without_dropout_meet_the_same_batches_beside_some_with():
+    plain = Member(1, batch_size=32)
+    beside = [plain, replace(plain, dropout=0.5), replace(plain, condition_dropout=0.5)]
+    assert_as_alone(train(beside, factor_dropout=0.0), factor_dropout=0.0)
+
+
+def test_members_that_have_stopped_take_no_memory_and_keep_their_result():
+    one = train(MIXED, 25)
+    assert len(one.parameters.flat) == len(one.optimizer.first) == 6
+    kept = one.weights(averaged=True)[5].clone()
+    for _ in range(15):
+        one.step()
+    assert torch.equal(one.weights(averaged=True)[5], kept)
+    assert len(one.weights(averaged=True)) == len(MIXED)
+
+
+def test_losses_are_of_the_steps_that_a_member_took():
+    one = train(MIXED, 10)
+    one.read_losses()
+    for _ in range(10):
+        one.step()
+    losses = one.read_losses()
+    alone = train(MIXED[5:6], 10)
+    alone.read_losses()
+    alone.step()
+    assert losses[5] == pytest.approx(alone.read_losses()[0], rel=1e-4)
+    for _ in range(10):
+        one.step()
+    assert [place for place, loss in enumerate(one.read_losses()) if math.isnan(loss)] == [5]
+
+
+def test_members_learn_from_their_subset_alone():
+    one = trainer([replace(GRID[0], subset=1), replace(GRID[1], subset=0)]).batches
+    drawn = torch.stack([one.rows_and_levels()[0] for _ in range(100)]).transpose(0, 1)
+    for place, subset in enumerate((1, 0)):
+        allowed = {tuple(row) for row in table()[0][SUBSETS[subset]].tolist()}
+        seen = {tuple(row) for row in drawn[place].reshape(-1, 3).tolist()}
+        assert seen <= allowed
+        assert len(seen) > 0.95 * len(allowed)
+
+
+def test_what_cannot_be_trained_together_is_refused():
+    with pytest.raises(ValueError, match=r"share a batch size, found \[32, 64\]"):
+        trainer([GRID[0], replace(GRID[0], batch_size=64)])
+    with pytest.raises(ValueError, match="need continuous noise levels"):
+        trainer(NOISY, network="paper")
+    with pytest.raises(ValueError, match="a member of 41 steps in a run of 40"):
+        trainer([replace(GRID[0], steps=41)])
 
 
 def test_equal_seeds_give_equal_bits_and_others_do_not():
-    first, second, other = train(GRID[:1]), train(GRID[:1]), train([Member(7, 1e-3, 0.2)])
+    first, second, other = train(GRID[:1]), train(GRID[:1]), train([replace(GRID[0], seed=7)])
     assert torch.equal(first.average, second.average)
     assert not torch.equal(first.average, other.average)
 
 
-def test_a_restored_run_ends_as_one_never_stopped():
-    whole = train(GRID)
-    half = train(GRID, steps=17)
-    resumed = trainer(GRID)
+@pytest.mark.parametrize("stop", [1, 10, 11, 17, 25, 39, 40])
+def test_a_restored_run_ends_as_one_never_stopped(stop):
+    whole = train(MIXED)
+    half = train(MIXED, steps=stop)
+    resumed = trainer(MIXED)
     resumed.restore(half.state())
-    for _ in range(23):
+    for _ in range(40 - stop):
         resumed.step()
-    assert torch.equal(whole.average, resumed.average)
-    assert torch.equal(whole.parameters.flat, resumed.parameters.flat)
+    for averaged in (True, False):
+        assert torch.equal(whole.weights(averaged=averaged), resumed.weights(averaged=averaged))
     assert resumed.read_losses() == whole.read_losses()
+    shapes = {name: value.shape for name, value in trainer(MIXED).state().items()}
+    assert shapes == {name: value.shape for name, value in half.state().items()}
 
 
 @pytest.mark.parametrize("decoupled", [True, False])
 def test_optimizer_is_torchs_for_every_member(decoupled):
     torch.manual_seed(0)
-    start, decay = torch.randn(3, 7), torch.tensor([0.1] * 5 + [0.5] * 2)
-    rates, factors = torch.tensor([1e-3, 1e-2, 0.1]), [0.5, 1.0, 0.25, 0.25, 1.0, 1.0]
+    start = torch.randn(3, 7)
+    rates, factors = [1e-3, 1e-2, 0.1], [0.5, 1.0, 0.25, 0.25, 1.0, 1.0]
+    main_decays, residual_decays = [0.1, 0.1, 0.3], [0.5, 0.0, 0.5]
     gradients = torch.randn(len(factors), 3, 7)
     flat, gradient = start.clone(), torch.zeros(3, 7)
-    ours = StackedAdam(flat, gradient, rates, decay, decoupled=decoupled)
+    ours = StackedAdam(
+        flat, gradient, rates, main_decays, residual_decays, n_main=5, decoupled=decoupled
+    )
+    for step, factor in enumerate(factors):
+        gradient.copy_(gradients[step])
+        ours.step(factor)
     kind = torch.optim.AdamW if decoupled else torch.optim.Adam
     for member in range(3):
         main = torch.nn.Parameter(start[member, :5].clone())
         residual = torch.nn.Parameter(start[member, 5:].clone())
         theirs = kind(
-            [{"params": [main], "weight_decay": 0.1}, {"params": [residual], "weight_decay": 0.5}]
+            [
+                {"params": [main], "weight_decay": main_decays[member]},
+                {"params": [residual], "weight_decay": residual_decays[member]},
+            ]
         )
         for step, factor in enumerate(factors):
             for options in theirs.param_groups:
-                options["lr"] = float(rates[member]) * factor
+                options["lr"] = rates[member] * factor
             main.grad, residual.grad = gradients[step, member, :5], gradients[step, member, 5:]
             theirs.step()
-        gradient_copy = gradients.clone()
-        if member == 0:
-            for step, factor in enumerate(factors):
-                gradient.copy_(gradient_copy[step])
-                ours.step(factor)
         expected = torch.cat([main.detach(), residual.detach()])
         torch.testing.assert_close(flat[member], expected, atol=1e-6, rtol=1e-5)
 
@@ -151,17 +242,17 @@ def test_moving_average_ramps_up_to_its_decay():
 
 @pytest.mark.parametrize("exponent", [1.0, 0.5, 0.0])
 def test_batches_mix_groups_as_asked(exponent):
-    one = trainer(GRID[:1], group_exponent=exponent, batch_size=64)
+    one = trainer([replace(GRID[0], batch_size=64)], group_exponent=exponent).batches
     counts = torch.bincount(one._groups, minlength=4).double()
     wanted = counts**exponent / (counts**exponent).sum()
-    drawn = torch.cat([one._batch()[1].flatten() for _ in range(300)])
+    drawn = torch.cat([one.rows_and_levels()[1].flatten() for _ in range(300)])
     shares = torch.bincount(drawn, minlength=4) / len(drawn)
     torch.testing.assert_close(shares.double(), wanted, atol=0.005, rtol=0)
 
 
 def test_noise_levels_are_uniform_and_independent_of_the_group():
-    one = trainer(GRID[:1], batch_size=64)
-    batches = [one._batch() for _ in range(400)]
+    one = trainer([replace(GRID[0], batch_size=64)]).batches
+    batches = [one.rows_and_levels() for _ in range(400)]
     levels = torch.cat([batch[2].flatten() for batch in batches])
     groups = torch.cat([batch[1].flatten() for batch in batches])
     for group in range(4):
@@ -171,7 +262,7 @@ def test_noise_levels_are_uniform_and_independent_of_the_group():
 
 def test_training_learns_what_the_rows_allow():
     """The loss starts at that of predicting nothing, and falls well below it."""
-    one = trainer([Member(0, 3e-3)], steps=600, dropout=0.0, factor_dropout=0.0)
+    one = trainer([Member(0, 3e-3, batch_size=32)], steps=600, factor_dropout=0.0)
     one.step()
     first = one.read_losses()[0]
     for _ in range(599):
@@ -200,9 +291,9 @@ def test_paper_condition_is_masked_with_zeros():
 
 
 def test_condition_dropout_has_its_rate_for_every_member():
-    one = trainer(GRID, factor_dropout=0.0, batch_size=2000)
-    _, groups, _, _ = one._batch()
-    null = (one._condition_batch(groups) == one.condition.null).all(dim=-1)
+    grid = [replace(member, batch_size=2000) for member in GRID]
+    condition = trainer(grid, factor_dropout=0.0).batches.draw().condition
+    null = (condition == additive().null).all(dim=-1)
     shares = null.float().mean(dim=1)
     torch.testing.assert_close(shares, torch.tensor([0.2, 0.6, 0.2, 0.0]), atol=0.04, rtol=0)
 
@@ -232,6 +323,43 @@ def test_networks_agree_with_modules_of_torch():
         torch.testing.assert_close(out[member], expected)
 
 
+@pytest.mark.parametrize("network", ["residual", "paper"])
+def test_gradients_written_in_place_are_those_of_autograd(network):
+    one = trainer(GRID, network=network)
+    one.step()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        one.parameters.flat.normal_(std=0.1)
+    x, level = torch.randn(4, 40, 3), torch.randint(1, 36, (4, 40)) / 35
+    condition = one.batches.draw().condition.repeat(1, 2, 1)[:, :40]
+    for value in one._values.values():
+        value.grad.fill_(7.0)
+    one.network(one._values, x, level, condition).square().sum().backward()
+    found = one._gradient.clone()
+    plain = {k: v.detach().clone().requires_grad_() for k, v in one._values.items()}
+    loss = one.network(plain, x, level, condition).square().sum()
+    expected = torch.autograd.grad(loss, list(plain.values()))
+    torch.testing.assert_close(
+        found, torch.cat([part.flatten(1) for part in expected], dim=1), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("null_tokens", [True, False])
+def test_embeddings_looked_up_are_those_computed_for_every_row(null_tokens):
+    condition = group_condition(4, null_tokens=null_tokens)
+    looked_up, direct = (PaperNetwork(3, condition, width=8, n_timesteps=n) for n in (35, None))
+    direct._one_factor = False
+    stacked = StackedParameters(direct.parameters, 2)
+    torch.manual_seed(0)
+    values = stacked.views(stacked.flat.normal_())
+    x, level = torch.randn(2, 50, 3), torch.randint(1, 36, (2, 50)) / 35
+    groups = condition.encode(torch.randint(0, 4, (2, 50)))
+    groups = condition.drop(groups, torch.rand(2, 50, 1) < 0.3)
+    torch.testing.assert_close(
+        looked_up(values, x, level, groups), direct(values, x, level, groups)
+    )
+
+
 def test_a_fresh_residual_network_predicts_zero_and_ignores_groups():
     one = trainer(GRID[:1])
     assert (one.parameters.views()["group.weight"] == 0).all()
@@ -240,8 +368,9 @@ def test_a_fresh_residual_network_predicts_zero_and_ignores_groups():
 
 def test_streams_are_shared_by_seed():
     streams = Streams([3, 4, 3])
-    drawn = streams.members(streams.normal(5))
-    assert torch.equal(drawn[0], drawn[2])
+    places = streams.restrict([3, 4, 3])
+    assert places == [0, 1, 0]
+    drawn = streams.normal(5)
     assert not torch.equal(drawn[0], drawn[1])
     expected = torch.empty(5).normal_(generator=torch.Generator().manual_seed(4))
     assert torch.equal(drawn[1], expected)
@@ -254,3 +383,16 @@ def test_an_ensemble_equals_its_members_on_a_gpu(network):
     for place, member in enumerate(GRID):
         alone = train([member], network=network, device="cuda")
         torch.testing.assert_close(together.average[place], alone.average[0], atol=1e-3, rtol=1e-2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("network", ["residual", "paper"])
+def test_no_step_waits_for_the_gpu(network):
+    one = trainer(GRID, network=network, device="cuda")
+    one.step()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(3):
+            one.step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

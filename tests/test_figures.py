@@ -364,6 +364,22 @@ def test_members_are_separate_lines_and_their_mean_is_theirs():
     assert len(lines_of(history, "validation_f1")) == 1
 
 
+def test_the_held_out_loss_is_shown_and_its_smallest_mean_over_folds_marked():
+    step = np.tile([10, 20, 30], 4)
+    history = {
+        "step": step,
+        "member": np.repeat([0, 1, 2, 3], 3),
+        "learning_rate": np.repeat([1e-3, 1e-2, 1e-3, 1e-2], 3),
+        "loss": np.ones(12),
+        "heldout_loss": np.array([0.9, 0.8, 0.7, 0.1, 0.9, 0.9, 0.5, 0.2, 0.5, 2.0, 0.9, 0.9]),
+    }
+    figure = draw_training_curves({"crossed": [history]})
+    _, lower = (axis for axis in figure.axes if axis.get_visible())
+    assert lower.get_ylabel() == "held-out loss"
+    (mark,) = [line for line in lower.lines if line.get_marker() == "D"]
+    assert (mark.get_xdata()[0], mark.get_ydata()[0]) == (20, pytest.approx(0.5))
+
+
 def test_training_curves_mark_the_choice_and_name_what_has_none(tmp_path):
     history = {
         "step": np.arange(5),

@@ -37,6 +37,12 @@ SMALL = {
         "learning_rates": [1e-3, 1e-2],
         "condition_dropouts": [0.7],
     },
+    "crossed": {
+        "preset": "tuned",
+        **{"steps": 40, "width": 16, "depth": 1, "seeds": 2, "warmup_steps": 5},
+        **{"selection": "cross_validation", "folds": 3, "snapshots": 4},
+        "learning_rates": [1e-9, 3e-3, 1e-2],
+    },
 }
 
 
@@ -60,7 +66,7 @@ def settings(name: str) -> dict:
     """Return small settings by name."""
     if name == "smote":
         return SmoteSettings(kind="smote").resolved()
-    return CddpmSettings(kind="cddpm", preset=name, **SMALL[name]).resolved()
+    return CddpmSettings(**{"kind": "cddpm", "preset": name, **SMALL[name]}).resolved()
 
 
 def fitted(name: str, **options) -> Generator:
@@ -70,7 +76,7 @@ def fitted(name: str, **options) -> Generator:
     return generator.fit(data(), criterion=mean_of_a, seed=5, **options)
 
 
-@pytest.mark.parametrize("name", ["smote", "tuned", "paper"])
+@pytest.mark.parametrize("name", ["smote", "tuned", "paper", "crossed"])
 def test_every_generator_keeps_the_contract(name, tmp_path):
     generator = fitted(name)
     assert isinstance(generator, Generator)
@@ -113,7 +119,7 @@ def test_drawn_rows_have_the_margins_of_their_subgroup():
     assert 0.6 < drawn.std() / expected.std() < 1.5
 
 
-@pytest.mark.parametrize("name", ["smote", "tuned", "paper"])
+@pytest.mark.parametrize("name", ["smote", "tuned", "paper", "crossed"])
 def test_equal_seeds_give_equal_bytes(name, tmp_path):
     for place in ("first", "second"):
         fitted(name).save(tmp_path / place)

@@ -519,6 +519,30 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
             **JUDGED,
         },
     ),
+    "config: generators, chosen by cross-validation": (
+        config(generators={"cddpm_tuned": {"selection": "cross_validation", "folds": 3}}),
+        {
+            "train_generator": 2,
+            "sample_generator": 2,
+            "rebalance": 2,
+            "evaluate": 2,
+            "plot_training_curves": 1,
+            **SHOWN,
+            **JUDGED,
+        },
+    ),
+    "config: generators, what training may take in memory": (
+        config(generators={"cddpm_tuned": {"max_memory_gib": 1.5}}),
+        {
+            "train_generator": 2,
+            "sample_generator": 2,
+            "rebalance": 2,
+            "evaluate": 2,
+            "plot_training_curves": 1,
+            **SHOWN,
+            **JUDGED,
+        },
+    ),
     "config: generators, steps of sampling": (
         config(generators={"cddpm_tuned": {"sampling_steps": 12}}),
         {"sample_generator": 2, **judged_anew(2), "rebalance": 2, "evaluate": 2, **SHOWN, **JUDGED},

@@ -159,6 +159,22 @@ def fidelity_table():
     return ["<results>/fidelity.parquet"] if PLAN.generators else []
 
 
+def selecting_files(name):
+    """Of the generators that chose among candidates, replicate by replicate."""
+    return [
+        path
+        for dataset in PLAN.datasets
+        for scenario in PLAN.scenarios
+        for generator in PLAN.selecting_generators()
+        for path in expand(
+            f"{REPLICATE}/{generator}/{name}",
+            dataset=dataset,
+            scenario=scenario,
+            replicate=PLAN.replicates,
+        )
+    ]
+
+
 def treatment_files(name):
     return combinations(
         f"{REPLICATE}/{{treatment}}/{name}", treatment=PLAN.all_treatments

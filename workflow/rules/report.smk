@@ -2,6 +2,7 @@
 
 REQUIRED INPUTS: <results>/{metrics,comparisons,fidelity}.parquet, <results>/{dataset}/words.json
                  <results>/figures/**.svg
+                 <results>/{dataset}/{scenario}/{replicate}/{generator}/history.parquet
 OUTPUTS: <results>/report.html
          <results>/summary.txt
 """
@@ -15,6 +16,7 @@ rule report:
         fidelity=fidelity_table(),
         roles=expand("<results>/{dataset}/words.json", dataset=PLAN.datasets),
         figures=figure_files("svg"),
+        history=selecting_files("history.parquet"),
     output:
         report="<results>/report.html",
         summary="<results>/summary.txt",

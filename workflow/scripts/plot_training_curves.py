@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Draw loss and validation F1 of every generator against its steps.
+"""Draw loss and, where one chose, the score of every generator against its steps.
 
 Inputs: history (for each generator, one table per replicate). Outputs: svg, png.
 Settings: ``generators``, ``n_replicates``: the tables come generator by generator.
 """
 
 from mcrage.figures.style import save
-from mcrage.figures.training_curves import draw_training_curves
+from mcrage.figures.training_curves import SETTING, draw_training_curves
 from mcrage.stage import run_stage
 from mcrage.tables import read_table
 
@@ -23,7 +23,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
         table = read_table(path)
         columns = {
             column: table.column(column).to_numpy(zero_copy_only=False)
-            for column in ("step", "member", "loss", "validation_f1")
+            for column in ("step", "member", "loss", "validation_f1", "heldout_loss", *SETTING)
             if column in table.column_names
         }
         histories.setdefault(name, []).append(columns)

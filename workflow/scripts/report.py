@@ -2,9 +2,11 @@
 """Write the report and the short summary.
 
 Inputs: metrics, comparisons, fidelity (if there are generators), roles (one per dataset), figures
-(SVG below results/figures). Outputs: report, summary. Settings: see
-`mcrage.report.page.render_report`, and ``generators``, in order. Local: ``benchmarks``, the folder
-with run times; ``published``, files of resources/published, whose content is among the settings.
+(SVG below results/figures), history (of the generators that chose among candidates: for each
+dataset, scenario and generator one per replicate). Outputs: report, summary. Settings: see
+`mcrage.report.page.render_report`, ``generators``, in order, and ``selecting``, the order of the
+histories. Local: ``benchmarks``, the folder with run times; ``published``, files of
+resources/published, whose content is among the settings.
 """
 
 from pathlib import Path
@@ -16,9 +18,31 @@ from mcrage.report.costs import files_of_run
 from mcrage.report.page import FigureFile, render_report
 from mcrage.report.published import read_published
 from mcrage.report.results import split_results
+from mcrage.report.selection import COLUMNS, selection_tables
 from mcrage.report.synthetic import synthetic_sections
 from mcrage.stage import run_stage
 from mcrage.tables import atomic_output, read_table
+
+
+def read_history(path: str) -> dict:
+    """Return the columns that tell of the selection."""
+    table = read_table(path)
+    return {name: table.column(name).to_numpy(zero_copy_only=False) for name in COLUMNS}
+
+
+def selections(paths: list[str], selecting: dict) -> dict:
+    """Return the tables of every dataset and scenario."""
+    files = iter(paths)
+    return {
+        (dataset, scenario): selection_tables(
+            {
+                name: [read_history(next(files)) for _ in range(selecting["n_replicates"])]
+                for name in selecting["generators"]
+            }
+        )
+        for dataset in selecting["datasets"]
+        for scenario in selecting["scenarios"]
+    }
 
 
 def main(input, output, params, wildcards, threads, origin) -> None:
@@ -47,6 +71,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
         published=[read_published(path) for path in params["local"]["published"]],
         benchmarks=files_of_run(params["local"]["benchmarks"], settings["names"]),
         origin=origin,
+        selections=selections(list(input.history), settings["selecting"]),
         chain=Chain.of(Path.cwd(), [input.metrics, input.comparisons], list(input.figures)),
     )
     with atomic_output(output.report) as path:

@@ -198,6 +198,11 @@ class Plan:
         """Return the generators that have a training curve."""
         return [name for name in self.generators if self.kind(name) != "smote"]
 
+    def selecting_generators(self) -> list[str]:
+        """Return the generators that choose a setting and a step by a score."""
+        scored = ("criterion", "cross_validation")
+        return [n for n in self.generators if self.resolved(n).get("selection") in scored]
+
     def figures(self) -> list[str]:
         """Return the figures made for each dataset and scenario, in order."""
         return [

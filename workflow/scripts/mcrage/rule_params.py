@@ -404,6 +404,12 @@ class RuleParams:
                 },
                 "config": self.plan.science(),
                 "seed": self.plan.config.experiment.seed,
+                "selecting": {
+                    "datasets": list(self.plan.datasets),
+                    "scenarios": list(self.plan.scenarios),
+                    "generators": self.plan.selecting_generators(),
+                    "n_replicates": len(self.plan.replicates),
+                },
                 "names": [
                     *("download", "figures"),
                     *(*self.plan.datasets, *self.plan.scenarios, *self.plan.replicates),

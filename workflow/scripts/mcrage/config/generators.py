@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Settings of the generators: closed models, importable without torch and scikit-learn."""
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, model_validator
@@ -27,7 +28,7 @@ _PAPER: dict[str, Any] = {
     "network": "paper",
     "width": 576,
     "depth": 1,
-    "dropout": 0.0,
+    "dropouts": [0.0],
     "condition_dropouts": [0.7, 0.725, 0.75, 0.775, 0.8],
     "factor_dropout": 0.0,
     "guidance": 3.0,
@@ -36,7 +37,7 @@ _PAPER: dict[str, Any] = {
     "sampling_variance": "posterior",
     "optimizer": "adam",
     "learning_rates": [10**exponent for exponent in (-4.5, -4.35, -4.2, -4.05, -3.9)],
-    "weight_decay": 1e-4,
+    "weight_decays": [1e-4],
     "rate_decay": "exponential",
     "decay_rate": 0.97,
     "decay_every": 100,
@@ -52,6 +53,9 @@ _PAPER: dict[str, Any] = {
     "selection": "criterion",
     "select_every_epochs": 100,
     "memorising": "keep",
+    "folds": 5,
+    "snapshots": 20,
+    "max_memory_gib": None,
 }
 
 _TUNED: dict[str, Any] = {
@@ -66,7 +70,7 @@ _TUNED: dict[str, Any] = {
     "network": "residual",
     "width": 64,
     "depth": 2,
-    "dropout": 0.0,
+    "dropouts": [0.0],
     "condition_dropouts": [0.0],
     "factor_dropout": 0.1,
     "guidance": 0.0,
@@ -177,8 +181,11 @@ class CddpmSettings(Closed):
         None, ge=1, description="Units of a layer; paper 576. Cost grows with its square."
     )
     depth: int | None = Field(None, ge=1, description="Blocks of the residual network.")
-    dropout: _Probability | None = Field(
-        None, description="Inside the network; never on its output (the paper's is .5 there)."
+    dropouts: list[_Probability] | None = Field(
+        None,
+        min_length=1,
+        description="Inside the network, in [0, 1); several span the grid. Never on its output "
+        "(the paper's is .5 there). Above 0 a step takes a tenth to a third longer.",
     )
     condition_dropouts: list[_Probability] | None = Field(
         None,
@@ -217,7 +224,9 @@ class CddpmSettings(Closed):
         min_length=1,
         description="Several span the grid. Paper: logspace(-4.5, -3.9, 5). Cost in proportion.",
     )
-    weight_decay: float | None = Field(None, ge=0, description="Of all else; paper 1e-4.")
+    weight_decays: list[Annotated[float, Field(ge=0)]] | None = Field(
+        None, min_length=1, description="Of all else; several span the grid. Paper: one, 1e-4."
+    )
     rate_decay: Literal["constant", "linear", "exponential"] | None = Field(
         None,
         description="linear: to 0 at the last step; exponential (paper): times decay_rate every "
@@ -252,15 +261,34 @@ class CddpmSettings(Closed):
     seeds: int | None = Field(
         None,
         ge=1,
-        description="Members a setting, trained at once; each draws its share of the rows.",
+        description="Members a setting, trained at once; each draws its share of the rows. With "
+        "cross_validation those of the setting chosen.",
     )
-    selection: Literal["last", "criterion"] | None = Field(
+    selection: Literal["last", "criterion", "cross_validation"] | None = Field(
         None,
         description="criterion (paper): every select_every_epochs all members fill the groups, a "
-        "forest is fitted and the best validation F1 is kept. last: all members at the last step.",
+        "forest is fitted and the best validation F1 is kept. cross_validation: the setting and "
+        "step with the smallest held-out denoising loss, then trained on all rows; costs about "
+        "folds times the grid. last: all members at the last step.",
     )
     select_every_epochs: int | None = Field(
-        None, ge=1, description="Paper 100. Each time fits one forest a member."
+        None, ge=1, description="Of criterion; paper 100. Each time fits one forest a member."
+    )
+    folds: int | None = Field(
+        None,
+        ge=2,
+        description="Of cross_validation; 5 to 10. Groups are spread evenly, clusters kept whole.",
+    )
+    snapshots: int | None = Field(
+        None,
+        ge=1,
+        description="Of cross_validation: how often along the steps the held-out loss is taken.",
+    )
+    max_memory_gib: float | None = Field(
+        None,
+        gt=0,
+        description="What training may take; a larger grid is trained in parts, one after the "
+        "other. null: 80 % of what is free on the GPU, or half of this machine's memory.",
     )
 
     memorising: Memorising | None = Field(None, description=_MEMORISING)
@@ -290,11 +318,12 @@ class CddpmSettings(Closed):
                 "guidance above 0 needs every entry of condition_dropouts above 0: the network "
                 "must have seen rows without their group"
             )
-        grid = len(values["learning_rates"]) * len(values["condition_dropouts"])
+        lists = ("learning_rates", "condition_dropouts", "weight_decays", "dropouts")
+        grid = math.prod(len(values[name]) for name in lists)
         if values["selection"] == "last" and grid > 1:
             raise ValueError(
-                f"selection 'last' cannot choose among a grid of {grid} settings: give one "
-                "learning rate and one condition dropout, or selection 'criterion'"
+                f"selection 'last' cannot choose among a grid of {grid} settings: give one value "
+                f"in each of {', '.join(lists)}, or selection 'criterion' or 'cross_validation'"
             )
         return self
 

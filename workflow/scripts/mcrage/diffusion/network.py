@@ -36,6 +36,11 @@ class Parameter:
     bound: float
     residual: bool = False
 
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
 
 class Network(Protocol):
     """What training and sampling need of a network."""
@@ -55,6 +60,7 @@ class Network(Protocol):
         Parameters
         ----------
         values : mapping of str to Tensor, shape (M, *shape)
+            Where one has a ``grad``, the backward pass overwrites it.
         inputs : Tensor, shape (M, B, d)
         level : Tensor, shape (M, B), or (M, 1) if all rows have the same
             Noise level, roughly in [-1, 1].
@@ -68,6 +74,10 @@ class Network(Protocol):
         """
         ...
 
+    def activations(self, batch_size: int) -> int:
+        """Return how many numbers a member holds at most from the forward to the backward pass."""
+        ...
+
 
 def _linear_parameters(name: str, n_in: int, n_out: int, *, zero: bool = False) -> list[Parameter]:
     bound = 0.0 if zero else 1.0 / math.sqrt(n_in)
@@ -77,8 +87,44 @@ def _linear_parameters(name: str, n_in: int, n_out: int, *, zero: bool = False) 
     ]
 
 
+class _Product(torch.autograd.Function):
+    """base + x @ weight of stacked matrices, whose gradient is written where it is to be.
+
+    Torch would allocate the gradient of every weight in every step, and it would have to be copied
+    to its place. Here it is multiplied right into ``weight.grad`` (and ``bias.grad``), which is
+    overwritten and not added to: a weight may be used once in a network.
+    """
+
+    @staticmethod
+    def forward(ctx, base: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        """Return the sum, (M, B, out); a base of shape (M, out) is a bias."""
+        ctx.save_for_backward(x, weight)
+        ctx.weight_gradient, ctx.bias_gradient = weight.grad, None
+        if base.dim() == 2:
+            ctx.bias_gradient, base = base.grad, base.unsqueeze(1)
+        return torch.baddbmm(base, x, weight)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        """Write the weight's and the bias's gradient, return those of the inputs."""
+        x, weight = ctx.saved_tensors
+        torch.bmm(x.mT, gradient, out=ctx.weight_gradient)
+        of_x = torch.bmm(gradient, weight.mT) if ctx.needs_input_grad[1] else None
+        if ctx.bias_gradient is None:
+            return gradient, of_x, None
+        torch.sum(gradient, dim=1, out=ctx.bias_gradient)
+        return None, of_x, None
+
+
+def _add_product(base: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """Return base + x @ weight, (M, B, out)."""
+    if weight.grad is not None and torch.is_grad_enabled():
+        return _Product.apply(base, x, weight)
+    return torch.baddbmm(base.unsqueeze(1) if base.dim() == 2 else base, x, weight)
+
+
 def _linear(values: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
-    return torch.baddbmm(values[f"{name}.bias"].unsqueeze(1), x, values[f"{name}.weight"])
+    return _add_product(values[f"{name}.bias"], x, values[f"{name}.weight"])
 
 
 class ResidualNetwork:
@@ -107,6 +153,10 @@ class ResidualNetwork:
     ) -> None:
         self.depth = depth
         self.n_frequencies = n_frequencies
+        self._n_inputs = (
+            3 * n_columns + 4 * n_frequencies + condition.n_factor_columns
+            + condition.n_residual_columns
+        )  # fmt: skip
         self._n_factor_columns = condition.n_factor_columns
         parameters = [
             *_linear_parameters("input", n_columns, width),
@@ -135,18 +185,25 @@ class ResidualNetwork:
         factors = condition[..., : self._n_factor_columns]
         noise = sinusoids(level, self.n_frequencies)
         # The noise comes first, since it is the same for all rows in sampling.
-        hidden = torch.baddbmm(values["input.bias"].unsqueeze(1), noise, values["noise.weight"])
-        hidden = torch.baddbmm(hidden, inputs, values["input.weight"])
-        hidden = torch.baddbmm(hidden, factors, values["condition.weight"])
+        hidden = _add_product(values["input.bias"], noise, values["noise.weight"])
+        hidden = _add_product(hidden, inputs, values["input.weight"])
+        hidden = _add_product(hidden, factors, values["condition.weight"])
         if "group.weight" in values:
             groups = condition[..., self._n_factor_columns :]
-            hidden = torch.baddbmm(hidden, groups, values["group.weight"])
+            hidden = _add_product(hidden, groups, values["group.weight"])
         for block in range(self.depth):
             inner = silu(_linear(values, f"block{block}.expand", silu(hidden)))
             if drop is not None:
                 inner = drop(inner)
             hidden = hidden + _linear(values, f"block{block}.return", inner)
         return _linear(values, "output", silu(hidden))
+
+    def activations(self, batch_size: int) -> int:
+        """Count what is kept; see `Network`."""
+        # A block keeps the input and output of two activations, and perhaps a mask; three more
+        # layers are under way in the backward pass.
+        width = self.parameters[0].shape[1]
+        return batch_size * ((5 * self.depth + 5) * width + self._n_inputs)
 
 
 class PaperNetwork:
@@ -161,10 +218,27 @@ class PaperNetwork:
     n_columns, condition, width
         See `ResidualNetwork`; the condition should have no null tokens, since the notebook
         masks a dropped group to zeros.
+    n_timesteps : int, optional
+        T, if levels are always t / T.
+
+    Notes
+    -----
+    Half of the products embed a group and a time, of which there are few: with one factor and T
+    known, they are computed once for each group and each time that there is, and looked up by a
+    product with indicators, whose gradient, unlike that of an index, is summed in a fixed order.
     """
 
-    def __init__(self, n_columns: int, condition: Condition, *, width: int = 576) -> None:
+    def __init__(
+        self,
+        n_columns: int,
+        condition: Condition,
+        *,
+        width: int = 576,
+        n_timesteps: int | None = None,
+    ) -> None:
         n_condition = condition.n_factor_columns + condition.n_residual_columns
+        self._one_factor = condition.n_factors == 1 and not condition.n_residual_columns
+        self._n_condition, self._n_timesteps = n_condition, n_timesteps
         self.parameters = tuple(
             [
                 *_linear_parameters("input", n_columns, width),
@@ -190,9 +264,34 @@ class PaperNetwork:
         hidden = gelu(_linear(values, "hidden", skip))
         if drop is not None:
             hidden = drop(hidden)
-        group = _linear(values, "condition1", gelu(_linear(values, "condition0", condition)))
-        time = _linear(values, "time1", gelu(_linear(values, "time0", level.unsqueeze(-1))))
+        group, time = self._group(values, condition), self._time(values, level)
         return _linear(values, "output", torch.cat([group * hidden + time, skip], dim=-1))
+
+    def _group(self, values: Mapping[str, Tensor], condition: Tensor) -> Tensor:
+        if not self._one_factor or self._n_condition >= condition.shape[1]:
+            return _embedding(values, "condition", condition)
+        # Each group, and none.
+        distinct = torch.eye(self._n_condition + 1, self._n_condition, device=condition.device)
+        table = _embedding(values, "condition", distinct.expand(len(condition), -1, -1))
+        return torch.bmm(torch.cat([condition, 1 - condition.sum(-1, keepdim=True)], -1), table)
+
+    def _time(self, values: Mapping[str, Tensor], level: Tensor) -> Tensor:
+        n = self._n_timesteps
+        if n is None or n >= level.shape[1]:
+            return _embedding(values, "time", level.unsqueeze(-1))
+        steps = torch.arange(1, n + 1, device=level.device)
+        table = _embedding(values, "time", (steps / n).expand(len(level), -1).unsqueeze(-1))
+        return torch.bmm(((level * n).round().unsqueeze(-1) == steps).to(level.dtype), table)
+
+    def activations(self, batch_size: int) -> int:
+        """Count what is kept; see `Network`."""
+        width = self.parameters[0].shape[1]
+        # As if no embedding were looked up.
+        return batch_size * (16 * width + (self._n_timesteps or 0) + 2 * self._n_condition)
+
+
+def _embedding(values: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
+    return _linear(values, f"{name}1", gelu(_linear(values, f"{name}0", x)))
 
 
 def sinusoids(level: Tensor, n_frequencies: int) -> Tensor:
@@ -229,7 +328,7 @@ class StackedParameters:
         device: torch.device | str = "cpu",
     ) -> None:
         self.parameters = parameters
-        self.sizes = [math.prod(parameter.shape) for parameter in parameters]
+        self.sizes = [parameter.size for parameter in parameters]
         self.flat = torch.zeros(n_members, sum(self.sizes), device=device)
         self.n_main = sum(
             size for p, size in zip(parameters, self.sizes, strict=True) if not p.residual

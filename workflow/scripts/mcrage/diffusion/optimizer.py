@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Adam and AdamW over stacked parameters, with a learning rate for each member."""
+"""Adam and AdamW over stacked parameters, with rates and decays for each member."""
+
+from collections.abc import Sequence
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -8,57 +11,94 @@ from torch import Tensor
 class StackedAdam:
     """Adam (Kingma and Ba 2015) or AdamW (Loshchilov and Hutter 2019) over a buffer (M, P).
 
-    Equal to running ``torch.optim.Adam`` or ``AdamW`` on each member alone.
+    Equal to running ``torch.optim.Adam`` or ``AdamW`` on each member alone. Once the buffers no
+    longer fit a cache, a step costs the time to move them, and a temporary of their size costs
+    even more; so torch's fused update reads and writes each number once and needs none.
 
     Parameters
     ----------
-    flat, gradient : Tensor, shape (M, P)
-        Updated and read in place.
-    learning_rates : Tensor, shape (M,)
-    weight_decay : Tensor, shape (P,) or (1,)
-        Of each column.
+    flat, gradient : Tensor of float32, shape (M, P)
+        Contiguous; updated and read in place.
+    learning_rates, weight_decays, residual_weight_decays : sequence of float, length M
+    n_main : int, optional
+        The columns from here on decay by `residual_weight_decays`; all columns are main if left
+        out.
     decoupled : bool
         AdamW's decay of the parameters, instead of Adam's addition to the gradient.
     betas : tuple of float
     epsilon : float
+
+    Attributes
+    ----------
+    first, second : Tensor of float32, shape (M, P)
+        Moments.
+    n_steps : int
     """
 
     def __init__(
         self,
         flat: Tensor,
         gradient: Tensor,
-        learning_rates: Tensor,
-        weight_decay: Tensor,
+        learning_rates: Sequence[float],
+        weight_decays: Sequence[float],
+        residual_weight_decays: Sequence[float] | None = None,
         *,
+        n_main: int | None = None,
         decoupled: bool = True,
         betas: tuple[float, float] = (0.9, 0.999),
         epsilon: float = 1e-8,
     ) -> None:
-        self.flat = flat
-        self.gradient = gradient
-        self.learning_rates = learning_rates.unsqueeze(1)
-        self.weight_decay = weight_decay.unsqueeze(0)
+        self.flat, self.gradient = flat, gradient
         self.decoupled = decoupled
-        self.betas = betas
-        self.epsilon = epsilon
-        self.first = torch.zeros_like(flat)
-        self.second = torch.zeros_like(flat)
+        self.betas, self.epsilon = betas, epsilon
+        self.first, self.second = torch.zeros_like(flat), torch.zeros_like(flat)
         self.n_steps = 0
+        # A call for each run of neighbours that share rate and decay: one for members that
+        # differ by their seed alone.
+        self._runs: list[tuple[slice, float, float]] = []
+        start = 0
+        for (rate, decay), run in groupby(zip(learning_rates, weight_decays, strict=True)):
+            stop = start + len(list(run))
+            self._runs.append((slice(start, stop), rate, decay))
+            start = stop
+        self._residual = slice(n_main, None) if n_main not in (None, flat.shape[1]) else None
+        if self._residual is not None:
+            column = dict(device=flat.device, dtype=flat.dtype)
+            self._rates = torch.tensor(learning_rates, **column).unsqueeze(1)
+            self._decays = torch.tensor(weight_decays, **column).unsqueeze(1)
+            self._residual_decays = torch.tensor(residual_weight_decays, **column).unsqueeze(1)
+        self._count = torch.zeros((), device=flat.device)
 
     @torch.no_grad()
     def step(self, factor: float = 1.0) -> None:
-        """Take one step at `factor` times the learning rates."""
+        """Take one step at `factor` times the learning rates; nothing waits for the device."""
         self.n_steps += 1
-        beta1, beta2 = self.betas
-        rates = self.learning_rates * factor
+        self._count.fill_(float(self.n_steps))
+        if self._residual is not None:
+            self._decay_residual(factor)
+        update = torch._fused_adamw_ if self.decoupled else torch._fused_adam_
+        buffers = (self.flat, self.gradient, self.first, self.second)
+        for members, rate, decay in self._runs:
+            flat, gradient, first, second = ([buffer[members]] for buffer in buffers)
+            update(
+                *(flat, gradient, first, second, [], [self._count]),
+                lr=rate * factor,
+                beta1=self.betas[0],
+                beta2=self.betas[1],
+                weight_decay=decay,
+                eps=self.epsilon,
+                amsgrad=False,
+                maximize=False,
+            )
+
+    def _decay_residual(self, factor: float) -> None:
+        """Make the update that follows, which knows one decay a member, decay these columns."""
+        flat = self.flat[:, self._residual]
         if self.decoupled:
-            self.flat.mul_(1.0 - rates * self.weight_decay)
+            rates = self._rates * factor
+            flat.mul_((1.0 - rates * self._residual_decays) / (1.0 - rates * self._decays))
         else:
-            self.gradient.addcmul_(self.flat, self.weight_decay.expand_as(self.flat))
-        self.first.lerp_(self.gradient, 1.0 - beta1)
-        self.second.mul_(beta2).addcmul_(self.gradient, self.gradient, value=1.0 - beta2)
-        scale = (self.second / (1.0 - beta2**self.n_steps)).sqrt_().add_(self.epsilon)
-        self.flat.sub_((self.first / scale).mul_(rates / (1.0 - beta1**self.n_steps)))
+            self.gradient[:, self._residual] += flat * (self._residual_decays - self._decays)
 
 
 @torch.no_grad()

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Training of a stacked ensemble in a budget of steps, resumable, with no data loader.
 
-The whole table lies on the device. A batch is a rank-1 lattice: rows are taken at equal distances
-along the table sorted by group, and their noise levels at golden-ratio distances, both randomly
-shifted. Each batch so covers groups and noise levels evenly, while every single draw stays
-exactly distributed.
+Members differ by their seed, their settings and the rows they learn from; each ends as it would
+alone. Nothing in a step waits for the device: rates are numbers known in advance, and losses add
+up on the device until they are asked for.
 """
 
 import math
@@ -15,23 +14,53 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from mcrage.diffusion.batches import Batches
 from mcrage.diffusion.condition import Condition
 from mcrage.diffusion.network import Network, StackedParameters
 from mcrage.diffusion.optimizer import StackedAdam, clip_members
 from mcrage.diffusion.process import Process
-from mcrage.diffusion.streams import Streams
 
-_GOLDEN = (math.sqrt(5) - 1) / 2
 _EMA_RAMP = 0.05
 
 
 @dataclass(frozen=True)
 class Member:
-    """What sets one member of an ensemble apart."""
+    """What sets one member of an ensemble apart.
+
+    Attributes
+    ----------
+    seed : int
+        Of its starting weights, batches and noise.
+    learning_rate : float
+        Above 0.
+    condition_dropout : float
+        Probability, in [0, 1), that the whole condition of a row is dropped.
+    weight_decay : float
+        Of all parameters but the group residual; at least 0.
+    dropout : float
+        Inside the network, in [0, 1).
+    batch_size : int
+        Members of one trainer share it; `mcrage.diffusion.memory.partition` makes a trainer of
+        each size. Padding to the largest would be another way, but a padded row costs as much as
+        one to learn from.
+    noise_mean, noise_std : float, optional
+        Of ln σ in training, instead of the process's own.
+    subset : int, optional
+        Which of the trainer's subsets of rows it learns from; all rows if left out.
+    steps : int, optional
+        After which it stops; the run's if left out. Its learning rate follows the run's schedule.
+    """
 
     seed: int
     learning_rate: float = 1e-3
     condition_dropout: float = 0.0
+    weight_decay: float = 0.0
+    dropout: float = 0.0
+    batch_size: int = 256
+    noise_mean: float | None = None
+    noise_std: float | None = None
+    subset: int | None = None
+    steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -41,17 +70,14 @@ class TrainingSettings:
     Attributes
     ----------
     steps : int
-        Of the whole run; the decay of the rate needs it.
-    batch_size : int
+        Of the whole run, on which the decay of the rate depends.
     group_exponent : float
         Groups are drawn in proportion to n_g to this power: 1 as they are, 0 all alike.
     factor_dropout : float
         Probability that each factor of the condition is dropped by itself.
-    dropout : float
-        Inside the network.
     optimizer : {"adam", "adamw"}
-    weight_decay, residual_weight_decay : float
-        Of all parameters, and of the group residual instead.
+    residual_weight_decay : float
+        Of the group residual.
     warmup_steps : int
         The rate grows linearly over them.
     decay : {"constant", "linear", "exponential"}
@@ -61,16 +87,13 @@ class TrainingSettings:
         Largest norm of a member's gradient.
     ema_decay : float
         Of the moving average of the parameters; shorter at the start, where its half-life is at
-        most 5 % of the steps done.
+        most 5 % of the steps done. 0: no average is kept, which saves its memory and time.
     """
 
     steps: int
-    batch_size: int = 256
     group_exponent: float = 1.0
     factor_dropout: float = 0.0
-    dropout: float = 0.0
     optimizer: Literal["adam", "adamw"] = "adamw"
-    weight_decay: float = 0.0
     residual_weight_decay: float = 0.0
     warmup_steps: int = 0
     decay: Literal["constant", "linear", "exponential"] = "constant"
@@ -81,7 +104,7 @@ class TrainingSettings:
 
 
 class Trainer:
-    """Trains M members at once.
+    """Trains M members at once; those that have stopped cost nothing.
 
     Parameters
     ----------
@@ -92,16 +115,27 @@ class Trainer:
         Encoded.
     groups : Tensor of int64, shape (n,)
     members : sequence of Member
+        Of one batch size.
     settings : TrainingSettings
     device : torch.device or str
+    subsets : sequence of Tensor of int64
+        Indices of rows, for `Member.subset`.
 
     Attributes
     ----------
     n_steps : int
         Steps done.
+    active : tuple of int
+        Places of the members still in training.
     parameters : StackedParameters
-    average : Tensor, shape (M, P)
-        Moving average of ``parameters.flat``.
+        Of the active members, A of them.
+    average : Tensor, shape (A, P)
+        Moving average of ``parameters.flat``, or that itself if none is kept.
+
+    Raises
+    ------
+    ValueError
+        If members differ in their batch size, or stop after the run's last step.
     """
 
     def __init__(
@@ -114,55 +148,90 @@ class Trainer:
         members: Sequence[Member],
         settings: TrainingSettings,
         device: torch.device | str = "cpu",
+        subsets: Sequence[Tensor] = (),
     ) -> None:
-        self.network, self.condition, self.process = network, condition, process
-        self.settings = settings
+        self.network, self.settings = network, settings
         self.members = tuple(members)
+        self.device = torch.device(device)
         self.n_steps = 0
-        order = torch.argsort(groups, stable=True)
-        self._rows, self._groups = rows[order].to(device), groups[order].to(device)
-        counts = torch.bincount(groups, minlength=condition.n_groups).double()
-        weights = counts.pow(settings.group_exponent - 1.0)[groups[order]]
-        bounds = torch.cumsum(weights, dim=0)
-        self._bounds = (bounds / bounds[-1]).float().to(device)
-        self._streams = Streams([member.seed for member in members], device)
-        self._learning_rates = self._column([member.learning_rate for member in members], device)
-        self._condition_dropout = self._column(
-            [member.condition_dropout for member in members], device
+        self.budgets = [member.steps or settings.steps for member in members]
+        self.last_step = max(self.budgets)
+        if self.last_step > settings.steps:
+            raise ValueError(f"a member of {self.last_step} steps in a run of {settings.steps}")
+        self.batches = Batches(
+            *(rows, groups, condition, process, self.members),
+            subsets=subsets,
+            group_exponent=settings.group_exponent,
+            factor_dropout=settings.factor_dropout,
+            device=device,
         )
-        self._drops_condition = bool((self._condition_dropout > 0).any())
-        self._places = torch.arange(settings.batch_size, device=device)
-        self._lattice = self._places * _GOLDEN % 1.0
-
+        # Final (parameters, average) of the members that have stopped, by place.
+        self._ended: dict[int, tuple[Tensor, Tensor]] = {}
+        self._loss_sum = torch.zeros(len(members), device=device)
+        self._read_at = 0
+        self.active = tuple(range(len(members)))
         self.parameters = StackedParameters(network.parameters, len(members), device)
         self._initialise()
-        flat = self.parameters.flat
-        self.average = flat.clone()
-        self._gradient = torch.zeros_like(flat)
-        self._values = {k: view.requires_grad_() for k, view in self.parameters.views().items()}
-        decay = torch.full(flat.shape[1:], settings.weight_decay, device=device)
-        decay[self.parameters.n_main :] = settings.residual_weight_decay
-        self.optimizer = StackedAdam(
-            flat,
-            self._gradient,
-            self._learning_rates,
-            decay,
-            decoupled=settings.optimizer == "adamw",
-        )
-        self._loss_sum = torch.zeros(len(members), device=device)
-        self._loss_steps = 0
-
-    @staticmethod
-    def _column(values: list[float], device: torch.device | str) -> Tensor:
-        return torch.tensor(values, dtype=torch.float32, device=device)
+        self._prepare()
+        if self.average is not self.parameters.flat:
+            self.average.copy_(self.parameters.flat)
 
     def _initialise(self) -> None:
+        streams = self.batches.streams
+        places = streams.restrict([member.seed for member in self.members])
         for parameter, view in zip(
             self.parameters.parameters, self.parameters.views().values(), strict=True
         ):
             if parameter.bound:
-                start = (self._streams.uniform(*parameter.shape) * 2 - 1) * parameter.bound
-                view.copy_(self._streams.members(start))
+                start = (streams.uniform(*parameter.shape) * 2 - 1) * parameter.bound
+                for member, place in zip(view, places, strict=True):
+                    member.copy_(start[place])
+
+    def _prepare(self) -> None:
+        """Make what belongs to the active members anew, around `parameters`."""
+        flat, settings = self.parameters.flat, self.settings
+        members = [self.members[place] for place in self.active]
+        self.batches.arrange(members)
+        self.average = torch.empty_like(flat) if settings.ema_decay > 0.0 else flat
+        self._gradient = torch.zeros_like(flat)
+        self._values = self.parameters.views()
+        for name, view in self.parameters.views(self._gradient).items():
+            self._values[name].requires_grad_().grad = view
+        self.optimizer = StackedAdam(
+            flat,
+            self._gradient,
+            [member.learning_rate for member in members],
+            [member.weight_decay for member in members],
+            [settings.residual_weight_decay] * len(members),
+            n_main=self.parameters.n_main,
+            decoupled=settings.optimizer == "adamw",
+        )
+        self.optimizer.n_steps = self.n_steps
+        self._active = torch.tensor(self.active, device=self.device)
+
+    def _compact(self) -> None:
+        """Set members aside whose steps are done, unless they are the last of all."""
+        if self.n_steps >= self.last_step:
+            return
+        going = [i for i, place in enumerate(self.active) if self.budgets[place] > self.n_steps]
+        if len(going) == len(self.active):
+            return
+        before = (self.parameters.flat, self.average)
+        moments = (self.optimizer.first, self.optimizer.second)
+        for row, place in enumerate(self.active):
+            if row not in going:
+                self._ended[place] = tuple(buffer[row].detach().clone() for buffer in before)
+        self.active = tuple(self.active[row] for row in going)
+        self._rebuild(*(buffer.detach()[going] for buffer in (*before, *moments)))
+
+    def _rebuild(self, flat: Tensor, average: Tensor, first: Tensor, second: Tensor) -> None:
+        self.parameters = StackedParameters(self.network.parameters, len(flat), self.device)
+        self.parameters.flat.copy_(flat)
+        self._prepare()
+        with torch.no_grad():
+            self.average.copy_(average)
+        self.optimizer.first.copy_(first)
+        self.optimizer.second.copy_(second)
 
     def rate_factor(self, step: int) -> float:
         """Return what the learning rates are multiplied by at a step counted from 0."""
@@ -182,89 +251,86 @@ class Trainer:
         half_life = min(math.log(0.5) / math.log(decay), _EMA_RAMP * step)
         return 0.5 ** (1.0 / half_life)
 
-    def _batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return rows (S, B, d), groups (S, B), uniforms of the noise level (S, B), noise."""
-        streams, size = self._streams, self.settings.batch_size
-        draws = streams.uniform(size + 1)
-        positions = (self._places + draws[:, 1:]) / size
-        index = torch.searchsorted(self._bounds, positions, right=True)
-        index.clamp_(max=len(self._bounds) - 1)
-        rows = self._rows[index]
-        levels = (self._lattice + draws[:, :1]) % 1.0
-        return rows, self._groups[index], levels, streams.normal(*rows.shape[1:])
-
-    def _condition_batch(self, groups: Tensor) -> Tensor:
-        """Return the condition (M, B, C) of groups (S, B), some of it dropped."""
-        streams = self._streams
-        encoded = streams.members(self.condition.encode(groups))
-        factor_dropout = self.settings.factor_dropout
-        if not self._drops_condition and not factor_dropout:
-            return encoded
-        draws = streams.members(streams.uniform(groups.shape[1], self.condition.n_factors + 1))
-        dropped = draws[..., 1:] < factor_dropout
-        dropped = dropped | (draws[..., :1] < self._condition_dropout[:, None, None])
-        return self.condition.drop(encoded, dropped)
-
-    def _drop(self, hidden: Tensor) -> Tensor:
-        keep = 1.0 - self.settings.dropout
-        mask = self._streams.keep(keep, *hidden.shape[1:])
-        return hidden * self._streams.members(mask.div_(keep))
-
     def step(self) -> None:
-        """Take one step of all members."""
-        rows, groups, levels, noise = self._batch()
-        members = self._streams.members
-        inputs, level, target = map(members, self.process.corrupt(rows, levels, noise))
-        output = self.network(
-            self._values,
-            inputs,
-            level,
-            self._condition_batch(groups),
-            self._drop if self.settings.dropout else None,
-        )
-        losses = (output - target).square().mean(dim=(1, 2))
-        gradients = torch.autograd.grad(losses.sum(), list(self._values.values()))
-        torch.cat([gradient.flatten(1) for gradient in gradients], dim=1, out=self._gradient)
+        """Take one step of all active members."""
+        batch = self.batches.draw()
+        drop = self.batches.drop if self.batches.drops else None
+        output = self.network(self._values, batch.inputs, batch.level, batch.condition, drop)
+        losses = (output - batch.target).square().mean(dim=(1, 2))
+        losses.sum().backward()
         if self.settings.clip_norm is not None:
             clip_members(self._gradient, self.settings.clip_norm)
         self.optimizer.step(self.rate_factor(self.n_steps))
         self.n_steps += 1
-        self.average.lerp_(self.parameters.flat, 1.0 - self.ema_decay(self.n_steps))
-        self._loss_sum += losses.detach()
-        self._loss_steps += 1
+        if self.average is not self.parameters.flat:
+            self.average.lerp_(self.parameters.flat, 1.0 - self.ema_decay(self.n_steps))
+        self._loss_sum.index_add_(0, self._active, losses.detach())
+        self._compact()
 
     def read_losses(self) -> list[float]:
-        """Return each member's mean loss since the last reading; waits for the device."""
-        losses = (self._loss_sum / max(self._loss_steps, 1)).tolist()
+        """Return each member's mean loss since the last reading; waits for the device.
+
+        NaN where a member took no step since then.
+        """
+        sums = self._loss_sum.tolist()
+        steps = [min(self.n_steps, last) - min(self._read_at, last) for last in self.budgets]
         self._loss_sum.zero_()
-        self._loss_steps = 0
-        return losses
+        self._read_at = self.n_steps
+        return [total / n if n else math.nan for total, n in zip(sums, steps, strict=True)]
 
     def weights(self, *, averaged: bool) -> Tensor:
-        """Return the parameters now, or their moving average, (M, P); not a copy."""
-        return self.average if averaged else self.parameters.flat
+        """Return the parameters of all members now, or their moving average, (M, P).
+
+        A copy only where members have stopped.
+        """
+        present = (self.average if averaged else self.parameters.flat).detach()
+        if not self._ended:
+            return present
+        return self._whole(present, {p: pair[averaged] for p, pair in self._ended.items()})
+
+    def _whole(self, present: Tensor, ended: dict[int, Tensor]) -> Tensor:
+        """Return rows of all members; 0 for those that are in neither."""
+        whole = present.new_zeros(len(self.members), present.shape[1])
+        whole[self._active] = present
+        for place, row in ended.items():
+            whole[place] = row
+        return whole
 
     def state(self) -> dict[str, Tensor]:
-        """Return all that is needed to go on as if never stopped, as tensors on the CPU."""
+        """Return all that is needed to go on as if never stopped, as tensors on the CPU.
+
+        Their shapes do not depend on who has stopped.
+        """
         tensors = {
-            "flat": self.parameters.flat,
-            "average": self.average,
-            "first": self.optimizer.first,
-            "second": self.optimizer.second,
+            "flat": self.weights(averaged=False),
+            "first": self._whole(self.optimizer.first, {}),
+            "second": self._whole(self.optimizer.second, {}),
             "loss_sum": self._loss_sum,
-            "counts": torch.tensor([self.n_steps, self._loss_steps]),
+            "counts": torch.tensor([self.n_steps, self._read_at]),
+            **{f"stream.{k}": v for k, v in self.batches.streams.state().items()},
         }
-        for place, state in enumerate(self._streams.state()):
-            tensors[f"stream{place}"] = state
+        if self.settings.ema_decay > 0.0:
+            tensors["average"] = self.weights(averaged=True)
         return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Continue from the result of `state`."""
-        self.parameters.flat.copy_(state["flat"])
-        self.average.copy_(state["average"])
-        self.optimizer.first.copy_(state["first"])
-        self.optimizer.second.copy_(state["second"])
+        self.n_steps, self._read_at = state["counts"].tolist()
         self._loss_sum.copy_(state["loss_sum"])
-        self.n_steps, self._loss_steps = state["counts"].tolist()
-        self.optimizer.n_steps = self.n_steps
-        self._streams.restore([state[f"stream{i}"] for i in range(self._streams.n_streams)])
+        flat, average = state["flat"], state.get("average", state["flat"])
+        going = [
+            place
+            for place, last in enumerate(self.budgets)
+            if last > self.n_steps or last == self.last_step
+        ]
+        self._ended = {
+            place: (flat[place].to(self.device), average[place].to(self.device))
+            for place in range(len(self.members))
+            if place not in going
+        }
+        self.active = tuple(going)
+        self._rebuild(*(x[going] for x in (flat, average, state["first"], state["second"])))
+        prefix = "stream."
+        self.batches.streams.restore(
+            {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        )

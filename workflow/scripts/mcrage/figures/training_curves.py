@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""How the generators learnt: loss, and validation F1 where it chooses the checkpoint."""
+"""How the generators learnt: loss, and the score that chose setting and step, if one did."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,8 +14,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Columns of one history, arrays of equal length; `step`, `loss` and, if there are several
-# networks, `member`; `validation_f1` (NaN between checks) where it is used.
+# networks, `member`; the scores below (NaN between checks) where they are used.
 History = Mapping[str, np.ndarray]
+# Column, its label, and which value is the best.
+_SCORES = (
+    ("validation_f1", "validation F1", np.argmax),
+    ("heldout_loss", "held-out loss", np.argmin),
+)
+SETTING = ("learning_rate", "condition_dropout", "weight_decay", "dropout")
 _MAX_COLUMNS = 3
 
 
@@ -38,6 +44,22 @@ def lines_of(history: History, column: str) -> list[tuple[np.ndarray, np.ndarray
     return out
 
 
+def _by_setting(
+    history: History, lines: Sequence[tuple[np.ndarray, np.ndarray]], column: str
+) -> list[list[tuple[np.ndarray, np.ndarray]]]:
+    """Return the lines of a history's members by what tells settings apart, where it says so."""
+    values = np.asarray(history[column], dtype=float)
+    members = np.asarray(history.get("member", np.zeros(len(values), dtype=int)))
+    names = [name for name in SETTING if name in history]
+    found: dict[tuple, list[tuple[np.ndarray, np.ndarray]]] = {}
+    finite = np.unique(members[np.isfinite(values)])
+    for member, line in zip(finite, lines, strict=True):
+        row = int(np.flatnonzero(members == member)[0])
+        own = tuple(history[name][row] for name in names) if column == "heldout_loss" else member
+        found.setdefault(own, []).append(line)
+    return list(found.values())
+
+
 def mean_line(lines: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean of lines over the steps that all of them reach, interpolated linearly."""
     last = min(steps[-1] for steps, _ in lines)
@@ -47,7 +69,7 @@ def mean_line(lines: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarra
 
 
 def draw_training_curves(histories: Mapping[str, Sequence[History]]) -> "Figure":
-    """Draw a column per generator: the loss, and the validation F1 below it if there is one.
+    """Draw a column per generator: the loss, and below it the score that chose, if one did.
 
     Parameters
     ----------
@@ -65,10 +87,11 @@ def draw_training_curves(histories: Mapping[str, Sequence[History]]) -> "Figure"
     }
     without = [treatment_name(name) for name, replicates in trained.items() if not replicates]
     trained = {name: replicates for name, replicates in trained.items() if replicates}
-    judged = {
-        name
+    scored = {
+        name: score
         for name, replicates in trained.items()
-        if any(lines_of(h, "validation_f1") for h in replicates if "validation_f1" in h)
+        for score in _SCORES
+        if any(lines_of(h, score[0]) for h in replicates if score[0] in h)
     }
     note = f"Not trained in steps, so without a curve: {', '.join(without)}." if without else ""
     with figure_style():
@@ -78,7 +101,7 @@ def draw_training_curves(histories: Mapping[str, Sequence[History]]) -> "Figure"
             return figure
         columns = min(len(trained), _MAX_COLUMNS)
         blocks = -(-len(trained) // columns)
-        per_block = 2 if judged else 1
+        per_block = 2 if scored else 1
         figure = new_figure(WIDTH, 2.75 * blocks * per_block + 0.3)
         axes = figure.subplots(blocks * per_block, columns, squeeze=False)
         for axis in axes.flat:
@@ -90,10 +113,11 @@ def draw_training_curves(histories: Mapping[str, Sequence[History]]) -> "Figure"
             _panel(upper, replicates, "loss", style.colour)
             upper.set_title(treatment_name(name), fontsize=10)
             upper.set_ylabel("training loss")
-            if name in judged:
+            if name in scored:
+                score, label, best = scored[name]
                 lower = axes[block * per_block + 1, column]
-                _panel(lower, replicates, "validation_f1", style.colour, mark_best=True)
-                lower.set_ylabel("validation F1")
+                _panel(lower, replicates, score, style.colour, best=best)
+                lower.set_ylabel(label)
         if note:
             figure.supxlabel(note, fontsize=8.5, x=0.01, ha="left")
     return figure
@@ -105,10 +129,11 @@ def _panel(
     column: str,
     colour: str,
     *,
-    mark_best: bool = False,
+    best: Callable[[np.ndarray], int] | None = None,
 ) -> None:
     axis.set_visible(True)
-    groups = [lines_of(history, column) for history in replicates if column in history]
+    replicates = [history for history in replicates if column in history]
+    groups = [lines_of(history, column) for history in replicates]
     lines = [line for group in groups for line in group]
     for steps, values in lines:
         axis.plot(
@@ -116,13 +141,16 @@ def _panel(
         )
     if len(lines) > 1:
         axis.plot(*mean_line(lines), color=INK, linewidth=1.8)
-    if mark_best:
-        for group in groups:
-            best = max(group, key=lambda line: line[1].max(), default=None)
-            if best is not None:
-                top = int(np.argmax(best[1]))
+    if best is not None:
+        for history, group in zip(replicates, groups, strict=True):
+            # What is chosen is a mean over the folds of a setting, where there are folds.
+            means = [mean_line(own) for own in _by_setting(history, group, column)]
+            if means:
+                top = [int(best(values)) for _, values in means]
+                line = int(best(np.array([m[1][t] for m, t in zip(means, top, strict=True)])))
+                steps, values = means[line]
                 axis.plot(
-                    best[0][top], best[1][top], marker="D", markersize=6, color=colour,
+                    steps[top[line]], values[top[line]], marker="D", markersize=6, color=colour,
                     markeredgecolor=INK, zorder=4,
                 )  # fmt: skip
     n = f"{len(groups)} replicate{'s' if len(groups) != 1 else ''}"

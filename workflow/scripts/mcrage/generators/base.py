@@ -45,12 +45,15 @@ class TrainingData:
     groups : ndarray of int64, shape (n,)
     schema : GroupSchema
     roles : Roles
+    clusters : ndarray, shape (n,), optional
+        Patient or hospital of each row, where the dataset names one; rows without are their own.
     """
 
     features: np.ndarray
     groups: np.ndarray
     schema: GroupSchema
     roles: Roles = field(repr=False)
+    clusters: np.ndarray | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Check the shapes."""
@@ -65,7 +68,10 @@ class TrainingData:
         columns = [
             table.column(name).to_numpy().astype(np.float64) for name in roles.feature_columns
         ]
-        return cls(np.column_stack(columns), schema.index(table), schema, roles)
+        return cls(
+            *(np.column_stack(columns), schema.index(table), schema, roles),
+            clusters=_clusters(table, roles.cluster),
+        )
 
     def within(self, scaling: str) -> np.ndarray:
         """Return what a scaling standardises each row within, int64 of shape (n,)."""
@@ -88,6 +94,16 @@ def standardised_within(scaling: str, groups: np.ndarray, schema: GroupSchema) -
     schema : GroupSchema
     """
     return groups if scaling == "within_group" else schema.subgroup_of(groups)
+
+
+def _clusters(table: pa.Table, column: str | None) -> np.ndarray | None:
+    if column is None or column not in table.column_names:
+        return None
+    codes = table.column(column).combine_chunks().dictionary_encode().indices
+    own = np.arange(-1, -1 - len(codes), -1)
+    codes = codes.to_numpy(zero_copy_only=False).astype(np.float64)
+    # Synthetic rows belong to no patient.
+    return np.where(np.isnan(codes), own, np.nan_to_num(codes)).astype(np.int64)
 
 
 @runtime_checkable

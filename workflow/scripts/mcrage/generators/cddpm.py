@@ -17,7 +17,7 @@
 - The learning rate falls by .97 every 100 steps as in the notebook; the text gives no interval.
 - Batches are drawn evenly over the table sorted by group, not from a shuffled epoch.
 - The best member at its best checkpoint is kept, as the text says; the notebook samples the last
-  network. The moving average is kept up to date but not used, as in the notebook.
+  network. The moving average, which the notebook keeps up to date but never uses, is not kept.
 - The scaler is fitted on the training rows once; the notebook refits it on three sets.
 - Checkpoints are chosen by F1 of the positive level; the notebook uses the weighted F1.
 - The loss has no constant "KL" term: it has no gradient.
@@ -68,15 +68,18 @@ class CddpmGenerator(Generator):
     ----------
     history : dict of str to list
         The columns `mcrage.generators.cddpm_run.CURVE`.
+    choice : dict
+        What selection chose, plain JSON values; also in the saved model.
     facts : dict
         device, seconds, gpu_seconds and steps_per_second (of all attempts), checkpoint_seconds,
         resumptions, n_parameters, n_members, steps, timesteps, peak_memory_bytes (None on the CPU)
-        and what selection chose.
+        and `choice`.
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.settings = settings
         self.history: dict[str, list] = {}
+        self.choice: dict[str, Any] = {}
         self.facts: dict[str, Any] = {}
 
     def fit(
@@ -127,7 +130,7 @@ class CddpmGenerator(Generator):
         )
         self._schema, self._encoding = train.schema, fitted.encoding
         self._timesteps, self._weights = fitted.timesteps, fitted.weights
-        self.history, self.facts = fitted.history, fitted.facts
+        self.history, self.choice, self.facts = fitted.history, fitted.choice, fitted.facts
         return self
 
     def draw(
@@ -181,6 +184,7 @@ class CddpmGenerator(Generator):
                 "schema": schema_facts(self._schema),
                 "encoding": encoding,
                 "timesteps": self._timesteps,
+                "choice": self.choice,
             },
         )
 
@@ -192,7 +196,7 @@ class CddpmGenerator(Generator):
         arrays, facts = load_model(folder, KIND)
         self = cls({**facts["settings"], **sampling})
         self._schema = schema_from(facts["schema"])
-        self._timesteps = facts["timesteps"]
+        self._timesteps, self.choice = facts["timesteps"], facts["choice"]
         prefix = "encoding."
         self._encoding = NumericEncoding.from_state(
             {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)},

@@ -5,6 +5,7 @@ import itertools
 import logging
 import math
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -13,10 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mcrage.diffusion.heldout import HeldOut
+from mcrage.diffusion.memory import device_limit, member_bytes, partition
 from mcrage.diffusion.schedule import diameter, timesteps_rule
 from mcrage.diffusion.training import Member, Trainer, TrainingSettings
 from mcrage.encoding import NumericEncoding
 from mcrage.errors import UserError
+from mcrage.folds import stratified_folds
 from mcrage.generators.base import (
     Checkpoint,
     Criterion,
@@ -24,7 +28,8 @@ from mcrage.generators.base import (
     standardised_within,
 )
 from mcrage.generators.cddpm_parts import Parts, check_device, device_name, make_parts
-from mcrage.generators.cddpm_run import Judge, Run
+from mcrage.generators.cddpm_run import Run
+from mcrage.generators.cddpm_select import Scores, Scoring, every, refit_members, snapshots
 from mcrage.groups import filling_plan, plan_rows
 
 logger = logging.getLogger(__name__)
@@ -43,7 +48,7 @@ class Fitted:
         T; None for continuous noise levels.
     weights : Tensor, shape (M, P)
         Of the members kept.
-    history, facts : dict
+    history, choice, facts : dict
         See `mcrage.generators.cddpm.CddpmGenerator`.
     """
 
@@ -51,6 +56,7 @@ class Fitted:
     timesteps: int | None
     weights: Tensor
     history: dict[str, list]
+    choice: dict[str, Any]
     facts: dict[str, Any]
 
 
@@ -86,33 +92,34 @@ def fit(
     )
     timesteps = count_timesteps(settings, rows)
     parts = make_parts(settings, train.schema, encoding.n_modelled, timesteps, place)
-    trainer = Trainer(
-        parts.network,
-        parts.condition,
-        parts.process,
-        torch.from_numpy(rows),
-        torch.from_numpy(np.asarray(train.groups, dtype=np.int64)),
-        make_members(settings, seed),
-        training_settings(settings, len(rows)),
-        place,
-    )
-    logger.info(
-        "%d members of %d parameters, %d steps on %s",
-        len(trainer.members),
-        trainer.parameters.flat.shape[1],
-        trainer.settings.steps,
-        device_name(place),
-    )
-    judge = None
+    data = (torch.from_numpy(rows), torch.from_numpy(np.asarray(train.groups, dtype=np.int64)))
+    shared = training_settings(settings, len(rows))
+    learnt, held = _folds(settings, train, seed)
+    epoch = steps_per_epoch(settings, len(rows))
+    scoring = None
     if settings["selection"] == "criterion":
         judge = _judge(settings, parts, encoding, train, criterion, seed)
-    epoch = steps_per_epoch(settings, len(rows))
+        interval = settings["select_every_epochs"] * epoch
+        scoring = Scoring("validation_f1", every(interval, shared.steps), judge)
+    elif settings["selection"] == "cross_validation":
+        losses = _heldout_losses(settings, parts, data, held, seed, place)
+        steps = snapshots(settings["snapshots"], shared.steps)
+        scoring = Scoring("heldout_loss", steps, losses)
+    refit = None
+    if held:
+        seeds = range(seed, seed + settings["seeds"])
+        refit = lambda chosen: refit_members(chosen, seeds)  # noqa: E731
     run = Run(
-        trainer,
+        lambda members: Trainer(
+            parts.network, parts.condition, parts.process, *data, members, shared, place, learnt
+        ),
+        make_members(settings, seed),
+        _partition(settings, parts, place),
+        shared.steps,
         epoch,
         averaged=settings["use_ema"],
-        judge=judge,
-        judge_every=settings["select_every_epochs"] * epoch,
+        scoring=scoring,
+        refit=refit,
         checkpoint=checkpoint,
         started=started,
     )
@@ -124,16 +131,16 @@ def fit(
         "steps_per_second": 1 / max(run.costs.seconds_per_step, 1e-9),
         "checkpoint_seconds": run.costs.checkpoint_seconds,
         "resumptions": run.costs.resumptions,
-        "n_parameters": trainer.parameters.flat.shape[1],
-        "n_members": len(trainer.members),
-        "steps": trainer.n_steps,
+        "n_parameters": run.trainer.parameters.flat.shape[1],
+        "n_members": run.n_members,
+        "steps": run.trainer.n_steps,
         "timesteps": timesteps,
         "peak_memory_bytes": (
             torch.cuda.max_memory_allocated(place) if place.type == "cuda" else None
         ),
         **run.choice(),
     }
-    return Fitted(encoding, timesteps, run.weights(), run.history, facts)
+    return Fitted(encoding, timesteps, run.weights(), run.history, run.choice(), facts)
 
 
 def _check(settings: dict[str, Any], train: TrainingData, criterion: Criterion | None) -> None:
@@ -151,6 +158,50 @@ def _check(settings: dict[str, Any], train: TrainingData, criterion: Criterion |
         )
 
 
+def _folds(
+    settings: dict[str, Any], train: TrainingData, seed: int
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the rows learnt from and those held out, a fold each; none without folds."""
+    if settings["selection"] != "cross_validation":
+        return [], []
+    n_folds = settings["folds"]
+    folds = stratified_folds(train.groups, n_folds, seed, train.clusters)
+    learnt, held = [], []
+    for fold in range(n_folds):
+        left_out = folds == fold
+        empty = np.flatnonzero(train.schema.counts(train.groups[~left_out]) == 0)
+        if len(empty) or not left_out.any():
+            told = f"leaves no row of group {train.schema.label(int(empty[0]))} to learn from"
+            raise UserError(
+                f"selection 'cross_validation': fold {fold + 1} of {n_folds} "
+                f"{told if len(empty) else 'holds no row out'}. Keep more rows in the scenario, "
+                "give fewer folds, or merge levels in the dataset card."
+            )
+        learnt.append(torch.from_numpy(np.flatnonzero(~left_out)))
+        held.append(torch.from_numpy(np.flatnonzero(left_out)))
+    return learnt, held
+
+
+def _heldout_losses(
+    settings: dict[str, Any],
+    parts: Parts,
+    data: tuple[Tensor, Tensor],
+    held: Sequence[Tensor],
+    seed: int,
+    place: torch.device,
+) -> Scores:
+    """Return the function that gives every member's loss on the rows of its fold."""
+    # As many rows at a time as a few batches, whose memory has been reckoned with.
+    chunk = 4 * settings["batch_size"]
+    heldout = HeldOut(
+        *(parts.network, parts.condition, parts.process, *data, held),
+        seed=seed,
+        chunk_rows=chunk,
+        device=place,
+    )
+    return lambda weights, members: heldout.losses(weights, [m.subset for m in members])
+
+
 def _judge(
     settings: dict[str, Any],
     parts: Parts,
@@ -158,7 +209,7 @@ def _judge(
     train: TrainingData,
     criterion: Criterion,
     seed: int,
-) -> Judge:
+) -> Scores:
     """Return a function that scores every member by the rows it draws for the filling plan."""
     # By name: only where drawn rows choose a checkpoint is the sampler part of training.
     draw_rows = import_module("mcrage.generators.cddpm_draw").draw_rows
@@ -167,13 +218,44 @@ def _judge(
         # A table that another treatment has filled lacks nothing; judge a copy of it.
         plan = np.sort(train.groups)
 
-    def judge(weights: Tensor) -> list[float]:
-        requests = np.broadcast_to(plan, (len(weights), len(plan)))
-        drawn = draw_rows(settings, parts, weights, requests, seed)
-        within = standardised_within(settings["scaling"], plan, train.schema)
-        return [float(criterion(encoding.inverse(rows, within), plan)) for rows in drawn]
+    within = standardised_within(settings["scaling"], plan, train.schema)
+
+    def judge(weights: Tensor, members: Sequence[Member]) -> list[float]:
+        scores = []
+        for own in weights.split(1):
+            # One at a time: all start from the same noise, whichever ensemble they are of.
+            (rows,) = draw_rows(settings, parts, own, plan[None], seed)
+            scores.append(float(criterion(encoding.inverse(rows, within), plan)))
+        return scores
 
     return judge
+
+
+def _partition(
+    settings: dict[str, Any], parts: Parts, place: torch.device
+) -> Callable[[list[Member]], list[list[int]]]:
+    """Return what divides members into ensembles that fit the device, and says so."""
+    averaged = settings["ema_decay"] > 0 and settings["use_ema"]
+    limit = device_limit(place, settings["max_memory_gib"])
+
+    def bytes_of(member: Member) -> int:
+        return member_bytes(parts.network, member.batch_size, averaged=averaged)
+
+    def divided(members: list[Member]) -> list[list[int]]:
+        ensembles = partition(members, bytes_of, limit)
+        largest = max(sum(bytes_of(members[i]) for i in places) for places in ensembles)
+        logger.info(
+            "%d members of %d parameters on %s: %.0f MiB at a time, of %.0f MiB allowed%s",
+            len(members),
+            sum(parameter.size for parameter in parts.network.parameters),
+            device_name(place),
+            largest / 2**20,
+            limit / 2**20,
+            f", as {len(ensembles)} ensembles in turn" if len(ensembles) > 1 else "",
+        )
+        return ensembles
+
+    return divided
 
 
 def count_timesteps(settings: dict[str, Any], rows: np.ndarray) -> int | None:
@@ -200,11 +282,26 @@ def count_timesteps(settings: dict[str, Any], rows: np.ndarray) -> int | None:
 
 
 def make_members(settings: dict[str, Any], seed: int) -> list[Member]:
-    """Return the grid's settings times the seeds; each setting meets the same seeds."""
+    """Return the grid's settings times the seeds, or times the folds.
+
+    Each setting meets the same seeds. With folds all members have one seed, so that settings
+    differ by nothing else; the seeds are those of the members refitted.
+    """
+    if settings["selection"] == "cross_validation":
+        replicas = [(seed, fold) for fold in range(settings["folds"])]
+    else:
+        replicas = [(seed + place, None) for place in range(settings["seeds"])]
     grid = itertools.product(
-        range(settings["seeds"]), settings["learning_rates"], settings["condition_dropouts"]
+        replicas,
+        settings["learning_rates"],
+        settings["condition_dropouts"],
+        settings["weight_decays"],
+        settings["dropouts"],
     )
-    return [Member(seed + place, rate, dropout) for place, rate, dropout in grid]
+    return [
+        Member(own, rate, nulls, decay, dropout, settings["batch_size"], subset=fold)
+        for (own, fold), rate, nulls, decay, dropout in grid
+    ]
 
 
 def training_settings(settings: dict[str, Any], n_rows: int) -> TrainingSettings:
@@ -216,20 +313,18 @@ def training_settings(settings: dict[str, Any], n_rows: int) -> TrainingSettings
         steps=steps,
         decay=settings["rate_decay"],
         residual_weight_decay=settings["group_weight_decay"],
+        # An average that is not used is not kept.
+        ema_decay=settings["ema_decay"] if settings["use_ema"] else 0.0,
         **{
             name: settings[name]
             for name in (
-                "batch_size",
                 "group_exponent",
                 "factor_dropout",
-                "dropout",
                 "optimizer",
-                "weight_decay",
                 "warmup_steps",
                 "decay_rate",
                 "decay_every",
                 "clip_norm",
-                "ema_decay",
             )
         },
     )

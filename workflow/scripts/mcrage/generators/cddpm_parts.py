@@ -32,7 +32,7 @@ def make_parts(
     """Return condition, process and network of rows of `n_columns` encoded columns."""
     condition = make_condition(settings, schema, device)
     process = make_process(settings, n_timesteps, device)
-    return Parts(condition, process, make_network(settings, n_columns, condition))
+    return Parts(condition, process, make_network(settings, n_columns, condition, n_timesteps))
 
 
 def check_device(device: str) -> torch.device:
@@ -91,8 +91,10 @@ def make_condition(
     )
 
 
-def make_network(settings: dict[str, Any], n_columns: int, condition: Condition) -> Network:
+def make_network(
+    settings: dict[str, Any], n_columns: int, condition: Condition, n_timesteps: int | None
+) -> Network:
     """Return the network, which holds shapes and no values."""
     if settings["network"] == "paper":
-        return PaperNetwork(n_columns, condition, width=settings["width"])
+        return PaperNetwork(n_columns, condition, width=settings["width"], n_timesteps=n_timesteps)
     return ResidualNetwork(n_columns, condition, width=settings["width"], depth=settings["depth"])

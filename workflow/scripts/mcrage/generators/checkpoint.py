@@ -143,6 +143,20 @@ def _checksum(arrays: dict[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
+def unlike(arrays: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> str | None:
+    """Return how arrays differ from those expected, in name, type or shape, or None."""
+    if differing := sorted(set(arrays) ^ set(expected)):
+        return f"holds other arrays than this run's ({', '.join(differing)})"
+    for name, wanted in expected.items():
+        found = arrays[name]
+        if (found.dtype, found.shape) != (wanted.dtype, wanted.shape):
+            return (
+                f"{name} is {found.dtype} of shape {found.shape}, and this run's "
+                f"{wanted.dtype} of shape {wanted.shape}"
+            )
+    return None
+
+
 class Cadence:
     """How many steps lie between two checkpoints, from what a step and a checkpoint cost.
 

@@ -15,6 +15,7 @@ from mcrage.report.chain import Chain
 from mcrage.report.costs import generator_costs, machine_facts, stage_costs
 from mcrage.report.published import Published
 from mcrage.report.results import Results
+from mcrage.report.selection import AGREEMENT_HEADS, CHOICE_HEADS
 from mcrage.report.synthetic import SyntheticRows
 from mcrage.report.tables import difference_tables, overall_table, subgroup_tables
 
@@ -67,8 +68,8 @@ FIGURES = {
     "training_curves": (
         "Training of the generators",
         "Thin lines are single replicates, the thick one is their mean. The loss should fall and "
-        "level off. Where checkpoints are chosen by F1 on the validation set, the lower panel "
-        "shows it and diamonds mark the choice.",
+        "level off. Where setting and step are chosen by F1 on the validation set, or by the loss "
+        "on rows held out of training, the lower panel shows that and diamonds mark the choice.",
     ),
     "rule_graph": (
         "How the results are made",
@@ -143,6 +144,7 @@ def render_report(
     benchmarks: Sequence[Path] = (),
     origin: Origin | None = None,
     chain: Chain | None = None,
+    selections: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
 ) -> str:
     """Return the page.
 
@@ -163,6 +165,8 @@ def render_report(
         Where the page comes from; see `mcrage.provenance`.
     chain : Chain, optional
         Where the results come from.
+    selections : mapping of (dataset, scenario) to mapping, optional
+        See `mcrage.report.selection.selection_tables`.
 
     Returns
     -------
@@ -190,9 +194,12 @@ def render_report(
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         sections=[
             _section(results, settings, figures, published, number)
+            | {"selection": (selections or {}).get((results.dataset, results.scenario), {})}
             for number, results in enumerate(sections, 1)
         ],
         synthetic=synthetic,
+        choice_heads=CHOICE_HEADS,
+        agreement_heads=AGREEMENT_HEADS,
         metric=metric_name(LEADING_METRIC),
         treatments={treatment_name(k): text for k, text in settings["treatments"].items()},
         datasets=settings["datasets"],

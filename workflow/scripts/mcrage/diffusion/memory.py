@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""What an ensemble will take on its device, said in advance, and how one too large is split."""
+
+import os
+from collections.abc import Callable, Sequence
+from itertools import groupby, pairwise
+from typing import TYPE_CHECKING
+
+import torch
+
+from mcrage.diffusion.network import Network
+
+if TYPE_CHECKING:
+    from mcrage.diffusion.training import Member
+
+_FLOAT = 4
+# Parameters, their gradient and two moments.
+_COPIES = 4
+_SHARE_OF_GPU, _SHARE_OF_RAM = 0.8, 0.5
+
+
+def device_limit(device: torch.device, gib: float | None = None) -> int:
+    """Return how many bytes an ensemble may take on a device.
+
+    Parameters
+    ----------
+    device : torch.device
+    gib : float, optional
+        As the user says; else 80 % of what is free on a GPU, or half of this machine's memory,
+        which, unlike what is free of it, is the same each time.
+    """
+    if gib is not None:
+        return int(gib * 2**30)
+    if device.type == "cuda":
+        return int(_SHARE_OF_GPU * torch.cuda.mem_get_info(device)[0])
+    return int(_SHARE_OF_RAM * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
+def member_bytes(network: Network, batch_size: int, *, averaged: bool) -> int:
+    """Return what training one member takes, in bytes, without the table that all share.
+
+    Parameters
+    ----------
+    network : Network
+    batch_size : int
+    averaged : bool
+        Whether a moving average is kept.
+    """
+    n_parameters = sum(parameter.size for parameter in network.parameters)
+    copies = _COPIES + averaged
+    return _FLOAT * (copies * n_parameters + network.activations(batch_size))
+
+
+def partition(
+    members: "Sequence[Member]", bytes_of: "Callable[[Member], int]", limit: int
+) -> list[list[int]]:
+    """Divide members into ensembles to be trained one after the other.
+
+    Members train as they would alone, so how they are divided changes no result beyond the
+    rounding of a product.
+
+    Parameters
+    ----------
+    members : sequence of Member
+    bytes_of : callable
+        What a member takes in training; the same for all of one batch size.
+    limit : int
+        Bytes that an ensemble may take. A member that takes more by itself is one all the same.
+
+    Returns
+    -------
+    list of list of int
+        Places of the members of each ensemble: of one batch size, as even in number as can be.
+    """
+    parts = []
+    by_size = sorted(range(len(members)), key=lambda place: members[place].batch_size)
+    for _, same in groupby(by_size, key=lambda place: members[place].batch_size):
+        places = list(same)
+        fitting = max(1, limit // max(1, bytes_of(members[places[0]])))
+        n_parts = -(-len(places) // fitting)
+        bounds = [len(places) * i // n_parts for i in range(n_parts + 1)]
+        parts += [places[a:b] for a, b in pairwise(bounds)]
+    return sorted(parts)
