@@ -444,6 +444,20 @@ def test_the_page_has_the_section_where_there_are_synthetic_rows(figures):
     assert '<td class="worse">70.0 %' in html
 
 
+def test_the_page_says_what_was_chosen():
+    choices = [["cddpm paper", "validation F1", *["6 × 5 steps"] * 7]]
+    told = {"choices": choices, "agreements": [["one and other", "3 of 5 replicates", "1 in 6"]]}
+    html = render_report(
+        sections(), settings=settings(), figures=[], selections={(DATASET, SCENARIO): told}
+    )
+    page = Page()
+    page.feed(html)
+    assert page.open == []
+    for text in ("Table 4.", "Replicates agree", "6 × 5 steps", "3 of 5 replicates"):
+        assert text in html
+    assert "Table 4." not in render_report(sections(), settings=settings(), figures=[])
+
+
 def test_the_page_says_undefined_and_draws_no_conclusion_from_one_replicate(figures):
     html = render_report(sections(1, small_subgroup=True), settings=settings(), figures=figures)
     assert "undefined (n = 7)" in html
