@@ -336,8 +336,9 @@ def soft(likely: list[float]) -> pa.Table:
     """Two real women and synthetic men, each with either outcome."""
     real, men = rows({("F", "out"): 1, ("F", "in"): 1}), rows({("M", "out"): len(likely)})
     place = men.schema.get_field_index("SOURCE")
-    inside = men.set_column(place, men.schema.field(place), pa.array(["in"] * len(likely)))
-    table = pa.concat_tables([real, inside.cast(real.schema), men.cast(real.schema)])
+    field = men.schema.field(place)
+    inside = men.set_column(place, field, pa.array(["in"] * len(likely)).cast(field.type))
+    table = pa.concat_tables([part.replace_schema_metadata() for part in (real, inside, men)])
     synthetic = [False] * 2 + [True] * 2 * len(likely)
     weights = [1.0, 1.0, *likely, *(1 - p for p in likely)]
     return table.append_column("is_synthetic", pa.array(synthetic)).append_column(
