@@ -15,12 +15,11 @@ to 2.5 times the largest with rows of the tuned diffusion:
 - labels of a forest like the one that is taught: -.002 [-.006, +.003], -.001, +.001
 - of a forest that also sees features standardised within the subgroup: +.002 [-.006, +.011], -.001,
   -.001 [-.002, +.001]
-- of the mean of four classifiers that do: +.010 [.000, .020], +.005 [.002, .008], -.004 [-.006, -.003]
-- the same with rows of SMOTE: +.007 [-.003, +.017], +.005, -.003; its Brier score is worse than with
-  rows of the diffusion by .0015 [.0003, .0028]
+- of the mean of four classifiers that do: +.010 [.000, .020], +.005 [.002, .008], -.004 [-.006,
+  -.003]
+- the same with rows of SMOTE: +.007 [-.003, +.017], +.005, -.003; its Brier score is worse than
+  with rows of the diffusion by .0015 [.0003, .0028]
 - the same with only as many rows as subgroups lack: +.005 [-.003, +.013], +.001, -.003
-
-Drawing one label a row by its probability gave nothing (10 replicates): the forest learns the noise.
 """
 
 from typing import Any
