@@ -36,9 +36,9 @@ import yaml  # noqa: E402
 from mcrage.classifiers.registry import fit, fit_and_score  # noqa: E402
 from mcrage.config.load import load_config  # noqa: E402
 from mcrage.datasets.card_model import PrepareSettings  # noqa: E402
-from mcrage.datasets.cards import read_card  # noqa: E402
+from mcrage.datasets.cards import describe_settings, read_card  # noqa: E402
 from mcrage.datasets.prepare import Prepared, prepare  # noqa: E402
-from mcrage.datasets.roles import Roles  # noqa: E402
+from mcrage.datasets.roles import Roles, with_words  # noqa: E402
 from mcrage.figures.differences import draw_differences  # noqa: E402
 from mcrage.figures.style import save  # noqa: E402
 from mcrage.figures.words import subgroup_words  # noqa: E402
@@ -50,7 +50,7 @@ from mcrage.plan import Plan  # noqa: E402
 from mcrage.rebalancing import rebalance, rows_to_add, synthetic_table  # noqa: E402
 from mcrage.scenario import split, thin_out, undersample  # noqa: E402
 from mcrage.statistics.summary import compare  # noqa: E402
-from mcrage.tables import write_table  # noqa: E402
+from mcrage.tables import read_table, write_table  # noqa: E402
 from project import merge  # noqa: E402
 from sample_generator import draw_past_gate  # noqa: E402
 
@@ -293,6 +293,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--transfer", type=float, help="noise level of the start; 1 is usual")
     parser.add_argument("--output", help="Parquet file for the metrics of every replicate")
+    parser.add_argument("--read", help="such a file of an earlier run: only print and draw it")
     parser.add_argument("--figure", type=Path, help="SVG and PNG of the differences, no suffix")
     arguments = parser.parse_args()
     default = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
@@ -305,10 +306,13 @@ def main() -> None:
             parser.error(f"generator {name} needs the whole workflow: run it with snakemake")
     folder = Path(arguments.mirror) / plan.datasets[0]
     raw = [str(folder / file.name) for file in plan.cards[plan.datasets[0]].files]
-    numbers = range(arguments.replicates or len(plan.replicates))
-    work = partial(run, given=given, raw=raw, transfer=arguments.transfer)
-    with ProcessPoolExecutor(arguments.processes) as pool:
-        metrics = pa.concat_tables(pool.map(work, numbers))
+    if arguments.read:
+        metrics = read_table(arguments.read)
+    else:
+        numbers = range(arguments.replicates or len(plan.replicates))
+        work = partial(run, given=given, raw=raw, transfer=arguments.transfer)
+        with ProcessPoolExecutor(arguments.processes) as pool:
+            metrics = pa.concat_tables(pool.map(work, numbers))
     if arguments.output:
         write_table(metrics, arguments.output)
     share = plan.config.scenarios[plan.scenarios[0]].test_fraction
@@ -320,6 +324,7 @@ def main() -> None:
     if arguments.figure:
         params = plan.params("prepare")(SimpleNamespace(dataset=plan.datasets[0]))
         roles = prepare(PrepareSettings.model_validate(params["settings"]), raw).roles
+        roles = with_words(roles, describe_settings(plan.cards[plan.datasets[0]]))
         draw(comparisons, plan, roles, arguments.figure)
 
 

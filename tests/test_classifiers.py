@@ -76,6 +76,13 @@ def test_every_kind_takes_weights(kind, roles):
     assert weighted.mean() > plain.mean() + 0.1
 
 
+def test_perceptrons_survive_a_batch_of_rows_left_out(roles):
+    # Batches have 200 rows: the last one row alone, which bagging leaves out of some models.
+    train = separated([50, 50, 50, 51])
+    score = fit_and_score(resolved("perceptrons", n_models=8), train, None, train, roles, seed=0)
+    assert np.isfinite(score).all()
+
+
 @pytest.mark.parametrize("kind", CLASSIFIERS)
 def test_one_outcome_alone_is_predicted_for_sure(kind, roles):
     train = make_table([0, 0, 9, 9])

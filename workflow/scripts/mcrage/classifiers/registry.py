@@ -62,7 +62,15 @@ def perceptrons(settings: dict[str, Any], seed: int, threads: int) -> Any:
     from sklearn.ensemble import BaggingClassifier
     from sklearn.neural_network import MLPClassifier
 
-    perceptron = MLPClassifier(
+    class Perceptron(MLPClassifier):
+        def fit(self, x: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> Any:
+            # Bagging leaves rows out by a weight of 0. A small last batch may hold nothing else,
+            # and scikit-learn divides by its sum.
+            if sample_weight is not None:
+                sample_weight = np.maximum(sample_weight, 1e-12 * np.max(sample_weight))
+            return super().fit(x, y, sample_weight)
+
+    perceptron = Perceptron(
         (settings["width"],),
         alpha=settings["l2"],
         learning_rate_init=settings["learning_rate"],
