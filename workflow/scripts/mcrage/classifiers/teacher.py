@@ -10,6 +10,7 @@ probabilities as weights hand that on without the noise of drawing one.
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from mcrage.classifiers.registry import fit
@@ -31,4 +32,6 @@ def soft_labels(
     roles : Roles
     seed, threads : int
     """
-    return fit(settings, train, None, roles, seed=seed, threads=threads)
+    score = fit(settings, train, None, roles, seed=seed, threads=threads)
+    # Where nothing lacks there are no rows, which scikit-learn refuses.
+    return lambda rows: score(rows) if rows.num_rows else np.empty(0)
