@@ -9,8 +9,9 @@ that labels rows for several treatments is fitted once. Columns: mean difference
 baseline over the replicates, in units of 1e-4, with half the width of its 95 % Nadeau-Bengio
 interval; it says which changes earn their place, on replicates that judge nothing else.
 
-With --transfer SIGMA one more treatment starts from real rows of the largest subgroup with the same
-outcome, noised to SIGMA, instead of from noise, and is told the group they are to become.
+With --transfer SIGMA one more treatment, `transfer`, does as `within_subgroup` in that file, but
+its rows start from real ones of the largest subgroup with the same outcome, noised to SIGMA,
+instead of from noise, and are told the group they are to become.
 """
 
 import argparse
@@ -28,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "workflow" / "scripts")]
 
 import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
 import pyarrow as pa  # noqa: E402
 import yaml  # noqa: E402
 
@@ -36,6 +38,10 @@ from mcrage.config.load import load_config  # noqa: E402
 from mcrage.datasets.card_model import PrepareSettings  # noqa: E402
 from mcrage.datasets.cards import read_card  # noqa: E402
 from mcrage.datasets.prepare import Prepared, prepare  # noqa: E402
+from mcrage.datasets.roles import Roles  # noqa: E402
+from mcrage.figures.differences import draw_differences  # noqa: E402
+from mcrage.figures.style import save  # noqa: E402
+from mcrage.figures.words import subgroup_words  # noqa: E402
 from mcrage.generators.base import TrainingData  # noqa: E402
 from mcrage.generators.registry import generator_class  # noqa: E402
 from mcrage.groups import GroupSchema, plan_rows  # noqa: E402
@@ -43,10 +49,14 @@ from mcrage.metrics.binary import judge  # noqa: E402
 from mcrage.plan import Plan  # noqa: E402
 from mcrage.rebalancing import rebalance, rows_to_add, synthetic_table  # noqa: E402
 from mcrage.scenario import split, thin_out, undersample  # noqa: E402
-from mcrage.statistics.paired import corrected_interval  # noqa: E402
+from mcrage.statistics.summary import compare  # noqa: E402
+from mcrage.tables import write_table  # noqa: E402
 from project import merge  # noqa: E402
+from sample_generator import draw_past_gate  # noqa: E402
 
 SHOWN = ("auroc", "f1", "brier")
+TRANSFERRED = "within_subgroup"
+"""The treatment that --transfer starts otherwise."""
 
 
 class Replicate:
@@ -107,11 +117,15 @@ class Replicate:
             rows_to_add(counts, self.schema, **demand) for demand in drawing["settings"]["demands"]
         ]
         groups = plan_rows(np.max(plans, axis=0))
-        seed = drawing["seeds"]["sample"]
-        if transfer is None:
+        seed, memorising = drawing["seeds"]["sample"], drawing["settings"]["memorising"]
+        if transfer is not None:
+            features = transferred(generator, data, groups, transfer, seed)
+        elif memorising == "keep":
             features = generator.sample(groups, seed=seed)
         else:
-            features = transferred(generator, data, groups, transfer, seed)
+            features, _ = draw_past_gate(
+                memorising, lambda g, s: generator.sample(g, seed=s), groups, data, seed
+            )
         return synthetic_table(features, groups, train, self.schema, self.roles.feature_columns)
 
     def treated(self, name: str, synthetic: pa.Table | None) -> tuple[pa.Table, pa.Table]:
@@ -134,9 +148,10 @@ class Replicate:
             **settings["treatment"],
         )
 
-    def values(self, table: pa.Table, weights: pa.Table, classifier: str) -> dict[str, float]:
-        """Judge a classifier fitted on a treated table: metric and subgroup, to value."""
+    def judged(self, name: str, treated: tuple[pa.Table, pa.Table], classifier: str) -> pa.Table:
+        """Judge a classifier fitted on a treated table: rows of results/metrics.parquet."""
         params = self.params("evaluate", classifier=classifier)
+        table, weights = treated
         score = fit_and_score(
             params["settings"]["classifier"],
             table,
@@ -145,15 +160,12 @@ class Replicate:
             self.roles,
             seed=params["seeds"]["classifier"],
         )
-        found = judge(
-            self.schema, self.schema.index(self.test), score, params["settings"]["threshold"]
-        )
-        return {
-            f"{metric} {subgroup}": value
-            for metric, subgroup, value in zip(
-                found["metric"], found["subgroup"], found["value"], strict=True
-            )
-        }
+        threshold = params["settings"]["threshold"]
+        found = judge(self.schema, self.schema.index(self.test), score, threshold)
+        names = {**self.names, "replicate": int(self.names["replicate"])}
+        names |= {"treatment": name, "classifier": classifier, "threshold": str(threshold)}
+        n = len(found["metric"])
+        return pa.table({**{key: [value] * n for key, value in names.items()}, **found})
 
 
 def transferred(
@@ -207,31 +219,26 @@ def transferred(
     return encoding.inverse(out, within)
 
 
-def run(number: int, given: dict, raw: list[str], transfer: float | None) -> dict[str, dict]:
-    """Return the values of every treatment and classifier of one replicate."""
+def run(number: int, given: dict, raw: list[str], transfer: float | None) -> pa.Table:
+    """Return the metrics of every treatment and classifier of one replicate."""
     plan = make_plan(given)
-    settings = PrepareSettings.model_validate(
-        plan.params("prepare")(SimpleNamespace(dataset=plan.datasets[0]))["settings"]
-    )
-    replicate = Replicate(plan, prepare(settings, raw), number)
+    params = plan.params("prepare")(SimpleNamespace(dataset=plan.datasets[0]))
+    prepared = prepare(PrepareSettings.model_validate(params["settings"]), raw)
+    replicate = Replicate(plan, prepared, number)
     drawn: dict[str, pa.Table] = {}
-    out = {}
+    out = []
     for name in plan.treatments:
         generator = plan.recipes[name].generator
         if generator and generator not in drawn:
             drawn[generator] = replicate.synthetic(generator)
         treated = replicate.treated(name, drawn.get(generator))
-        for classifier in plan.classifiers:
-            out[f"{name}, {classifier}"] = replicate.values(*treated, classifier)
+        out += [replicate.judged(name, treated, classifier) for classifier in plan.classifiers]
     if transfer is not None:
-        (name,) = [n for n in plan.treatments if n in ("within_subgroup", "mcrage_own_labels")][:1]
-        rows = replicate.synthetic(plan.recipes[name].generator, transfer)
-        treated = replicate.treated(name, rows)
-        out[f"{name} from noised majority rows, {plan.classifiers[0]}"] = replicate.values(
-            *treated, plan.classifiers[0]
-        )
+        rows = replicate.synthetic(plan.recipes[TRANSFERRED].generator, transfer)
+        treated = replicate.treated(TRANSFERRED, rows)
+        out += [replicate.judged("transfer", treated, name) for name in plan.classifiers]
     print(f"replicate {number} done", file=sys.stderr, flush=True)
-    return out
+    return pa.concat_tables(out)
 
 
 def make_plan(given: dict) -> Plan:
@@ -243,24 +250,38 @@ def make_plan(given: dict) -> Plan:
     return Plan(load_config(given), cards)
 
 
-def tell(values: list[dict[str, dict]], plan: Plan) -> None:
-    """Print the table."""
-    baseline = f"{plan.baselines[0]}, {plan.classifiers[0]}"
-    columns = [name for name in values[0][baseline] if name.split()[0] in SHOWN]
-    share = plan.config.scenarios[plan.scenarios[0]].test_fraction
-    width = max(map(len, values[0]))
-    print(
-        f"{len(values)} replicates, seed {plan.config.experiment.seed}; differences to {baseline}"
+def tell(comparisons: pd.DataFrame) -> None:
+    """Print the mean differences, in units of 1e-4, and half of their intervals."""
+    first = comparisons["baseline"].iloc[0]
+    shown = comparisons[(comparisons["baseline"] == first) & comparisons["metric"].isin(SHOWN)]
+    cell = [
+        f"{1e4 * mean:+.0f} ±{1e4 * (high - low) / 2:.0f}"
+        for mean, low, high in zip(
+            shown["mean_difference"], shown["ci_low"], shown["ci_high"], strict=True
+        )
+    ]
+    column = shown["metric"] + " " + shown["subgroup"]
+    table = shown.assign(cell=cell, column=column).pivot_table(
+        index=["classifier", "treatment"],
+        columns="column",
+        values="cell",
+        aggfunc="first",
+        sort=False,
     )
-    print(" " * width, *(f"{column:>18}" for column in columns))
-    for name in values[0]:
-        cells = []
-        for column in columns:
-            differences = np.array([v[name][column] - v[baseline][column] for v in values])
-            low, high, _ = corrected_interval(differences, share / (1 - share))
-            mean = 1e4 * differences.mean()
-            cells.append(f"{mean:>+10.0f} ±{1e4 * (high - low) / 2:5.0f} ")
-        print(f"{name:{width}}", *cells)
+    print(f"{shown['n_replicates'].max()} replicates; differences to {first}, in 1e-4")
+    print(table.to_string())
+
+
+def draw(comparisons: pd.DataFrame, plan: Plan, roles: Roles, stem: Path) -> None:
+    """Draw the differences to the first baseline, as the workflow does."""
+    rows = comparisons[
+        (comparisons["classifier"] == plan.classifiers[0])
+        & (comparisons["baseline"] == plan.baselines[0])
+    ]
+    figure = draw_differences(
+        rows.to_dict("records"), treatments=plan.treatments, subgroup_words=subgroup_words(roles)
+    )
+    save(figure, stem.with_suffix(".svg"), stem.with_suffix(".png"), {})
 
 
 def main() -> None:
@@ -271,20 +292,35 @@ def main() -> None:
     parser.add_argument("--replicates", type=int, help="as the file says, if left out")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--transfer", type=float, help="noise level of the start; 1 is usual")
-    parser.add_argument("--output", help="JSON file for every value")
+    parser.add_argument("--output", help="Parquet file for the metrics of every replicate")
+    parser.add_argument("--figure", type=Path, help="SVG and PNG of the differences, no suffix")
     arguments = parser.parse_args()
     default = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     given = merge(default, yaml.safe_load(Path(arguments.configfile).read_text(encoding="utf-8")))
     plan = make_plan(given)
+    if arguments.transfer is not None and TRANSFERRED not in plan.treatments:
+        parser.error(f"--transfer needs the treatment {TRANSFERRED}, as in strength.yaml")
+    for name in plan.generators:
+        if plan.trained_on(name) or name in plan.judged_on_validation():
+            parser.error(f"generator {name} needs the whole workflow: run it with snakemake")
     folder = Path(arguments.mirror) / plan.datasets[0]
     raw = [str(folder / file.name) for file in plan.cards[plan.datasets[0]].files]
     numbers = range(arguments.replicates or len(plan.replicates))
     work = partial(run, given=given, raw=raw, transfer=arguments.transfer)
     with ProcessPoolExecutor(arguments.processes) as pool:
-        values = list(pool.map(work, numbers))
+        metrics = pa.concat_tables(pool.map(work, numbers))
     if arguments.output:
-        Path(arguments.output).write_text(json.dumps(values), encoding="utf-8")
-    tell(values, plan)
+        write_table(metrics, arguments.output)
+    share = plan.config.scenarios[plan.scenarios[0]].test_fraction
+    controls = [name for name in plan.treatments if plan.recipes[name].train_on == "original"]
+    comparisons = compare(
+        metrics.to_pandas(), plan.baselines, {plan.scenarios[0]: share / (1 - share)}, controls
+    )
+    tell(comparisons)
+    if arguments.figure:
+        params = plan.params("prepare")(SimpleNamespace(dataset=plan.datasets[0]))
+        roles = prepare(PrepareSettings.model_validate(params["settings"]), raw).roles
+        draw(comparisons, plan, roles, arguments.figure)
 
 
 if __name__ == "__main__":

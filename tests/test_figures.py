@@ -24,7 +24,7 @@ from mcrage.figures.differences import draw_differences, verdict
 from mcrage.figures.dose_response import draw_dose_response
 from mcrage.figures.group_composition import Composition, draw_group_composition
 from mcrage.figures.roc import Predictions, draw_roc, mean_curve
-from mcrage.figures.samples import Sample
+from mcrage.figures.samples import Sample, each_row_once
 from mcrage.figures.training_curves import draw_training_curves, lines_of, mean_line
 from mcrage.figures.umap_embedding import draw_umap, embed, standardise, thin
 from mcrage.figures.words import group_name, subgroup_name, subgroup_words
@@ -330,6 +330,36 @@ def test_copies_are_counted_apart_and_weights_keep_the_total():
 def test_equal_weights_are_not_shown():
     rows_ = Composition.of(np.array([0, 1]), np.zeros(2, bool), 4, weights=np.full(2, 0.5))
     assert rows_.weighted is None
+
+
+def soft(likely: list[float]) -> pa.Table:
+    """Two real women and synthetic men, each with either outcome."""
+    real, men = rows({("F", "out"): 1, ("F", "in"): 1}), rows({("M", "out"): len(likely)})
+    place = men.schema.get_field_index("SOURCE")
+    field = men.schema.field(place)
+    inside = men.set_column(place, field, pa.array(["in"] * len(likely)).cast(field.type))
+    table = pa.concat_tables([part.replace_schema_metadata() for part in (real, inside, men)])
+    synthetic = [False] * 2 + [True] * 2 * len(likely)
+    weights = [1.0, 1.0, *likely, *(1 - p for p in likely)]
+    return table.append_column("is_synthetic", pa.array(synthetic)).append_column(
+        "weight", pa.array(weights)
+    )
+
+
+def test_a_row_with_either_outcome_counts_for_its_weights_and_is_shown_once():
+    table = soft([0.9, 0.5, 0.2, 0.1])
+    sample = Sample.of(table, ROLES)
+    counts = Composition.of(
+        sample.groups, sample.synthetic, 4, weights=table["weight"].to_numpy(), soft=True
+    )
+    # .9 + .5 + .2 + .1 of the men's four are likely to be in the hospital.
+    assert counts.synthetic.tolist() == [0, 2, 0, 2]
+    assert counts.real.tolist() == [1, 0, 1, 0]
+    assert counts.weighted is None
+    once = Sample.of(each_row_once(table), ROLES)
+    assert once.groups.tolist() == [0, 2, 3, 3, 1, 1]
+    np.testing.assert_array_equal(once.features[2:4], sample.features[2:4])
+    assert each_row_once(table.drop_columns(["weight"])).num_rows == 10
 
 
 def test_composition_tells_numbers(tmp_path):

@@ -9,6 +9,7 @@ import yaml
 from mcrage import rule_params as module
 from mcrage.code_digest import code_digest, versions
 from mcrage.config.load import load_config
+from mcrage.config.model import Config
 from mcrage.config.render import render_config
 from mcrage.generators.registry import needs
 from mcrage.plan import Plan
@@ -79,6 +80,19 @@ def test_a_generator_draws_what_each_of_its_treatments_fills():
         {"by": "group", "size": 1.0, "fill": 1},
         {"by": "subgroup", "size": 2.5, "fill": 1},
     ]
+
+
+def test_the_config_of_what_is_used_is_a_config():
+    given = merge(yaml.safe_load(render_config()), {"experiment": {"title": "Used"}})
+    plan = Plan(load_config(given), cards={})
+    used = plan.science()
+    assert set(used["classifiers"]) == {
+        "random_forest",
+        "ensemble",
+        *used["classifiers"]["ensemble"]["members"],
+    }
+    again = Plan(load_config({k: v for k, v in used.items() if k in Config.model_fields}), cards={})
+    assert again.science() == used
 
 
 def test_a_list_of_doses_is_a_treatment_for_each():

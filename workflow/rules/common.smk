@@ -263,6 +263,11 @@ def files_of_runs(name):
     )
 
 
+def shown_file(name):
+    """A file of the replicate that figures show."""
+    return f"<results>/{{dataset}}/{{scenario}}/{PLAN.config.figures.replicate}/{name}"
+
+
 def shown_files(pattern, **names):
     """The pattern in the replicate that figures show."""
 

@@ -45,7 +45,7 @@ rule plot_umap:
     """See whether synthetic rows fill their group's place or copy a few rows (Figure 2)."""
     input:
         roles="<results>/{dataset}/words.json",
-        original=shown_files("original.parquet"),
+        original=shown_file("original.parquet"),
         rebalanced=shown_files(
             "{treatment}/rebalanced.parquet",
             treatment=PLAN.config.figures.umap_treatments,
@@ -80,7 +80,7 @@ rule plot_densities:
     """Hold every feature of the synthetic rows against test rows (Figure 3)."""
     input:
         roles="<results>/{dataset}/words.json",
-        test=shown_files("test.parquet"),
+        test=shown_file("test.parquet"),
         synthetic=shown_files(
             "{generator}/synthetic.parquet", generator=PLAN.density_generators()
         ),

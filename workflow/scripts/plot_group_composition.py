@@ -11,7 +11,7 @@ from mcrage.figures.samples import Sample
 from mcrage.figures.style import save
 from mcrage.groups import GroupSchema
 from mcrage.stage import run_stage
-from mcrage.tables import read_table
+from mcrage.tables import WEIGHT, read_table
 
 
 def main(input, output, params, wildcards, threads, origin) -> None:
@@ -22,14 +22,16 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     for treatment, rebalanced, weights in zip(
         params["settings"]["treatments"], input.rebalanced, input.weights, strict=True
     ):
-        rows = Sample.of(read_table(rebalanced), roles)
+        table = read_table(rebalanced)
+        rows = Sample.of(table, roles)
         beside = read_table(weights, ["row_id", "weight"])
         compositions[treatment] = Composition.of(
             rows.groups,
             rows.synthetic,
             n_groups,
             row_id=beside.column("row_id").to_pandas().to_numpy(),
-            weights=beside.column("weight").to_numpy(),
+            weights=beside.column(WEIGHT).to_numpy(),
+            soft=WEIGHT in table.column_names,
         )
     save(draw_group_composition(roles, compositions), output.svg, output.png, origin)
 

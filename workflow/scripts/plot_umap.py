@@ -6,7 +6,7 @@ Settings: ``treatments``, in the order of the tables. Seeds: ``umap``.
 """
 
 from mcrage.datasets.roles import read_roles
-from mcrage.figures.samples import Sample
+from mcrage.figures.samples import Sample, each_row_once
 from mcrage.figures.style import save
 from mcrage.figures.umap_embedding import draw_umap
 from mcrage.stage import run_stage
@@ -19,7 +19,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     original = Sample.of(read_table(input.original), roles)
     panels = {"original": original}
     for treatment, path in zip(params["settings"]["treatments"], input.rebalanced, strict=True):
-        panels[treatment] = Sample.of(read_table(path), roles)
+        panels[treatment] = Sample.of(each_row_once(read_table(path)), roles)
     figure = draw_umap(roles, original, panels, seed=params["seeds"]["umap"])
     save(figure, output.svg, output.png, origin)
 

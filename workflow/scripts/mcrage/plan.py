@@ -225,6 +225,17 @@ class Plan:
         settings = self.config.generators[generator].resolved()
         return {key: value for key, value in settings.items() if key != "trained_on"}
 
+    def all_classifiers(self) -> list[str]:
+        """Return the experiment's classifiers, those that label rows, and members of ensembles."""
+        labels = [self.recipes[name].labels for name in self.all_treatments]
+        names = [*self.classifiers, *(name for name in labels if name)]
+        members = [
+            member
+            for name in names
+            for member in getattr(self.config.classifiers[name], "members", [])
+        ]
+        return list(dict.fromkeys([*names, *members]))
+
     def classifier(self, name: str) -> dict[str, Any]:
         """Return a classifier's settings, those of an ensemble's members among them."""
         classifiers = self.config.classifiers
@@ -253,11 +264,10 @@ class Plan:
             "scenarios": self.scenarios,
             "generators": self.generators,
             "treatments": [self.config.families[name] for name in self.all_treatments],
-            "classifiers": self.classifiers,
+            "classifiers": self.all_classifiers(),
         }
         for section, names in used.items():
             resolved[section] = {name: resolved[section][name] for name in names}
-        resolved["classifiers"] = {name: self.classifier(name) for name in self.classifiers}
         # Every value of a preset, not only what was overridden.
         resolved["generators"] = {
             name: self.config.generators[name].resolved() for name in self.generators

@@ -53,6 +53,7 @@ class Composition:
         *,
         row_id: np.ndarray | None = None,
         weights: np.ndarray | None = None,
+        soft: bool = False,
     ) -> "Composition":
         """Count a training set's rows.
 
@@ -64,6 +65,9 @@ class Composition:
         row_id : ndarray, shape (n,), optional
             Of real rows; equal ones are copies. Without it all real rows count as different.
         weights : ndarray of float, shape (n,), optional
+        soft : bool
+            A synthetic row stands among the rows once with each outcome: it counts for a group as
+            much as it weighs, rounded.
         """
         copies = np.zeros(len(groups), dtype=bool)
         if row_id is not None:
@@ -71,13 +75,17 @@ class Composition:
             copies[real] = True
             copies[real[np.unique(row_id[real], return_index=True)[1]]] = False
         weighted = None
-        if weights is not None and len(weights) and not np.allclose(weights, weights[0]):
+        drawn = np.bincount(groups[synthetic], minlength=n_groups)
+        if soft:
+            parts = np.bincount(groups[synthetic], weights[synthetic], minlength=n_groups)
+            drawn = np.rint(parts).astype(np.int64)
+        elif weights is not None and len(weights) and not np.allclose(weights, weights[0]):
             weighted = np.bincount(groups, weights, minlength=n_groups)
             weighted = weighted * (len(groups) / weighted.sum())
         return cls(
             real=np.bincount(groups[~synthetic & ~copies], minlength=n_groups),
             repeated=np.bincount(groups[copies], minlength=n_groups),
-            synthetic=np.bincount(groups[synthetic], minlength=n_groups),
+            synthetic=drawn,
             weighted=weighted,
         )
 

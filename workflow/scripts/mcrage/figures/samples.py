@@ -8,10 +8,31 @@ import numpy as np
 
 from mcrage.datasets.roles import Roles
 from mcrage.groups import GroupSchema
-from mcrage.tables import IS_SYNTHETIC
+from mcrage.tables import IS_SYNTHETIC, WEIGHT
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+def each_row_once(table: "pa.Table") -> "pa.Table":
+    """Return a rebalanced table with each synthetic row once, with the likelier of its outcomes.
+
+    With labels from a classifier it stands in the table with either outcome and a weight, first
+    all rows with the positive one.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Without a column ``weight`` it is returned as it is.
+    """
+    if WEIGHT not in table.column_names:
+        return table
+    synthetic = np.flatnonzero(table.column(IS_SYNTHETIC).to_numpy())
+    positive, negative = np.split(synthetic, 2)
+    likely = table.column(WEIGHT).to_numpy()[positive] >= 0.5
+    kept = np.ones(table.num_rows, dtype=bool)
+    kept[positive], kept[negative] = likely, ~likely
+    return table.filter(kept)
 
 
 @dataclass(frozen=True)

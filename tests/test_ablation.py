@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+"""The ablation's short cut gives what the workflow gives."""
+
+import sys
+
+import pyarrow.compute as pc
+import yaml
+
+from project import ROOT, SMALL, merge
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import ablation
+
+from mcrage.tables import read_table
+
+# One that does nothing, one that repeats rows, and one with a generator, a gate and taught labels.
+TREATMENTS = ["imbalanced", "target_oversampling", "mcrage_tuned"]
+
+
+def test_it_judges_as_the_workflow_does(finished):
+    given = merge(yaml.safe_load((ROOT / "config.yaml").read_text()), SMALL)
+    given["experiment"]["treatments"] = TREATMENTS
+    given["experiment"]["baselines"] = ["imbalanced"]
+    given["figures"] = {
+        f"{kind}_treatments": ["mcrage_tuned"] for kind in ("umap", "density", "roc")
+    }
+    raw = [str(finished.folder / "resources/downloads/diabetes/diabetes.csv")]
+    found = ablation.run(1, given, raw, None)
+    made = read_table(finished.folder / "results/metrics.parquet")
+    names = pc.unique(found["treatment"])
+    kept = pc.and_(pc.is_in(made["treatment"], names), pc.equal(made["replicate"], 1))
+    made = made.filter(kept)
+    key = ["treatment", "subgroup", "metric"]
+    found, made = (
+        table.select([*key, "value", "support"]).sort_by([(k, "ascending") for k in key])
+        for table in (found, made)
+    )
+    assert found.num_rows == made.num_rows == 3 * 3 * 9
+    assert found.equals(made)
