@@ -198,3 +198,13 @@ def test_a_single_quantile_step_decodes():
     encoding = NumericEncoding.fit(blood(40), BLOOD, scaling="quantile")
     far = encoding.inverse(np.array([[-50.0] * 4, [50.0] * 4]))
     np.testing.assert_array_equal(far, [encoding.lower, encoding.upper])
+
+
+@pytest.mark.parametrize("scaling", ["standard", "within_subgroup", "within_group"])
+@pytest.mark.parametrize("value", [0.0, 0.1, 0.3, 37.7, 1e6 + 0.1])
+def test_a_constant_feature_is_0_though_its_mean_is_rounded(scaling, value):
+    rows, within = np.full((1000, 1), value), np.arange(1000) % 3
+    fitted = SCALINGS[scaling].fit(rows, 0, within)
+    scores = fitted.transform(rows, within)
+    np.testing.assert_allclose(scores, 0, atol=1e-8 * max(1, value))
+    np.testing.assert_allclose(fitted.inverse(scores, within), rows)

@@ -17,7 +17,13 @@ from mcrage.errors import UserError
 from mcrage.generators.base import TrainingData
 from mcrage.generators.storage import read_arrays, write_arrays
 from mcrage.groups import GroupSchema
-from mcrage.leakage.fitted import check_model, check_stored_rows, forbidden_files
+from mcrage.leakage.fitted import (
+    check_labels,
+    check_model,
+    check_scaler,
+    check_stored_rows,
+    forbidden_files,
+)
 from mcrage.leakage.judged import check_run
 from mcrage.leakage.rows import by_chance, check_tables, check_treatment, refuse
 from mcrage.metrics.binary import judge
@@ -217,6 +223,46 @@ def test_a_model_may_keep_its_training_rows_and_no_others(tables, roles, encoded
     ]
     assert found(swapped) == ["g: the 100 rows that the model keeps are not its 100 training rows"]
     assert "groups that the model keeps" in found(relabelled)[0]
+
+
+@pytest.mark.parametrize("scaling", ["standard", "quantile", "within_subgroup"])
+def test_a_scaler_of_other_rows_is_found_whatever_its_shape(tables, roles, scaling):
+    train, whole = (TrainingData.of(tables[name], roles) for name in ("train", "original"))
+    few = np.flatnonzero(train.schema.subgroup_of(train.groups) == 0)
+
+    def found(features: np.ndarray, within: np.ndarray) -> list[str]:
+        encoding = NumericEncoding.fit(features, roles.features, scaling=scaling, within=within)
+        arrays, facts = encoding.state()
+        stored = {f"encoding.{name}": array for name, array in arrays.items()}
+        return check_scaler("g", stored, {"encoding": facts}, train, 0)
+
+    assert found(train.features, train.within(scaling)) == []
+    assert found(whole.features, whole.within(scaling))
+    # Another subgroup was never seen, or there are fewer quantiles.
+    assert found(train.features[few[:5]], train.within(scaling)[few[:5]])
+
+
+def test_labels_that_do_not_belong_to_their_weights_are_found(tables, schema):
+    train = tables["train"]
+    synthetic = tables["original"].slice(100, 30).drop_columns(["row_id"])
+
+    def labels(rows):
+        return np.linspace(0.0, 1.0, rows.num_rows)
+
+    plan = {"synthetic": pa.concat_tables([synthetic] * 20), "labels": labels}
+    rebalanced, weights = rebalance(train, schema, **plan)
+    n_synthetic = (rebalanced.num_rows - 100) // 2
+    assert n_synthetic
+
+    def found(order: np.ndarray) -> list[str]:
+        made = rebalanced.take(np.concatenate([np.arange(100), 100 + order]))
+        made = made.set_column(made.num_columns - 1, "weight", rebalanced["weight"])
+        return check_labels("t", weights, made, schema, 100, labels)
+
+    rows = np.arange(2 * n_synthetic)
+    assert found(rows) == []
+    for order in (np.roll(rows, n_synthetic), np.append(rows[:-2], rows[:-3:-1])):
+        assert "do not stand once with the positive level" in found(order)[0]
 
 
 @pytest.fixture

@@ -140,3 +140,13 @@ def test_the_code_of_a_rule_is_read_once_for_all_jobs(plan, monkeypatch):
         for generator in ("smote", "cddpm_tuned"):
             params(job(replicate=replicate, generator=generator))
     assert [call[1] for call in calls] == ["mcrage.generators.smote", "mcrage.generators.cddpm"]
+
+
+def test_a_dose_is_told_of_what_is_filled():
+    plan = dosed([0.25, 1])
+    told = plan.recipes["mcrage_tuned_fill_25_percent"].description
+    assert told.endswith(
+        "Dose: 25 % of the rows that each subgroup lacks to be 2.5 times as large as the largest."
+    )
+    told = plan.recipes["group_oversampling_fill_50_percent"].description
+    assert told.endswith("Dose: 50 % of the rows that each group lacks.")

@@ -151,6 +151,21 @@ def test_a_teacher_learns_from_real_rows_alone(table, schema, roles):
     np.testing.assert_array_equal(labels(synthetic), expected)
 
 
+def test_a_teacher_is_asked_about_no_rows_where_nothing_lacks(table, schema, roles):
+    settings = {"kind": "kernel_logistic", "features": "both"}
+    settings |= {"n_components": 20, "gamma": 0.1, "c": 1.0}
+    labels = soft_labels(settings, table, roles, seed=3)
+    nothing = drawn(table, schema, [0, 0, 0, 0])
+    alike = table.take(
+        np.sort(np.concatenate([np.flatnonzero(schema.index(table) == k)[:20] for k in range(4)]))
+    )
+    rebalanced, weights = rebalance(
+        alike, schema, synthetic=nothing, labels=labels, fill_by="subgroup"
+    )
+    assert not rebalanced["is_synthetic"].to_numpy().any()
+    assert weights["weight"].to_pylist() == rebalanced["weight"].to_pylist() == [1.0] * 80
+
+
 def test_too_few_synthetic_rows_are_an_error(table, schema):
     with pytest.raises(UserError, match="30 synthetic rows are asked for, 29 were drawn"):
         rebalance(table, schema, synthetic=drawn(table, schema, [20, 10, 29, 0]))

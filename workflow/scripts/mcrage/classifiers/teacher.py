@@ -24,6 +24,7 @@ to 2.5 times the largest with rows of the tuned diffusion:
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from mcrage.classifiers.registry import fit
@@ -45,4 +46,6 @@ def soft_labels(
     roles : Roles
     seed, threads : int
     """
-    return fit(settings, train, None, roles, seed=seed, threads=threads)
+    score = fit(settings, train, None, roles, seed=seed, threads=threads)
+    # Where nothing lacks there are no rows, which scikit-learn refuses.
+    return lambda rows: score(rows) if rows.num_rows else np.empty(0)

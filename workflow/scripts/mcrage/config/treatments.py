@@ -26,7 +26,8 @@ class Treatment(Closed):
     fill: Dose | Annotated[list[Dose], Field(min_length=1)] = Field(
         1.0,
         description="The dose, in (0, 2]: rows that the generator, or oversample, adds to each "
-        "group over rows that it lacks to be as large as the largest. Paper: 1. A list, e.g. "
+        "group over rows that it lacks to be as large as the largest (or as fill_by and "
+        "size say). Paper: 1. A list, e.g. "
         "[0.25, 0.5, 1, 2], is one treatment for each dose, named like smote_fill_25_percent: by "
         "that name baselines and figures know it, and the report shows a dose-response curve. The "
         "rows of a smaller dose are a part of those of a larger one. Cost: a classifier for each "
@@ -120,6 +121,11 @@ class Treatment(Closed):
         """Whether the classifier gets the imbalanced training set as it is: a dose of 0."""
         return not (self.generator or self.oversample or self.weights or self.train_on != "train")
 
+    @property
+    def _goal(self) -> str:
+        """What is lacked to reach, where that is not the largest."""
+        return f" to be {self.size:g} times as large as the largest" if self.size != 1 else ""
+
     def doses(self, name: str) -> dict[str, "Treatment"]:
         """Return this treatment by its name, or one for each dose of a list, by theirs."""
         if not isinstance(self.fill, list):
@@ -128,8 +134,8 @@ class Treatment(Closed):
             f"{name}_fill_{round(100 * fill)}_percent": self.model_copy(
                 update={
                     "fill": fill,
-                    "description": f"{self.description} Dose: {round(100 * fill)} % of what each "
-                    "group lacks.",
+                    "description": f"{self.description} Dose: {round(100 * fill)} % of the rows "
+                    f"that each {self.fill_by} lacks{self._goal}.",
                 }
             )
             for fill in self.fill

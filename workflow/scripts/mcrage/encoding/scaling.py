@@ -34,8 +34,8 @@ class StandardScaling:
         cls, values: np.ndarray, seed: int, within: np.ndarray | None = None
     ) -> "StandardScaling":
         """Learn from training rows, float64 of shape (n, d); no more is used."""
-        scale = values.std(axis=0)
-        return cls(values.mean(axis=0), np.where(scale > 0, scale, 1.0))
+        scale = np.where(_constant(values), 1.0, values.std(axis=0))
+        return cls(values.mean(axis=0), scale)
 
     def transform(self, values: np.ndarray, within: np.ndarray | None = None) -> np.ndarray:
         """Return the scores of values in raw units, both (n, d)."""
@@ -162,8 +162,8 @@ class SubgroupScaling:
         np.add.at(squares, within, np.square(values - own[within]))
         share = counts / (counts + _PRIOR_ROWS)
         variances = share * squares / np.maximum(counts, 1.0) + (1.0 - share) * spread
-        # A constant feature stays 0 instead of becoming NaN.
-        variances[variances == 0.0] = 1.0
+        # A constant feature stays 0.
+        variances[:, _constant(values)] = 1.0
         return cls(share * own + (1.0 - share) * overall, np.sqrt(variances))
 
     def transform(self, values: np.ndarray, within: np.ndarray) -> np.ndarray:
@@ -188,6 +188,11 @@ class GroupScaling(SubgroupScaling):
     """The same with groups for subgroups: no margin is shared by the outcomes either."""
 
     name = "within_group"
+
+
+def _constant(values: np.ndarray) -> np.ndarray:
+    # Not by the deviation, which rounding leaves above 0 where the mean is not exact.
+    return np.ptp(values, axis=0) == 0.0
 
 
 Scaling = StandardScaling | QuantileScaling | SubgroupScaling

@@ -190,7 +190,12 @@ def _heldout_losses(
     seed: int,
     place: torch.device,
 ) -> Scores:
-    """Return the function that gives every member's loss on the rows of its fold."""
+    """Return the function that gives every member's loss on the rows of its fold.
+
+    Rows are encoded once, by a scaler that knows all training rows, those of the fold too: their
+    moments are a fact that all settings share, so it shifts losses and favours none. The losses
+    choose, and are no estimate of what new rows would have.
+    """
     # As many rows at a time as a few batches, whose memory has been reckoned with.
     chunk = 4 * settings["batch_size"]
     heldout = HeldOut(

@@ -104,6 +104,7 @@ def check_scaler(
         for name in sorted(anew.keys() | stored.keys())
         if name not in anew
         or name not in stored
+        or anew[name].shape != stored[name].shape
         or not np.allclose(anew[name], stored[name], rtol=1e-9, atol=1e-12)
     ]
 
@@ -172,23 +173,37 @@ def check_labels(
     treatment: str,
     weights: pa.Table,
     rebalanced: pa.Table,
+    schema: GroupSchema,
     n_real: int,
     labels: Labels,
 ) -> list[str]:
-    """Compare the weights of labels with those that training rows alone teach.
+    """Compare labels and their weights with those that training rows alone teach.
 
     Parameters
     ----------
     treatment : str
     weights, rebalanced : pyarrow.Table
         Of the same length; synthetic rows last, with the positive level and then with the other.
+    schema : GroupSchema
     n_real : int
         Real rows before them.
     labels : callable
         The classifier that labelled them, fitted anew.
     """
-    rows = rebalanced.slice(n_real)
-    rows = rows.slice(0, rows.num_rows // 2)
+    n_synthetic = (rebalanced.num_rows - n_real) // 2
+    rows, again = rebalanced.slice(n_real, n_synthetic), rebalanced.slice(n_real + n_synthetic)
+    target = schema.columns[-1]
+    others = [name for name in rebalanced.column_names if name not in (target, WEIGHT)]
+    levels = [schema.target_of(schema.index(half)) for half in (rows, again)]
+    if (
+        not rows.select(others).equals(again.select(others))
+        or (levels[0] != 1).any()
+        or (levels[1] != 0).any()
+    ):
+        return [
+            f"{treatment}: the synthetic rows in rebalanced.parquet do not stand once with the "
+            "positive level of the target, and then once with the other"
+        ]
     likely = labels(rows)
     anew = np.concatenate([np.ones(n_real), likely, 1.0 - likely])
     for place, table in (("weights.parquet", weights), ("rebalanced.parquet", rebalanced)):

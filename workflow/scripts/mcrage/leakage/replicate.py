@@ -94,7 +94,7 @@ class Replicate:
         if beside.num_rows == table.num_rows and treatment["teacher"]:
             labels = self._taught(treatment, (read_origin(weights) or {}).get("seeds", {}))
             n_real = self.tables[treatment["train_on"]].num_rows
-            problems += check_labels(name, beside, table, n_real, labels)
+            problems += check_labels(name, beside, table, self.schema, n_real, labels)
         elif beside.num_rows == table.num_rows:
             problems += check_weights(name, beside, table, self.schema, treatment["weights"])
         made = {f"{name}'s rebalanced table": rebalanced, f"{name}'s weights": weights}
