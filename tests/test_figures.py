@@ -342,7 +342,7 @@ def soft(likely: list[float]) -> pa.Table:
     synthetic = [False] * 2 + [True] * 2 * len(likely)
     weights = [1.0, 1.0, *likely, *(1 - p for p in likely)]
     return table.append_column("is_synthetic", pa.array(synthetic)).append_column(
-        "weight", pa.array(weights)
+        "label_weight", pa.array(weights)
     )
 
 
@@ -350,7 +350,7 @@ def test_a_row_with_either_outcome_counts_for_its_weights_and_is_shown_once():
     table = soft([0.9, 0.5, 0.2, 0.1])
     sample = Sample.of(table, ROLES)
     counts = Composition.of(
-        sample.groups, sample.synthetic, 4, weights=table["weight"].to_numpy(), soft=True
+        sample.groups, sample.synthetic, 4, weights=table["label_weight"].to_numpy(), soft=True
     )
     # .9 + .5 + .2 + .1 of the men's four are likely to be in the hospital.
     assert counts.synthetic.tolist() == [0, 2, 0, 2]
@@ -359,7 +359,7 @@ def test_a_row_with_either_outcome_counts_for_its_weights_and_is_shown_once():
     once = Sample.of(each_row_once(table), ROLES)
     assert once.groups.tolist() == [0, 2, 3, 3, 1, 1]
     np.testing.assert_array_equal(once.features[2:4], sample.features[2:4])
-    assert each_row_once(table.drop_columns(["weight"])).num_rows == 10
+    assert each_row_once(table.drop_columns(["label_weight"])).num_rows == 10
 
 
 def test_composition_tells_numbers(tmp_path):

@@ -134,10 +134,10 @@ def test_soft_labels_weigh_a_row_with_either_outcome_as_likely_as_it_is(table, s
     assert positive.select(features).equals(negative.select(features))
     assert set(positive["SOURCE"].to_pylist()) == {"in"}
     assert set(negative["SOURCE"].to_pylist()) == {"out"}
-    assert rebalanced.slice(0, 140)["weight"].to_pylist() == [1.0] * 140
-    np.testing.assert_allclose(positive["weight"].to_numpy(), likely)
-    np.testing.assert_allclose(negative["weight"].to_numpy(), 1 - likely)
-    assert weights["weight"].equals(rebalanced["weight"])
+    assert rebalanced.slice(0, 140)["label_weight"].to_pylist() == [1.0] * 140
+    np.testing.assert_allclose(positive["label_weight"].to_numpy(), likely)
+    np.testing.assert_allclose(negative["label_weight"].to_numpy(), 1 - likely)
+    assert weights["weight"].equals(rebalanced["label_weight"])
     assert rebalanced["is_synthetic"].to_numpy().sum() == weights["row_id"].null_count == 120
     assert rebalanced.schema.field("SOURCE").type == table.schema.field("SOURCE").type
 
@@ -163,7 +163,7 @@ def test_a_teacher_is_asked_about_no_rows_where_nothing_lacks(table, schema, rol
         alike, schema, synthetic=nothing, labels=labels, fill_by="subgroup"
     )
     assert not rebalanced["is_synthetic"].to_numpy().any()
-    assert weights["weight"].to_pylist() == rebalanced["weight"].to_pylist() == [1.0] * 80
+    assert weights["weight"].to_pylist() == rebalanced["label_weight"].to_pylist() == [1.0] * 80
 
 
 def test_too_few_synthetic_rows_are_an_error(table, schema):

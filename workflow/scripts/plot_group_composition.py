@@ -11,7 +11,7 @@ from mcrage.figures.samples import Sample
 from mcrage.figures.style import save
 from mcrage.groups import GroupSchema
 from mcrage.stage import run_stage
-from mcrage.tables import WEIGHT, read_table
+from mcrage.tables import LABEL_WEIGHT, read_table
 
 
 def main(input, output, params, wildcards, threads, origin) -> None:
@@ -30,8 +30,8 @@ def main(input, output, params, wildcards, threads, origin) -> None:
             rows.synthetic,
             n_groups,
             row_id=beside.column("row_id").to_pandas().to_numpy(),
-            weights=beside.column(WEIGHT).to_numpy(),
-            soft=WEIGHT in table.column_names,
+            weights=beside.column("weight").to_numpy(),
+            soft=LABEL_WEIGHT in table.column_names,
         )
     save(draw_group_composition(roles, compositions), output.svg, output.png, origin)
 

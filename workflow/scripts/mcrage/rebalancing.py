@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from mcrage.errors import UserError
 from mcrage.groups import GroupSchema, filling_plan, subgroup_filling_plan
-from mcrage.tables import IS_SYNTHETIC, ROW_ID, WEIGHT
+from mcrage.tables import IS_SYNTHETIC, LABEL_WEIGHT, ROW_ID
 
 Labels = Callable[[pa.Table], np.ndarray]
 """Synthetic rows to the probability of the positive level of each, float64 of shape (m,)."""
@@ -142,9 +142,9 @@ def rebalance(
     Returns
     -------
     rebalanced : pyarrow.Table
-        The user's columns and is_synthetic, and with `labels` weight. Real rows first, repeated
-        ones after them, synthetic ones last: with `labels` all with the positive level, then all
-        with the other.
+        The user's columns and is_synthetic, and with `labels` label_weight. Real rows first,
+        repeated ones after them, synthetic ones last: with `labels` all with the positive level,
+        then all with the other.
     weights : pyarrow.Table
         row_id (null for synthetic rows) and weight, in the same order. Their mean is 1; with
         `labels` a real row weighs 1, and so do both of a synthetic one together.
@@ -177,8 +177,8 @@ def rebalance(
         weight = row_weights(np.concatenate(all_groups), schema, weights)
     else:
         weight = np.concatenate([np.ones(len(real)), likely, 1.0 - likely])
-        table = table.append_column(WEIGHT, pa.array(weight))
-    return table, pa.table({ROW_ID: pa.concat_arrays(row_ids), WEIGHT: weight})
+        table = table.append_column(LABEL_WEIGHT, pa.array(weight))
+    return table, pa.table({ROW_ID: pa.concat_arrays(row_ids), "weight": weight})
 
 
 def _labelled(rows: pa.Table, schema: GroupSchema, level: int) -> pa.Table:

@@ -21,7 +21,7 @@ from mcrage.provenance import KEY, PARQUET_KEY, Origin, to_json
 
 ROW_ID = "row_id"
 IS_SYNTHETIC = "is_synthetic"
-WEIGHT = "weight"
+LABEL_WEIGHT = "label_weight"
 _PARTIAL = ".partial"
 _ROWS_HASHED = 65_536  # at a time
 

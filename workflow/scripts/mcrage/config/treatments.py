@@ -38,7 +38,8 @@ class Treatment(Closed):
         "group",
         description="What is to become equally large by a generator's rows. group: every group "
         "(paper), so that both outcomes end equally frequent in every subgroup. subgroup: every "
-        "subgroup; the outcome stays as frequent in it as it is.",
+        "subgroup; the outcome stays as frequent in it as it is. A generator draws what any of its "
+        "treatments takes: the first to fill otherwise, or further, draws its rows anew.",
     )
     size: float = Field(
         1.0,
@@ -52,7 +53,7 @@ class Treatment(Closed):
         None,
         description="A name from `classifiers`, which is fitted on the real training rows and "
         "tells how likely either outcome is for each synthetic row. The row then stands in the "
-        "rebalanced table once with each outcome, weighted with its probability (column weight). "
+        "rebalanced table once with each outcome, weighted with its probability (column label_weight). "
         "null (paper): a row has the outcome that it was drawn for.",
     )
     oversample: Literal["target", "group"] | None = Field(

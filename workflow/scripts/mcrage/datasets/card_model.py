@@ -24,7 +24,7 @@ from mcrage.errors import UserError
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 FILE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9 ._+-]*$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
-RESERVED_COLUMNS = ("row_id", "is_synthetic", "weight")
+RESERVED_COLUMNS = ("row_id", "is_synthetic", "label_weight")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MAXIMUM_LEVELS = 12
 

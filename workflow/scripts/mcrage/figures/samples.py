@@ -8,7 +8,7 @@ import numpy as np
 
 from mcrage.datasets.roles import Roles
 from mcrage.groups import GroupSchema
-from mcrage.tables import IS_SYNTHETIC, WEIGHT
+from mcrage.tables import IS_SYNTHETIC, LABEL_WEIGHT
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,13 +23,13 @@ def each_row_once(table: "pa.Table") -> "pa.Table":
     Parameters
     ----------
     table : pyarrow.Table
-        Without a column ``weight`` it is returned as it is.
+        Without a column ``label_weight`` it is returned as it is.
     """
-    if WEIGHT not in table.column_names:
+    if LABEL_WEIGHT not in table.column_names:
         return table
     synthetic = np.flatnonzero(table.column(IS_SYNTHETIC).to_numpy())
     positive, negative = np.split(synthetic, 2)
-    likely = table.column(WEIGHT).to_numpy()[positive] >= 0.5
+    likely = table.column(LABEL_WEIGHT).to_numpy()[positive] >= 0.5
     kept = np.ones(table.num_rows, dtype=bool)
     kept[positive], kept[negative] = likely, ~likely
     return table.filter(kept)

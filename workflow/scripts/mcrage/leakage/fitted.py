@@ -12,7 +12,7 @@ from mcrage.generators.base import TrainingData
 from mcrage.groups import GroupSchema
 from mcrage.lineage import Lineage
 from mcrage.rebalancing import Labels, row_weights
-from mcrage.tables import WEIGHT
+from mcrage.tables import LABEL_WEIGHT
 
 _PREFIX = "encoding."
 
@@ -193,7 +193,7 @@ def check_labels(
     n_synthetic = (rebalanced.num_rows - n_real) // 2
     rows, again = rebalanced.slice(n_real, n_synthetic), rebalanced.slice(n_real + n_synthetic)
     target = schema.columns[-1]
-    others = [name for name in rebalanced.column_names if name not in (target, WEIGHT)]
+    others = [name for name in rebalanced.column_names if name not in (target, LABEL_WEIGHT)]
     levels = [schema.target_of(schema.index(half)) for half in (rows, again)]
     if (
         not rows.select(others).equals(again.select(others))
@@ -206,8 +206,11 @@ def check_labels(
         ]
     likely = labels(rows)
     anew = np.concatenate([np.ones(n_real), likely, 1.0 - likely])
-    for place, table in (("weights.parquet", weights), ("rebalanced.parquet", rebalanced)):
-        found = table.column(WEIGHT).to_numpy()
+    for place, column in (
+        ("weights.parquet", weights.column("weight")),
+        ("rebalanced.parquet", rebalanced.column(LABEL_WEIGHT)),
+    ):
+        found = column.to_numpy()
         # Sums of many small numbers: another number of threads may round them otherwise.
         if len(anew) != len(found) or not np.allclose(anew, found, rtol=0, atol=1e-6):
             return [

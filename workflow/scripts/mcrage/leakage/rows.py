@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mcrage.errors import UserError
-from mcrage.tables import IS_SYNTHETIC, ROW_ID, row_keys
+from mcrage.tables import IS_SYNTHETIC, LABEL_WEIGHT, ROW_ID, row_keys
 
 # Where columns are coarse, honest synthetic rows equal held-out rows by chance: this share of them
 # is passed over, and more only as far as `by_chance` explains it.
@@ -127,14 +127,16 @@ def check_treatment(
     copies = sum(key in fresh for key in drawn)
     places = [columns.index(column) for column in group]
     allowed_copies = by_chance(drawn, trained, held, places)
-    if copies > max(MAX_SHARE_OF_COPIES * len(drawn), allowed_copies):
+    # One that stands in the table with either label is one row.
+    n_drawn = len(drawn) // (2 if LABEL_WEIGHT in rebalanced.column_names else 1)
+    if copies > max(MAX_SHARE_OF_COPIES * n_drawn, allowed_copies):
         problems.append(
-            f"{treatment}: {copies} of {len(drawn)} synthetic rows equal a test or validation row, "
+            f"{treatment}: {copies} of {n_drawn} synthetic rows equal a test or validation row, "
             "more than chance explains"
         )
     facts = {
         "real_rows": real.num_rows,
-        "synthetic_rows": len(drawn),
+        "synthetic_rows": n_drawn,
         "synthetic_rows_equal_to_a_held_out_row": copies,
     }
     return problems, facts
