@@ -54,7 +54,8 @@ class Treatment(Closed):
         description="A name from `classifiers`, which is fitted on the real training rows and "
         "tells how likely either outcome is for each synthetic row. The row then stands in the "
         "rebalanced table once with each outcome, weighted with its probability (column "
-        "label_weight): train with it as sample weight. null (paper): a row has the outcome that it was drawn for.",
+        "label_weight): train with it as sample weight. null (paper): a row has the outcome that "
+        "it was drawn for.",
     )
     oversample: Literal["target", "group"] | None = Field(
         None,
