@@ -10,6 +10,7 @@ from mcrage.code_digest import BESIDE_RESULTS, closure, code_digest, versions
 from mcrage.config.generators import CddpmSettings, SmoteSettings
 from mcrage.errors import UserError
 from mcrage.generators.registry import needs
+from mcrage.rule_params import TEACHER
 from mcrage.stage import PlannedCode
 
 # Where generators are listed (another one in the list changes no result), the digest itself, and
@@ -177,5 +178,7 @@ def test_the_digest_covers_what_stages_really_load(finished_run):
         if rule.endswith("_generator"):
             stage = rule.removesuffix("_generator")
             named = needs(stage, settings.get("generator", settings)).modules
+        if "teacher" in settings:
+            named = (TEACHER,)
         loaded = set(record["modules"]) - LOADED_BY_NAME - BESIDE_RESULTS - BESIDE_THEM
         assert loaded <= set(closure(rule, *named)), rule

@@ -501,7 +501,7 @@ def judge_on_some(cheat: Cheat) -> None:
 
 
 def hide_test_rows_among_synthetic_ones(cheat: Cheat) -> None:
-    name = "mcrage_tuned/rebalanced.parquet"
+    name = "mcrage_smote/rebalanced.parquet"
     table = cheat.table(name)
     test = cheat.table("test.parquet").drop_columns(["row_id"])
     test = test.append_column("is_synthetic", pa.array([True] * len(test)))
@@ -512,7 +512,7 @@ def hide_test_rows_among_synthetic_ones(cheat: Cheat) -> None:
 
 def learn_all_by_heart(cheat: Cheat) -> None:
     """Training and test rows among the synthetic ones, the former to look as bad by chance."""
-    name = "mcrage_tuned/rebalanced.parquet"
+    name = "mcrage_smote/rebalanced.parquet"
     table = cheat.table(name)
     real = table.filter(pc.invert(table["is_synthetic"]))
     test = cheat.table("test.parquet").drop_columns(["row_id"]).slice(0, 38)
@@ -563,7 +563,7 @@ CHEATS = {
     ),
     "training and test rows among the synthetic ones": (
         learn_all_by_heart,
-        "mcrage_tuned: 38 of 114 synthetic rows equal a test or validation row",
+        "mcrage_smote: 38 of 114 synthetic rows equal a test or validation row",
     ),
     "a scaler fitted on test rows, too": (
         lambda cheat: scale_with_test_rows(cheat, "cddpm_tuned"),

@@ -159,8 +159,8 @@ def clone(*, with_records: bool, with_dates: bool = True) -> Change:
 
 NOTHING = Change()
 REFORMATTED = (
-    "        losses = (output - target).square().mean(dim=(1, 2))\n",
-    "        losses = ((output - target)\n            .square()\n            .mean(dim=(1, 2)))\n",
+    "        losses = (output - batch.target).square().mean(dim=(1, 2))\n",
+    "        losses = ((output - batch.target)\n            .square()\n            .mean(dim=(1, 2)))\n",
 )
 
 # --- what runs again ----------------------------------------------------------------------------
@@ -480,7 +480,15 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
     "config: a treatment renamed": (
         treatments(
             lambda names: ["filled" if name == "mcrage_tuned" else name for name in names],
-            treatments={"filled": {"description": "As it was.", "generator": "cddpm_tuned"}},
+            treatments={
+                "filled": {
+                    "description": "As it was.",
+                    "generator": "cddpm_tuned",
+                    "fill_by": "subgroup",
+                    "size": 2.5,
+                    "labels": "teacher",
+                }
+            },
             figures={
                 "umap_treatments": ["imbalanced", "smote", "filled"],
                 "density_treatments": ["smote", "filled"],
@@ -524,6 +532,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         {
             "train_generator": 2,
             "sample_generator": 2,
+            **judged_anew(2),
             "rebalance": 2,
             "evaluate": 2,
             "plot_training_curves": 1,
@@ -536,6 +545,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         {
             "train_generator": 2,
             "sample_generator": 2,
+            **judged_anew(2),
             "rebalance": 2,
             "evaluate": 2,
             "plot_training_curves": 1,
@@ -617,7 +627,10 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
             experiment={"classifiers": ["random_forest", "small_forest"]},
             classifiers={"small_forest": {"kind": "random_forest", "n_trees": 5}},
         ),
-        {"evaluate": 16, "plot_roc": 1, "check_leakage": 2, **COMPARED, "plot_differences": 4},
+        {
+            **{"evaluate": 16, "plot_roc": 1, "check_leakage": 2, **COMPARED},
+            **{"plot_differences": 4, "plot_dose_response": 2},
+        },
     ),
     "config: figures": (
         config(figures={"umap_treatments": ["imbalanced", "smote"]}),
@@ -640,6 +653,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
             **SHOWN,
             "plot_roc": 1,
             "plot_differences": 2,
+            "plot_dose_response": 1,
             **REPORT,
         },
     ),

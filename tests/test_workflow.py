@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from mcrage.config.load import load_config
 from mcrage.tables import content_hash, read_table
-from project import SMALL, Project
+from project import ROOT, SMALL, Project, merge
 
+SELECTED = load_config(merge(yaml.safe_load((ROOT / "config.yaml").read_text()), SMALL)).selected
 REPLICATE = "results/diabetes/keep_25_percent_of_sex_2/{}"
 
 
@@ -120,12 +122,19 @@ def test_rebalanced_tables_have_the_users_columns_and_equal_groups(finished):
     train = read_table(folder / "train.parquet")
     for treatment in ("smote", "mcrage_paper", "mcrage_tuned", "mcrage_smote"):
         table = read_table(folder / treatment / "rebalanced.parquet")
-        assert table.column_names == [*train.column_names[1:], "is_synthetic"]
+        labelled = ["label_weight"] if treatment == "mcrage_tuned" else []
+        assert table.column_names == [*train.column_names[1:], "is_synthetic", *labelled]
         for field in train.schema:
             if field.name != "row_id":
                 assert table.schema.field(field.name).type == field.type
         frame = table.to_pandas()
-        assert frame.groupby(["sex", "progression"]).size().nunique() == 1
+        if labelled:
+            # Filled to 2.5 times the larger, but for parts of rows.
+            sizes = frame.groupby("sex")["label_weight"].sum()
+            largest = train["sex"].to_pandas().value_counts().max()
+            assert sizes.to_numpy() == pytest.approx(2.5 * largest, abs=2)
+        else:
+            assert frame.groupby(["sex", "progression"]).size().nunique() == 1
         assert not frame.isna().any().any()
         # Recorded resolution: serum cholesterol is a whole number, BMI has one decimal.
         assert np.allclose(frame["bmi"] * 10, (frame["bmi"] * 10).round())
@@ -138,7 +147,7 @@ def test_metrics_and_comparisons_have_the_promised_columns(finished):
         *("dataset", "scenario", "replicate", "treatment", "classifier", "threshold"),
         *("attribute", "subgroup", "metric", "value", "support"),
     ]
-    assert set(metrics["treatment"]) == set(load_config(SMALL).selected)
+    assert set(metrics["treatment"]) == set(SELECTED)
     assert metrics.groupby("treatment").size().nunique() == 1
     comparisons = pd.read_parquet(folder / "comparisons.parquet")
     assert list(comparisons.columns) == [
@@ -170,7 +179,7 @@ def test_all_treatments_of_a_replicate_are_judged_on_the_same_rows(finished):
 
 def test_the_leakage_guard_has_seen_every_treatment_and_generator(finished):
     told = json.loads((finished.folder / REPLICATE.format(0) / "leakage.json").read_text())
-    assert set(told["treatments"]) == set(load_config(SMALL).selected)
+    assert set(told["treatments"]) == set(SELECTED)
     assert set(told["generators"]) == {"smote", "cddpm_paper", "cddpm_tuned", "cddpm_after_smote"}
 
 

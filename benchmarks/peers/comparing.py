@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow as pa
 
 from mcrage.classifiers.registry import fit_and_score
+from mcrage.config.classifiers import RandomForest
 from mcrage.config.generators import CddpmSettings, SmoteSettings
-from mcrage.config.model import RandomForest
 from mcrage.groups import filling_plan
 from mcrage.metrics.binary import judge
 from mcrage.rebalancing import rebalance, synthetic_table
@@ -22,7 +22,7 @@ from peers.replicates import Replicate, paper_reduced
 
 SEED = 2310
 BASELINE = "imbalanced"
-CLASSIFIER = RandomForest().model_dump()
+CLASSIFIER = RandomForest(kind="random_forest").resolved({})
 
 
 @dataclass(frozen=True)
