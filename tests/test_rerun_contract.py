@@ -160,7 +160,8 @@ def clone(*, with_records: bool, with_dates: bool = True) -> Change:
 NOTHING = Change()
 REFORMATTED = (
     "        losses = (output - batch.target).square().mean(dim=(1, 2))\n",
-    "        losses = ((output - batch.target)\n            .square()\n            .mean(dim=(1, 2)))\n",
+    "        losses = ((output - batch.target)\n"
+    "            .square()\n            .mean(dim=(1, 2)))\n",
 )
 
 # --- what runs again ----------------------------------------------------------------------------
