@@ -256,7 +256,7 @@ def test_labels_that_do_not_belong_to_their_weights_are_found(tables, schema):
 
     def found(order: np.ndarray) -> list[str]:
         made = rebalanced.take(np.concatenate([np.arange(100), 100 + order]))
-        made = made.set_column(made.num_columns - 1, "weight", rebalanced["weight"])
+        made = made.set_column(made.num_columns - 1, "label_weight", rebalanced["label_weight"])
         return check_labels("t", weights, made, schema, 100, labels)
 
     rows = np.arange(2 * n_synthetic)
@@ -392,7 +392,9 @@ def scale_with_test_rows(cheat: Cheat, generator: str) -> None:
     data = TrainingData.of(rows, roles)
     arrays = read_arrays(folder / "model.safetensors")
     scaling = read_json(folder / "model.json")["encoding"]["scaling"]
-    fitted, _ = NumericEncoding.fit(data.features, roles.features, scaling=scaling).state()
+    fitted, _ = NumericEncoding.fit(
+        data.features, roles.features, scaling=scaling, within=data.within(scaling)
+    ).state()
     arrays |= {f"encoding.{name}": array for name, array in fitted.items()}
     write_arrays(arrays, folder / "model.safetensors")
 
@@ -567,7 +569,7 @@ CHEATS = {
     ),
     "a scaler fitted on test rows, too": (
         lambda cheat: scale_with_test_rows(cheat, "cddpm_tuned"),
-        "cddpm_tuned: the scaler's mean is not what its training rows give",
+        "cddpm_tuned: the scaler's means is not what its training rows give",
     ),
     "SMOTE's scaler fitted on test rows, too": (
         lambda cheat: scale_with_test_rows(cheat, "smote"),
