@@ -64,6 +64,20 @@ def test_what_is_known_to_go_wrong_is_avoided():
         assert "'" not in rule.get("slurm_extra", "")
 
 
+def test_jobs_of_a_replicate_know_their_memory_before_their_inputs_exist():
+    """They are submitted together: a size of what is yet to be made would be no number."""
+    resources = read(PROFILE)["set-resources"]
+    text = "".join(p.read_text() for p in sorted((ROOT / "workflow" / "rules").glob("*.smk")))
+    grouped = [
+        rule.partition(":")[0]
+        for rule in text.split("\nrule ")[1:]
+        if re.search(r'group:\s+("replicate"|sampling_group|rebalancing_group)', rule)
+    ]
+    assert len(grouped) == 5
+    for rule in grouped:
+        assert "size_mb" not in resources[rule]["mem_mb"], rule
+
+
 def test_there_is_one_place_for_the_site():
     text = PROFILE.read_text()
     head = text[text.index("--- Your site") : text.index("--- What each stage")]

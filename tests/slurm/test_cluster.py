@@ -246,8 +246,9 @@ def test_what_was_submitted(disturbed, cluster):
     limits = [re.search(r"-t (\d+) --mem (\d+)", line).groups() for line in trainings]
     assert sorted(limits) == [("1", "1500"), *[("20", "1500")] * 2, *[("20", "3000")] * 2]
     # A replicate waits once for its data, once for each model and once for all the rest; beside
-    # that there are the dataset, the summary, the figures and the report.
-    assert len(submitted) == 3 * 4 + 4 + 2
+    # that there are the dataset, the summary, what was found of synthetic rows, the figures and the
+    # report.
+    assert len(submitted) == 3 * 4 + 5 + 2
 
 
 def test_a_job_without_its_gpu_fails_with_the_reason_and_then_trains_on_the_cpu(
