@@ -57,8 +57,8 @@ def write_profile(project: Project, **changes) -> str:
     """The profile as it is, made quick, for a cluster of small nodes."""
     profile = yaml.safe_load((project.folder / "profiles" / "slurm" / "config.yaml").read_text())
     partitions = {
-        "cpu": {"max_runtime": 60, "max_mem_mb": 8000, "max_threads": 4},
-        "gpu": {"max_runtime": 60, "max_mem_mb": 8000, "max_threads": 4, "max_gpu": 2},
+        "cpu": {"max_runtime": 120, "max_mem_mb": 8000, "max_threads": 4},
+        "gpu": {"max_runtime": 120, "max_mem_mb": 8000, "max_threads": 4, "max_gpu": 2},
     }
     folder = project.folder / "profiles" / "quick"
     folder.mkdir(exist_ok=True)
