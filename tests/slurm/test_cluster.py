@@ -30,7 +30,7 @@ CONFIG = {
         "density_treatments": [],
         "roc_treatments": ["mcrage_tuned"],
     },
-    "generators": {"cddpm_tuned": {"steps": 8000, "seeds": 2}},
+    "generators": {"cddpm_tuned": {"steps": 20_000, "seeds": 2}},
     "classifiers": {"random_forest": {"n_trees": 30}},
     # The cluster's GPUs are files.
     "gpu_missing": "cpu",
