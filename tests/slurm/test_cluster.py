@@ -201,11 +201,11 @@ def told_of(project: Project, replicate: str) -> str:
 def test_a_training_is_told_before_its_end_and_goes_on_in_the_next_attempt(
     disturbed, project, replicate
 ):
-    stopped = re.search(r"stopped by SIGTERM at step (\d+) of 8000", told_of(project, replicate))
+    stopped = re.search(r"stopped by SIGTERM at step (\d+) of 20000", told_of(project, replicate))
     assert stopped
     # From a later one, if it also was on the node that died.
     log = train_log(project, replicate).read_text()
-    continued = re.search(r"continuing from step (\d+) of 8000", log)
+    continued = re.search(r"continuing from step (\d+) of 20000", log)
     assert continued
     assert int(continued[1]) >= int(stopped[1])
 
