@@ -63,9 +63,9 @@ SlurmdParameters=config_overrides
 AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/none
 GresTypes=gpu
-PartitionName=cpu Nodes=cpu1 Default=YES MaxTime=120
-PartitionName=gpu Nodes=gpu1,gpu2 MaxTime=120
-PartitionName=urgent Nodes=gpu1,gpu2 MaxTime=120 PriorityTier=10 PreemptMode=OFF
+PartitionName=cpu Nodes=cpu1 Default=YES MaxTime=60
+PartitionName=gpu Nodes=gpu1,gpu2 MaxTime=60
+PartitionName=urgent Nodes=gpu1,gpu2 MaxTime=60 PriorityTier=10 PreemptMode=OFF
 """
 
 

@@ -20,6 +20,7 @@ SCENARIO = "results/diabetes/keep_25_percent_of_sex_2"
 LONGEST = 480  # seconds, after which a run is stuck
 
 # Three trainings at once, each long enough to be killed in the middle of it.
+STEPS = 20_000
 CONFIG = {
     "experiment": {
         "replicates": 3,
@@ -30,7 +31,7 @@ CONFIG = {
         "density_treatments": [],
         "roc_treatments": ["mcrage_tuned"],
     },
-    "generators": {"cddpm_tuned": {"steps": 20_000, "seeds": 2}},
+    "generators": {"cddpm_tuned": {"steps": STEPS, "seeds": 2}},
     "classifiers": {"random_forest": {"n_trees": 30}},
     # The cluster's GPUs are files.
     "gpu_missing": "cpu",
@@ -57,8 +58,8 @@ def write_profile(project: Project, **changes) -> str:
     """The profile as it is, made quick, for a cluster of small nodes."""
     profile = yaml.safe_load((project.folder / "profiles" / "slurm" / "config.yaml").read_text())
     partitions = {
-        "cpu": {"max_runtime": 120, "max_mem_mb": 8000, "max_threads": 4},
-        "gpu": {"max_runtime": 120, "max_mem_mb": 8000, "max_threads": 4, "max_gpu": 2},
+        "cpu": {"max_runtime": 60, "max_mem_mb": 8000, "max_threads": 4},
+        "gpu": {"max_runtime": 60, "max_mem_mb": 8000, "max_threads": 4, "max_gpu": 2},
     }
     folder = project.folder / "profiles" / "quick"
     folder.mkdir(exist_ok=True)
@@ -67,7 +68,8 @@ def write_profile(project: Project, **changes) -> str:
         "slurm-init-seconds-before-status-checks": 1,
         "seconds-between-status-checks": 1,
         "latency-wait": 5,
-        "cores": 2,
+        # All that a node has: what is done one after the other adds up to a longer job.
+        "cores": 4,
         **changes,
     }
     profile["set-resources"]["train_generator"] |= {
@@ -201,11 +203,13 @@ def told_of(project: Project, replicate: str) -> str:
 def test_a_training_is_told_before_its_end_and_goes_on_in_the_next_attempt(
     disturbed, project, replicate
 ):
-    stopped = re.search(r"stopped by SIGTERM at step (\d+) of 20000", told_of(project, replicate))
+    stopped = re.search(
+        rf"stopped by SIGTERM at step (\d+) of {STEPS}", told_of(project, replicate)
+    )
     assert stopped
     # From a later one, if it also was on the node that died.
     log = train_log(project, replicate).read_text()
-    continued = re.search(r"continuing from step (\d+) of 20000", log)
+    continued = re.search(rf"continuing from step (\d+) of {STEPS}", log)
     assert continued
     assert int(continued[1]) >= int(stopped[1])
 
