@@ -433,6 +433,23 @@ def predictions(seed: int, n: int = 300) -> Predictions:
     return Predictions(rng.integers(0, 2, n), y, y + rng.normal(0, 1.2, n))
 
 
+def test_what_is_written_lies_inside_the_figure(tmp_path, monkeypatch):
+    """Axes of equal scales find their place only when drawn: no file may be the first drawing."""
+    treatments = {name: [predictions(seed) for seed in range(3)] for name in TREATMENTS[:4]}
+    figure = draw_roc(ROLES, treatments)
+    written, outside = figure.savefig, []
+
+    def savefig(path, **options):
+        written(path, **options)
+        box, drawn = figure.bbox_inches, figure.get_tightbbox()
+        outside.append(max(drawn.y1 - box.y1, box.y0 - drawn.y0, drawn.x1 - box.x1, -drawn.x0))
+
+    monkeypatch.setattr(figure, "savefig", savefig)
+    save(figure, tmp_path)
+    assert len(outside) == 2
+    assert max(outside) < 0.02
+
+
 def test_mean_curve_agrees_with_scikit_learn():
     from sklearn.metrics import roc_auc_score
 

@@ -174,6 +174,9 @@ def save(figure: "Figure", svg: str, png: str, origin: Origin) -> None:
     """
     told = to_json(origin)
     with figure_style():
+        # Axes of equal scales change their place when they are drawn first; both files are to have
+        # the layout that follows, or titles and legends lie outside of the first.
+        figure.draw_without_rendering()
         with atomic_output(svg) as path:
             metadata = {"Date": None, "Creator": None, SVG_KEY: told}
             figure.savefig(path, format="svg", metadata=metadata)
