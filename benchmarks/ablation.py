@@ -126,7 +126,7 @@ class Replicate:
             features, _ = draw_past_gate(
                 memorising, lambda g, s: generator.sample(g, seed=s), groups, data, seed
             )
-        return synthetic_table(features, groups, train, self.schema, self.roles.feature_columns)
+        return synthetic_table(features, groups, train, self.roles)
 
     def treated(self, name: str, synthetic: pa.Table | None) -> tuple[pa.Table, pa.Table]:
         """Apply a treatment."""

@@ -48,7 +48,7 @@ def encode(n_rows: int, folder: Path) -> float:
     """Fit and apply the encoding."""
     import sklearn.preprocessing  # noqa: F401 - not to be timed
 
-    from mcrage.encoding import NumericEncoding
+    from mcrage.encoding.numeric import NumericEncoding
     from test_generators import ROLES, data
 
     rows = data(counts(n_rows)).features
@@ -100,11 +100,7 @@ def sample(n_rows: int, folder: Path) -> float:
     started = time.process_time()
     with table_writer(folder / "drawn.parquet", synthetic_schema(columns)) as write:
         for features, groups in model.draw(counts(n_rows), seed=1):
-            write(
-                synthetic_table(
-                    features, groups, columns.empty_table(), schema, ROLES.feature_columns
-                )
-            )
+            write(synthetic_table(features, groups, columns.empty_table(), ROLES))
     return time.process_time() - started
 
 

@@ -20,19 +20,22 @@ settings.register_profile("mcrage", deadline=None)
 settings.load_profile("mcrage")
 
 
+WARD = Roles(
+    dataset="ward",
+    title="A ward",
+    features=(
+        Feature("age", "Age", "years", "integer", resolution=1.0, lower=0.0, upper=120.0),
+        Feature("iron", "Iron", "mg/L", resolution=0.1),
+    ),
+    sensitive=(Attribute("SEX", "Sex", ("F", "M"), ("women", "men")),),
+    target=Target("SOURCE", "Care", ("out", "in"), ("out-care", "in-care")),
+    columns=("age", "SEX", "iron", "SOURCE"),
+)
+
+
 @pytest.fixture(scope="session")
 def roles() -> Roles:
-    return Roles(
-        dataset="ward",
-        title="A ward",
-        features=(
-            Feature("age", "Age", "years", "integer", resolution=1.0, lower=0.0, upper=120.0),
-            Feature("iron", "Iron", "mg/L", resolution=0.1),
-        ),
-        sensitive=(Attribute("SEX", "Sex", ("F", "M"), ("women", "men")),),
-        target=Target("SOURCE", "Care", ("out", "in"), ("out-care", "in-care")),
-        columns=("age", "SEX", "iron", "SOURCE"),
-    )
+    return WARD
 
 
 @pytest.fixture

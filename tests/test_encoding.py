@@ -12,7 +12,7 @@ from scipy.stats import norm
 from sklearn.preprocessing import QuantileTransformer
 
 from mcrage.datasets.roles import Feature
-from mcrage.encoding import NumericEncoding
+from mcrage.encoding.numeric import NumericEncoding
 from mcrage.encoding.scaling import SCALINGS, QuantileScaling
 from mcrage.errors import UserError
 

@@ -12,7 +12,7 @@ from scipy.spatial.distance import cdist
 
 from conftest import make_table
 from mcrage.datasets.roles import Feature
-from mcrage.encoding import NumericEncoding
+from mcrage.encoding.numeric import NumericEncoding
 from mcrage.errors import UserError
 from mcrage.fidelity.gate import LEVEL, Gate
 from mcrage.fidelity.judge import judge_synthetic
@@ -331,7 +331,7 @@ def test_judged_rows_may_be_those_that_a_stage_wrote(roles, schema):
     train = make_table([30, 40, 20, 50])
     features = np.column_stack([np.full(80, 40.0), np.linspace(8, 15, 80).round(1)])
     groups = np.repeat(np.arange(4), 20)
-    table = synthetic_table(features, groups, train, schema, ["age", "iron"])
+    table = synthetic_table(features, groups, train, roles)
     judged = judge_synthetic(table, train, make_table([30] * 4, 3), roles).to_pandas()
     whole = judged[judged["group"] == "all"].set_index(["metric", "column"])["value"]
     assert whole["out_of_bounds", ""] == 0

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from conftest import make_table
-from mcrage.encoding import NumericEncoding
+from mcrage.encoding.numeric import NumericEncoding
 from mcrage.errors import UserError
 from mcrage.generators.base import TrainingData
 from mcrage.generators.storage import read_arrays, write_arrays
@@ -382,7 +382,7 @@ def renumber_test_row(cheat: Cheat) -> None:
 def scale_with_test_rows(cheat: Cheat, generator: str) -> None:
     """The scaler of a model from training and test rows; the network as it was."""
     from mcrage.datasets.roles import read_roles
-    from mcrage.encoding import NumericEncoding
+    from mcrage.encoding.numeric import NumericEncoding
 
     folder = cheat.folder / generator
     roles = read_roles(cheat.folder.parents[1] / "roles.json")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from imblearn.over_sampling import RandomOverSampler
 from sklearn.utils.class_weight import compute_sample_weight
 
-from conftest import make_table
+from conftest import WARD, make_table
 from mcrage.classifiers.registry import fit_and_score
 from mcrage.classifiers.teacher import soft_labels
 from mcrage.errors import UserError
@@ -28,10 +28,10 @@ from mcrage.rebalancing import (
 COUNTS = [30, 40, 20, 50]
 
 
-def drawn(table, schema, counts) -> pa.Table:
+def drawn(table, counts) -> pa.Table:
     groups = np.repeat(np.arange(4), counts)
     features = np.column_stack([np.arange(len(groups)) + 0.4, np.full(len(groups), 7.25)])
-    return synthetic_table(features, groups, table, schema, ["age", "iron"])
+    return synthetic_table(features, groups, table, WARD)
 
 
 def test_nothing_is_done_without_a_treatment(table, schema):
@@ -42,7 +42,7 @@ def test_nothing_is_done_without_a_treatment(table, schema):
 
 
 def test_synthetic_rows_fill_every_group(table, schema):
-    synthetic = drawn(table, schema, [20, 10, 30, 0])
+    synthetic = drawn(table, [20, 10, 30, 0])
     rebalanced, weights = rebalance(table, schema, synthetic=synthetic)
     assert schema.counts(schema.index(rebalanced)).tolist() == [50] * 4
     flags = rebalanced["is_synthetic"].to_numpy()
@@ -54,7 +54,7 @@ def test_synthetic_rows_fill_every_group(table, schema):
 
 
 def test_a_partial_fill_uses_a_part_of_the_rows(table, schema):
-    synthetic = drawn(table, schema, [20, 10, 30, 0])
+    synthetic = drawn(table, [20, 10, 30, 0])
     rebalanced, _ = rebalance(table, schema, synthetic=synthetic, fill=0.5)
     assert schema.counts(schema.index(rebalanced)).tolist() == [40, 45, 35, 50]
 
@@ -76,7 +76,7 @@ def test_a_smaller_dose_repeats_a_part_of_what_a_larger_one_does(strata, one, ot
 
 
 def test_a_smaller_dose_adds_a_part_of_the_synthetic_rows(table, schema):
-    synthetic = drawn(table, schema, [40, 20, 60, 0])
+    synthetic = drawn(table, [40, 20, 60, 0])
     ages = [
         set(rebalance(table, schema, synthetic=synthetic, fill=dose)[0]["age"].to_pylist()[140:])
         for dose in (0.25, 0.5, 1, 2)
@@ -92,7 +92,7 @@ def test_subgroups_are_filled_and_keep_their_share_of_outcomes(table, schema):
     larger = rows_to_add(np.array(COUNTS), schema, by="subgroup", size=2.0, fill=1.0)
     assert larger.tolist() == [78, 40, 52, 50]
     rebalanced, _ = rebalance(
-        table, schema, synthetic=drawn(table, schema, larger), fill_by="subgroup", size=2.0
+        table, schema, synthetic=drawn(table, larger), fill_by="subgroup", size=2.0
     )
     subgroups = schema.subgroup_of(schema.index(rebalanced))
     assert np.bincount(subgroups).tolist() == [180, 180]
@@ -119,7 +119,7 @@ def test_filled_subgroups_end_as_large_as_asked_but_for_part_rows(counts, n_subg
 
 
 def test_soft_labels_weigh_a_row_with_either_outcome_as_likely_as_it_is(table, schema):
-    synthetic = drawn(table, schema, [20, 10, 30, 0])
+    synthetic = drawn(table, [20, 10, 30, 0])
     likely = np.linspace(0, 1, 60)
     asked = []
 
@@ -145,7 +145,7 @@ def test_soft_labels_weigh_a_row_with_either_outcome_as_likely_as_it_is(table, s
 def test_a_teacher_learns_from_real_rows_alone(table, schema, roles):
     settings = {"kind": "kernel_logistic", "features": "raw"}
     settings |= {"n_components": 20, "gamma": 0.1, "c": 1.0}
-    synthetic = drawn(table, schema, [20, 10, 30, 0])
+    synthetic = drawn(table, [20, 10, 30, 0])
     labels = soft_labels(settings, table, roles, seed=3)
     expected = fit_and_score(settings, table, None, synthetic, roles, seed=3)
     np.testing.assert_array_equal(labels(synthetic), expected)
@@ -155,7 +155,7 @@ def test_a_teacher_is_asked_about_no_rows_where_nothing_lacks(table, schema, rol
     settings = {"kind": "kernel_logistic", "features": "both"}
     settings |= {"n_components": 20, "gamma": 0.1, "c": 1.0}
     labels = soft_labels(settings, table, roles, seed=3)
-    nothing = drawn(table, schema, [0, 0, 0, 0])
+    nothing = drawn(table, [0, 0, 0, 0])
     alike = table.take(
         np.sort(np.concatenate([np.flatnonzero(schema.index(table) == k)[:20] for k in range(4)]))
     )
@@ -168,12 +168,12 @@ def test_a_teacher_is_asked_about_no_rows_where_nothing_lacks(table, schema, rol
 
 def test_too_few_synthetic_rows_are_an_error(table, schema):
     with pytest.raises(UserError, match="30 synthetic rows are asked for, 29 were drawn"):
-        rebalance(table, schema, synthetic=drawn(table, schema, [20, 10, 29, 0]))
+        rebalance(table, schema, synthetic=drawn(table, [20, 10, 29, 0]))
 
 
 def test_synthetic_rows_are_nobodys(schema, table):
     with_patient = table.append_column("patient", pa.array(range(140), pa.int64()))
-    synthetic = drawn(with_patient, schema, [1, 1, 1, 1])
+    synthetic = drawn(with_patient, [1, 1, 1, 1])
     assert synthetic["patient"].null_count == 4
     assert synthetic.schema.field("patient").type == pa.int64()
 
@@ -195,7 +195,7 @@ def test_weights_make_all_groups_or_outcomes_weigh_the_same(table, schema, by, n
 
 
 def test_weights_count_synthetic_rows_too(table, schema):
-    synthetic = drawn(table, schema, [20, 10, 30, 0])
+    synthetic = drawn(table, [20, 10, 30, 0])
     _, weights = rebalance(table, schema, synthetic=synthetic, weights="group")
     assert np.allclose(weights["weight"].to_numpy(), 1)
 

@@ -236,7 +236,6 @@ def filled(replicate: Replicate, drawn: pd.DataFrame) -> pa.Table:
         drawn[columns].to_numpy(np.float64),
         drawn[GROUP].map(numbers).to_numpy(np.int64),
         train,
-        schema,
-        columns,
+        replicate.roles,
     )
     return rebalance(train, schema, synthetic=synthetic)[0]

@@ -104,7 +104,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
             Progress(int(plan.sum()), "drawing", "rows") as progress,
         ):
             for features, groups in chunks:
-                write(synthetic_table(features, groups, template, schema, roles.feature_columns))
+                write(synthetic_table(features, groups, template, roles))
                 progress.update(len(groups))
 
 

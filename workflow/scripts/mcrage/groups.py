@@ -7,7 +7,7 @@ that lacks the cumulative products; numpy's ``ravel_multi_index`` and ``unravel_
 first index fastest (``order="F"``) are the correct pair.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mcrage.datasets.roles import Roles
+from mcrage.encoding.columns import as_text, level_codes, of_levels
 from mcrage.errors import UserError
 
 
@@ -28,6 +29,9 @@ class GroupSchema:
     columns : tuple of str
     levels : tuple of tuple of str
         Levels of each column, as text, in the order in which they are numbered.
+    edges : tuple of tuple of float
+        Of each column that is a number in bands (see `mcrage.datasets.roles.Attribute`), else
+        empty.
 
     Examples
     --------
@@ -38,12 +42,18 @@ class GroupSchema:
 
     columns: tuple[str, ...]
     levels: tuple[tuple[str, ...], ...]
+    edges: tuple[tuple[float, ...], ...] = ()
 
     @classmethod
     def of(cls, roles: Roles) -> "GroupSchema":
         """Return the schema of a dataset's roles."""
         parts = (*roles.sensitive, roles.target)
-        return cls(tuple(part.column for part in parts), tuple(part.levels for part in parts))
+        edges = tuple(attribute.edges for attribute in roles.sensitive)
+        return cls(
+            tuple(part.column for part in parts),
+            tuple(part.levels for part in parts),
+            edges if any(edges) else (),
+        )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -78,10 +88,11 @@ class GroupSchema:
         """
         out = np.empty((len(self.columns), table.num_rows), dtype=np.int64)
         for row, (column, levels) in enumerate(zip(self.columns, self.levels, strict=True)):
-            values = table.column(column).combine_chunks().cast(pa.string())
-            codes = pc.index_in(values, value_set=pa.array(levels, pa.string()))
+            values = table.column(column).combine_chunks()
+            edges = self._bands(row)
+            codes = _in_bands(values, edges) if edges else level_codes(values, levels)
             if codes.null_count:
-                unknown = pc.unique(values.filter(pc.is_null(codes))).to_pylist()
+                unknown = as_text(pc.unique(values.filter(pc.is_null(codes)))).to_pylist()
                 raise UserError(
                     f"column {column}: found {unknown[:5]}, allowed are {list(levels)}. "
                     "List every level in the dataset card."
@@ -101,14 +112,25 @@ class GroupSchema:
         """φ⁻¹: group numbers of shape (n,) to level numbers of shape (n_columns, n), int64."""
         return np.stack(np.unravel_index(groups, self.shape, order="F")).astype(np.int64)
 
+    def levels_of(self, groups: np.ndarray) -> Iterator[tuple[str, tuple[str, ...], np.ndarray]]:
+        """Yield name, levels and level numbers of the columns that groups of shape (n,) fix.
+
+        A number in bands is left out, of which a group fixes the band alone.
+        """
+        parts = zip(self.columns, self.levels, self.indices_of(groups), strict=True)
+        for place, part in enumerate(parts):
+            if not self._bands(place):
+                yield part
+
     def columns_of(self, groups: np.ndarray) -> dict[str, pa.Array]:
-        """Return the attribute and target columns of rows of the given groups, as text."""
+        """Return the columns that groups of shape (n,) fix, as text."""
         return {
-            column: pa.array(levels, pa.string()).take(pa.array(digits))
-            for column, levels, digits in zip(
-                self.columns, self.levels, self.indices_of(groups), strict=True
-            )
+            column: of_levels(codes, levels, pa.string())
+            for column, levels, codes in self.levels_of(groups)
         }
+
+    def _bands(self, place: int) -> tuple[float, ...]:
+        return self.edges[place] if place < len(self.edges) else ()
 
     def label(self, group: int) -> str:
         """Return a group in words, e.g. ``"SEX=F, SOURCE=in"``."""
@@ -140,6 +162,15 @@ class GroupSchema:
             f"{column}={levels[digit]}"
             for column, levels, digit in zip(self.columns, self.levels, digits, strict=False)
         )
+
+
+def _in_bands(values: pa.Array, edges: Sequence[float]) -> pa.Array:
+    """Return the number of the band that each value lies in, null beyond the outermost edges."""
+    if pa.types.is_date(values.type) or pa.types.is_timestamp(values.type):
+        values = values.cast(pa.date32()).cast(pa.int32())
+    numbers = pc.fill_null(values.cast(pa.float64()), np.nan).to_numpy(zero_copy_only=False)
+    codes = np.searchsorted(np.asarray(edges), numbers, side="right") - 1
+    return pa.array(codes, mask=(codes < 0) | (codes > len(edges) - 2) | np.isnan(numbers))
 
 
 def largest_group(counts: np.ndarray) -> int:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
+from mcrage.datasets.roles import Roles
+from mcrage.encoding.columns import feature_arrays, of_levels
 from mcrage.errors import UserError
 from mcrage.groups import GroupSchema, filling_plan, subgroup_filling_plan
 from mcrage.tables import IS_SYNTHETIC, LABEL_WEIGHT, ROW_ID
@@ -15,41 +17,64 @@ Labels = Callable[[pa.Table], np.ndarray]
 
 
 def synthetic_table(
-    features: np.ndarray, groups: np.ndarray, template: pa.Table, schema: GroupSchema, columns
+    features: np.ndarray, groups: np.ndarray, template: pa.Table, roles: Roles
 ) -> pa.Table:
     """Assemble drawn rows into the user's columns, dtypes and order.
 
     Parameters
     ----------
     features : ndarray of float64, shape (m, d)
-        Raw units, in the order of `columns`.
+        Like `mcrage.generators.base.TrainingData.features`.
     groups : ndarray of int64, shape (m,)
     template : pyarrow.Table
         A real table, for column order and types; its rows are not read. Columns that are neither a
         feature nor part of the group (such as a patient's number) become null: synthetic rows are
         nobody's.
-    schema : GroupSchema
-    columns : sequence of str
-        Feature columns.
+    roles : Roles
 
     Returns
     -------
     pyarrow.Table
         m rows, without row_id.
     """
-    made = {column: pa.array(features[:, i]) for i, column in enumerate(columns)}
-    made |= schema.columns_of(groups)
     wanted = synthetic_schema(template.schema)
-    arrays = []
-    for field in wanted:
-        if field.name in made:
-            array = made[field.name]
-            if pa.types.is_integer(field.type):
-                array = pa.array(np.rint(array.to_numpy()))
-            arrays.append(array.cast(field.type))
-        else:
-            arrays.append(pa.nulls(len(groups), field.type))
+    schema = GroupSchema.of(roles)
+    features = within_bands(features, groups, schema, roles)
+    made = feature_arrays(features, roles.features, wanted)
+    for column, levels, codes in schema.levels_of(groups):
+        made[column] = of_levels(codes, levels, wanted.field(column).type)
+    arrays = [
+        made[field.name] if field.name in made else pa.nulls(len(groups), field.type)
+        for field in wanted
+    ]
     return pa.table(arrays, schema=wanted)
+
+
+def within_bands(
+    features: np.ndarray, groups: np.ndarray, schema: GroupSchema, roles: Roles
+) -> np.ndarray:
+    """Return drawn rows with every feature that makes bands inside the band of its row's group.
+
+    A generator knows the band only as a condition, and may draw a value beside it; the nearest one
+    that can have been recorded is taken.
+    """
+    digits = schema.indices_of(groups)
+    for attribute, codes in zip(roles.sensitive, digits, strict=False):
+        if not attribute.edges:
+            continue
+        place = roles.feature_columns.index(attribute.column)
+        feature = roles.features[place]
+        # Integers and dates go by ones; the upper edge belongs to the next band.
+        grain = max(feature.resolution, 0.0 if feature.kind == "continuous" else 1.0)
+        edges = np.asarray(attribute.edges)
+        low, high = edges[codes], edges[codes + 1]
+        if grain:
+            low, high = np.ceil(low / grain) * grain, (np.ceil(high / grain) - 1) * grain
+        else:
+            high = np.nextafter(high, -np.inf)
+        features = features.copy()
+        features[:, place] = np.clip(features[:, place], low, high)
+    return features
 
 
 def synthetic_schema(template: pa.Schema) -> pa.Schema:
@@ -186,8 +211,8 @@ def _labelled(rows: pa.Table, schema: GroupSchema, level: int) -> pa.Table:
     name = schema.columns[-1]
     place = rows.schema.get_field_index(name)
     field = rows.schema.field(place)
-    text = pa.array([schema.levels[-1][level]] * rows.num_rows, pa.string())
-    return rows.set_column(place, field, text.cast(field.type))
+    codes = np.full(rows.num_rows, level)
+    return rows.set_column(place, field, of_levels(codes, schema.levels[-1], field.type))
 
 
 def _strata(by: str, groups: np.ndarray, schema: GroupSchema) -> np.ndarray:

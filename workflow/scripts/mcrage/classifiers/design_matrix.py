@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from mcrage.datasets.roles import Roles
+from mcrage.encoding.columns import feature_matrix
 from mcrage.encoding.scaling import SubgroupScaling
 from mcrage.groups import GroupSchema
 
@@ -69,10 +70,7 @@ def design_matrix(table: pa.Table, roles: Roles) -> tuple[np.ndarray, list[str]]
     names : list of str
         What each column is, for the reader.
     """
-    columns = [
-        table.column(name).combine_chunks().to_numpy(zero_copy_only=False).astype(np.float64)
-        for name in roles.feature_columns
-    ]
+    columns = list(feature_matrix(table, roles.features).T)
     names = list(roles.feature_columns)
     digits = GroupSchema.of(roles).digits(table)
     for attribute, codes in zip(roles.sensitive, digits, strict=False):

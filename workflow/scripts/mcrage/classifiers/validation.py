@@ -45,7 +45,7 @@ def validation_f1(
     y = schema.target_of(schema.index(validation))
 
     def criterion(features: np.ndarray, groups: np.ndarray) -> float:
-        synthetic = synthetic_table(features, groups, real, schema, roles.feature_columns)
+        synthetic = synthetic_table(features, groups, real, roles)
         table = pa.concat_tables([real.replace_schema_metadata(), synthetic])
         score = fit_and_score(settings, table, None, validation, roles, seed=seed, threads=threads)
         return f1(y, score, 0.5)

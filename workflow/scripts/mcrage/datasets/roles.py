@@ -2,6 +2,7 @@
 """What each column of a prepared table is for: the roles that travel beside it as JSON."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -10,49 +11,77 @@ from mcrage.tables import read_json
 
 @dataclass(frozen=True)
 class Feature:
-    """A numeric column that generators model and classifiers use.
+    """A column that generators model and classifiers use.
 
     Attributes
     ----------
     column, label, unit : str
         Name in the table; name and unit shown to readers (unit may be empty).
-    kind : {"continuous", "integer"}
+    kind : {"continuous", "integer", "ordinal", "category", "date"}
+        A column of two levels is a category.
     resolution : float
         Smallest recorded difference, e.g. 0.1; 0 when values are not rounded.
     lower, upper : float or None
         Bounds that hold by definition, if there are any.
     formula : str or None
         For a derived column, how it follows from others (see `mcrage.datasets.formula`).
+    levels : tuple of str
+        Of a category, and of an ordinal in rising order; empty for numbers and dates. The names
+        come from the whole table, which of them occur how often is learnt from training rows.
+    missing : {"none", "keep", "impute"}
+        Whether values may be missing, and what is made of it: ``keep`` takes it for information
+        that generators draw and classifiers see; with ``impute`` generators and classifiers put
+        what is usual in training rows in its place, and synthetic rows are complete.
     """
 
     column: str
     label: str
     unit: str = ""
-    kind: Literal["continuous", "integer"] = "continuous"
+    kind: Literal["continuous", "integer", "ordinal", "category", "date"] = "continuous"
     resolution: float = 0.0
     lower: float | None = None
     upper: float | None = None
     formula: str | None = None
+    levels: tuple[str, ...] = ()
+    missing: Literal["none", "keep", "impute"] = "none"
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether values are amounts, with differences that mean something; dates are."""
+        return not self.levels
 
 
 @dataclass(frozen=True)
 class Attribute:
-    """A sensitive attribute and its levels, in the order in which groups are numbered."""
+    """A sensitive attribute and its levels, in the order in which groups are numbered.
+
+    Attributes
+    ----------
+    edges : tuple of float
+        Of a feature in bands, such as an age: level i holds edges[i] <= value < edges[i + 1], and
+        the first and last edge may be infinite. Empty for a column of its own, which holds levels.
+    """
+
+    column: str
+    label: str
+    levels: tuple[str, ...]
+    level_labels: tuple[str, ...]
+    edges: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Target:
+    """The column to predict; of two levels, ``levels[1]`` is the positive one."""
 
     column: str
     label: str
     levels: tuple[str, ...]
     level_labels: tuple[str, ...]
 
-
-@dataclass(frozen=True)
-class Target:
-    """The column to predict; ``levels[1]`` is the positive one."""
-
-    column: str
-    label: str
-    levels: tuple[str, str]
-    level_labels: tuple[str, str]
+    @property
+    def is_binary(self) -> bool:
+        """Whether there are two levels."""
+        return len(self.levels) == 2
 
 
 @dataclass(frozen=True)
@@ -82,7 +111,11 @@ class Roles:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return asdict(self)
+        value = asdict(self)
+        for attribute in value["sensitive"]:
+            # Infinity is no JSON.
+            attribute["edges"] = [str(edge) for edge in attribute["edges"]]
+        return value
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> "Roles":
@@ -90,9 +123,12 @@ class Roles:
         return cls(
             dataset=value["dataset"],
             title=value["title"],
-            features=tuple(Feature(**feature) for feature in value["features"]),
+            features=features_from(value["features"]),
             sensitive=tuple(
-                Attribute(**_tuples(attribute, "levels", "level_labels"))
+                Attribute(
+                    **_tuples(attribute, "levels", "level_labels")
+                    | {"edges": tuple(float(edge) for edge in attribute["edges"])}
+                )
                 for attribute in value["sensitive"]
             ),
             target=Target(**_tuples(value["target"], "levels", "level_labels")),
@@ -129,6 +165,11 @@ def with_words(roles: Roles, words: dict[str, Any]) -> Roles:
         sensitive=tuple(told(attribute) for attribute in roles.sensitive),
         target=told(roles.target),
     )
+
+
+def features_from(values: Sequence[dict[str, Any]]) -> tuple[Feature, ...]:
+    """Rebuild features from plain JSON values, as `dataclasses.asdict` made them."""
+    return tuple(Feature(**_tuples(value, "levels")) for value in values)
 
 
 def _tuples(value: dict[str, Any], *keys: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Between the numeric features of a table and the matrix that a network learns from."""
+"""Between the columns of a table, a matrix of numbers, and what a network learns from.
 
-from mcrage.encoding.numeric import NumericEncoding
-
-__all__ = ["NumericEncoding"]
+Nothing is imported here: every stage uses `columns`, and an edit of the others reruns only those
+that use them.
+"""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mcrage.datasets.formula import evaluate
-from mcrage.datasets.roles import Feature
+from mcrage.datasets.roles import Feature, features_from
 from mcrage.encoding.scaling import SCALINGS, Scaling
 from mcrage.errors import UserError
 
@@ -200,7 +200,7 @@ class NumericEncoding:
         arrays = dict(arrays)
         lower, upper = arrays.pop("lower"), arrays.pop("upper")
         return cls(
-            features=tuple(Feature(**feature) for feature in facts["features"]),
+            features=features_from(facts["features"]),
             modelled=tuple(facts["modelled"]),
             scaling=SCALINGS[facts["scaling"]](**arrays),
             lower=lower,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mcrage.datasets.roles import Roles
+from mcrage.encoding.columns import feature_matrix
 from mcrage.groups import GroupSchema
 from mcrage.tables import IS_SYNTHETIC, LABEL_WEIGHT
 
@@ -42,7 +43,7 @@ class Sample:
     Attributes
     ----------
     features : ndarray of float64, shape (n, n_features)
-        In the features' units and in the order of the roles; NaN where missing.
+        See `mcrage.encoding.columns.feature_matrix`; in the order of the roles.
     groups : ndarray of int64, shape (n,)
     synthetic : ndarray of bool, shape (n,)
     """
@@ -68,17 +69,12 @@ class Sample:
             What the rows are when the table has no column ``is_synthetic``.
         """
         n = table.num_rows
-        columns = [
-            table.column(column).to_pandas().to_numpy(dtype=np.float64, na_value=np.nan)
-            for column in roles.feature_columns
-        ]
         flag = (
             table.column(IS_SYNTHETIC).to_numpy().astype(bool)
             if IS_SYNTHETIC in table.column_names
             else np.full(n, synthetic)
         )
-        features = np.stack(columns, axis=1) if columns else np.empty((n, 0))
-        return cls(features, GroupSchema.of(roles).index(table), flag)
+        return cls(feature_matrix(table, roles.features), GroupSchema.of(roles).index(table), flag)
 
     def take(self, rows: np.ndarray) -> "Sample":
         """Return the given rows, by number or by mask."""

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from mcrage.datasets.roles import Roles
+from mcrage.encoding.columns import feature_matrix
 from mcrage.groups import GroupSchema
 
 Criterion = Callable[[np.ndarray, np.ndarray], float]
@@ -41,7 +42,8 @@ class TrainingData:
     Attributes
     ----------
     features : ndarray of float64, shape (n, d)
-        Raw units, in the order of ``roles.feature_columns``.
+        As `mcrage.encoding.columns.feature_matrix` makes it: raw units, codes of levels, days,
+        and NaN where a value is missing; in the order of ``roles.features``.
     groups : ndarray of int64, shape (n,)
     schema : GroupSchema
     roles : Roles
@@ -65,11 +67,9 @@ class TrainingData:
     def of(cls, table: pa.Table, roles: Roles) -> "TrainingData":
         """Return the rows of a table, e.g. train.parquet or a rebalanced one."""
         schema = GroupSchema.of(roles)
-        columns = [
-            table.column(name).to_numpy().astype(np.float64) for name in roles.feature_columns
-        ]
+        features = feature_matrix(table, roles.features)
         return cls(
-            *(np.column_stack(columns), schema.index(table), schema, roles),
+            *(features, schema.index(table), schema, roles),
             clusters=_clusters(table, roles.cluster),
         )
 
@@ -174,8 +174,8 @@ class Generator(Protocol):
         Yields
         ------
         features : ndarray of float64, shape (m, d)
-            Raw units, in the order of ``roles.feature_columns``. There is at least one chunk; an
-            empty plan's has no row.
+            Like `TrainingData.features`, and complete where a feature's ``missing`` is not "keep".
+            There is at least one chunk; an empty plan's has no row.
         groups : ndarray of int64, shape (m,)
             Rising over the whole draw.
         """
@@ -191,7 +191,7 @@ class Generator(Protocol):
         Returns
         -------
         ndarray of float64, shape (m, d)
-            Raw units, in the order of ``roles.feature_columns``.
+            Like `TrainingData.features`.
         """
         groups = np.asarray(groups, dtype=np.int64)
         chunks = self.draw(np.bincount(groups), seed=seed, device=device)

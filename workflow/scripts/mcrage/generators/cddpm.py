@@ -53,7 +53,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from mcrage.encoding import NumericEncoding
+from mcrage.encoding.numeric import NumericEncoding
 from mcrage.generators.base import (
     Checkpoint,
     Criterion,

@@ -18,7 +18,7 @@ from mcrage.diffusion.heldout import HeldOut
 from mcrage.diffusion.memory import device_limit, member_bytes, partition
 from mcrage.diffusion.schedule import diameter, timesteps_rule
 from mcrage.diffusion.training import Member, Trainer, TrainingSettings
-from mcrage.encoding import NumericEncoding
+from mcrage.encoding.numeric import NumericEncoding
 from mcrage.errors import UserError
 from mcrage.folds import stratified_folds
 from mcrage.generators.base import (

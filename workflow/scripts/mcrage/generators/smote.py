@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from mcrage.encoding import NumericEncoding
+from mcrage.encoding.numeric import NumericEncoding
 from mcrage.generators.base import Checkpoint, Criterion, Generator, TrainingData
 from mcrage.generators.storage import load_model, save_model, schema_facts, schema_from
 

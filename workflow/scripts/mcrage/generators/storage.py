@@ -74,9 +74,16 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 def schema_facts(schema: GroupSchema) -> dict[str, Any]:
     """Return a schema as plain JSON values."""
-    return {"columns": list(schema.columns), "levels": [list(levels) for levels in schema.levels]}
+    facts = {"columns": list(schema.columns), "levels": [list(levels) for levels in schema.levels]}
+    # Infinity is no JSON.
+    edges = [[str(edge) for edge in edges] for edges in schema.edges]
+    return facts | ({"edges": edges} if edges else {})
 
 
 def schema_from(facts: dict[str, Any]) -> GroupSchema:
     """Rebuild a schema from the result of `schema_facts`."""
-    return GroupSchema(tuple(facts["columns"]), tuple(tuple(level) for level in facts["levels"]))
+    return GroupSchema(
+        tuple(facts["columns"]),
+        tuple(tuple(level) for level in facts["levels"]),
+        tuple(tuple(float(edge) for edge in edges) for edges in facts.get("edges", [])),
+    )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mcrage.encoding import NumericEncoding
+from mcrage.encoding.numeric import NumericEncoding
 from mcrage.generators.base import TrainingData
 from mcrage.groups import GroupSchema
 from mcrage.lineage import Lineage
