@@ -62,14 +62,7 @@ class Plan:
             for name in self.config.published
             if name not in published
         ]
-        for dataset, card in self.cards.items():
-            gaps = [name for name in card.feature_columns if card.columns[name].missing_allowed]
-            if gaps and self.generators:
-                problems.append(
-                    f"experiment.treatments: generators need complete features, but {dataset} "
-                    f"allows missing values in {', '.join(gaps)}; leave out treatments with a "
-                    "generator, or make the columns type: ignored"
-                )
+        problems += self._type_problems()
         for scenario in self.scenarios:
             for number, rule in enumerate(self.config.scenarios[scenario].keep):
                 for dataset, card in self.cards.items():
@@ -80,13 +73,34 @@ class Plan:
                                 f"{key}: '{column}' is not a sensitive attribute of {dataset}; "
                                 f"allowed: {', '.join(card.sensitive)}"
                             )
-                        elif (known := card.sensitive[column].levels) and level not in known:
+                        elif (known := card.group_levels()[column]) and level not in known:
                             problems.append(
                                 f"{key}.{column}: '{level}' is not a level in {dataset}; "
                                 f"allowed: {', '.join(known)}"
                             )
         if problems:
             raise UserError("\n".join(f"config: {problem}" for problem in problems))
+
+    def _type_problems(self) -> list[str]:
+        """Return a line for each dataset with columns that a generator can't learn."""
+        plain = [name for name in self.generators if not KINDS[self.kind(name)].mixed]
+        problems = []
+        for dataset, card in self.cards.items():
+            hard = {
+                name: "has missing values" if column.is_numeric else f"is {column.type}"
+                for name in card.feature_columns
+                if not (column := card.columns[name]).is_numeric or column.missing != "refuse"
+            }
+            if plain and hard:
+                told = ", ".join(f"{name} ({why})" for name, why in list(hard.items())[:5])
+                more = f" and {len(hard) - 5} more" if len(hard) > 5 else ""
+                able = ", ".join(kind for kind, each in KINDS.items() if each.mixed)
+                problems.append(
+                    f"experiment.treatments: {', '.join(plain)} learn complete numbers alone, but "
+                    f"{dataset} has {told}{more}; choose treatments with a generator of another "
+                    f"kind ({able or 'there is none yet'}), or make the columns type: ignored"
+                )
+        return problems
 
     @cached_property
     def generators(self) -> list[str]:

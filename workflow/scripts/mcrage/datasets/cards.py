@@ -17,16 +17,14 @@ from mcrage.datasets.card_model import (
     Archive,
     Card,
     Checksum,
-    Column,
     CsvFormat,
     DownloadSettings,
     Expected,
     File,
-    Labelled,
     PrepareSettings,
     Source,
-    TargetCard,
 )
+from mcrage.datasets.column_model import Column, SensitiveCard, TargetCard
 from mcrage.errors import UserError
 
 __all__ = [
@@ -112,7 +110,7 @@ def prepare_settings(card: Card) -> dict[str, Any]:
     Words for readers are left out (`describe_settings` has them): a better label is no reason to
     train a model again.
     """
-    wordless = {"label": "", "unit": ""}
+    wordless = {"label": "", "unit": "", "labels": None}
     return PrepareSettings(
         name=card.name,
         files=[Checksum(name=file.name, sha256=file.sha256) for file in card.files],
@@ -124,6 +122,7 @@ def prepare_settings(card: Card) -> dict[str, Any]:
             for name, each in card.sensitive.items()
         ],
         cluster=card.cluster,
+        drop_rows_without=card.drop_rows_without,
         expected=card.expected,
     ).model_dump(mode="json")
 
@@ -133,7 +132,7 @@ _PARTS: dict[str, type[BaseModel]] = {
     "format": CsvFormat,
     "columns": Column,
     "target": TargetCard,
-    "sensitive": Labelled,
+    "sensitive": SensitiveCard,
     "expected": Expected,
 }
 _PATTERN_FIX = {
@@ -145,7 +144,12 @@ _PATTERN_FIX = {
 
 def describe_settings(card: Card) -> dict[str, Any]:
     """Return a card's words for readers: title, labels and units, as plain JSON values."""
-    labelled = {card.target.column: card.target, **card.sensitive}
+    # An attribute's own labels stand over those of its column.
+    labelled = [
+        *card.columns.items(),
+        *card.sensitive.items(),
+        (card.target.column, card.target),
+    ]
     return {
         "title": card.title,
         "columns": {
@@ -154,7 +158,7 @@ def describe_settings(card: Card) -> dict[str, Any]:
         },
         "levels": {
             name: dict(zip(each.levels, each.labels, strict=True))
-            for name, each in labelled.items()
+            for name, each in labelled
             if each.levels and each.labels
         },
     }

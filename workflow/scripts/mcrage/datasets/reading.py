@@ -7,12 +7,14 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from mcrage.config.base import closest
-from mcrage.datasets.card_model import Column, CsvFormat, PrepareSettings
+from mcrage.datasets.card_model import CsvFormat, PrepareSettings
+from mcrage.datasets.column_model import Column
 from mcrage.errors import UserError
 from mcrage.provenance import file_hash
 
@@ -30,15 +32,19 @@ class RawTable:
     rows : list of int
         Rows of each file.
     format : CsvFormat
+    kept : ndarray of int64
+        For each row of the table its number in the files.
     """
 
     table: pa.Table
     paths: list[Path]
     rows: list[int]
     format: CsvFormat
+    kept: np.ndarray
 
     def place(self, row: int) -> str:
-        """Return where a row stands, e.g. ``"raw.csv, line 18"``."""
+        """Return where a row of the table stands, e.g. ``"raw.csv, line 18"``."""
+        row = self.kept[row]
         for path, count in zip(self.paths, self.rows, strict=True):
             if row < count:
                 return f"{path}, line {_line_number(path, self.format, row)}"
@@ -78,7 +84,8 @@ def read_files(settings: PrepareSettings, paths: list[Path]) -> RawTable:
         tables.append(read_text(path, settings.format, dict(settings.columns)))
     order = tables[0].column_names
     table = pa.concat_tables([table.select(order) for table in tables]).combine_chunks()
-    return RawTable(table, ordered, [table.num_rows for table in tables], settings.format)
+    rows = [table.num_rows for table in tables]
+    return RawTable(table, ordered, rows, settings.format, np.arange(sum(rows)))
 
 
 def read_text(path: Path, layout: CsvFormat, columns: dict[str, Column]) -> pa.Table:

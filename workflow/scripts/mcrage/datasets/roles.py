@@ -32,6 +32,8 @@ class Feature:
         Whether values may be missing, and what is made of it: ``keep`` takes it for information
         that generators draw and classifiers see; with ``impute`` generators and classifiers put
         what is usual in training rows in its place, and synthetic rows are complete.
+    level_labels : tuple of str
+        The levels in the reader's words, as `with_words` found them; empty before.
     """
 
     column: str
@@ -44,6 +46,7 @@ class Feature:
     formula: str | None = None
     levels: tuple[str, ...] = ()
     missing: Literal["none", "keep", "impute"] = "none"
+    level_labels: tuple[str, ...] = ()
 
     @property
     def is_numeric(self) -> bool:
@@ -57,6 +60,8 @@ class Attribute:
 
     Attributes
     ----------
+    levels : tuple of str
+        The last may be `mcrage.datasets.limits.MISSING_LEVEL`, which stands for missing values.
     edges : tuple of float
         Of a feature in bands, such as an age: level i holds edges[i] <= value < edges[i + 1], and
         the first and last edge may be infinite. Empty for a column of its own, which holds levels.
@@ -148,19 +153,20 @@ def with_words(roles: Roles, words: dict[str, Any]) -> Roles:
         ``title``; ``columns``: name to label and unit; ``levels``: column to level to label.
     """
 
+    def labels(part: Feature | Attribute | Target) -> tuple[str, ...]:
+        found = words["levels"].get(part.column, {})
+        return tuple(found.get(level, level) for level in part.levels)
+
     def told(part: Attribute | Target) -> Attribute | Target:
-        labels = words["levels"].get(part.column, {})
-        return replace(
-            part,
-            label=words["columns"][part.column]["label"],
-            level_labels=tuple(labels.get(level, level) for level in part.levels),
-        )
+        label = words["columns"][part.column]["label"]
+        return replace(part, label=label, level_labels=labels(part))
 
     return replace(
         roles,
         title=words["title"],
         features=tuple(
-            replace(feature, **words["columns"][feature.column]) for feature in roles.features
+            replace(feature, **words["columns"][feature.column], level_labels=labels(feature))
+            for feature in roles.features
         ),
         sensitive=tuple(told(attribute) for attribute in roles.sensitive),
         target=told(roles.target),
@@ -169,7 +175,7 @@ def with_words(roles: Roles, words: dict[str, Any]) -> Roles:
 
 def features_from(values: Sequence[dict[str, Any]]) -> tuple[Feature, ...]:
     """Rebuild features from plain JSON values, as `dataclasses.asdict` made them."""
-    return tuple(Feature(**_tuples(value, "levels")) for value in values)
+    return tuple(Feature(**_tuples(value, "levels", "level_labels")) for value in values)
 
 
 def _tuples(value: dict[str, Any], *keys: str) -> dict[str, Any]:
