@@ -14,8 +14,10 @@ import pyarrow.compute as pc
 
 from mcrage.config.base import closest
 from mcrage.datasets import formula as formulas
-from mcrage.datasets.card_model import PrepareSettings
+from mcrage.datasets.card_model import RESERVED_COLUMNS, PrepareSettings
 from mcrage.datasets.column_model import ISO_DATE, Column, SensitiveCard
+from mcrage.datasets.grain import found_resolution, on_grid
+from mcrage.datasets.infer import infer, told, warn
 from mcrage.datasets.limits import MAXIMUM_FEATURE_LEVELS, MAXIMUM_LEVELS, MISSING_LEVEL
 from mcrage.datasets.reading import RawTable, read_files
 from mcrage.datasets.roles import Attribute, Feature, Roles, Target
@@ -28,7 +30,6 @@ logger = logging.getLogger(__name__)
 MAXIMUM_SHARE_OFF = 0.05
 _CONTINUOUS = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _INTEGER = r"^[+-]?[0-9]{1,15}$"  # float64 holds these exactly
-_GRIDS = (1.0, 0.5, 0.1, 0.05, 0.01, 0.005, 0.001, 1e-4, 1e-5, 1e-6)
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ def prepare(settings: PrepareSettings, paths: Sequence[str | os.PathLike]) -> Pr
     raw = read_files(settings, [Path(path) for path in paths])
     _check_size(settings.name, "rows", raw.table.num_rows, settings.expected.rows)
     _check_size(settings.name, "columns", raw.table.num_columns, settings.expected.columns)
+    if settings.other_columns == "infer":
+        settings = complete(settings, raw.table)
     raw = _without_gaps(raw, settings.drop_rows_without)
     table = raw.table
     columns = {name: dict(settings.columns)[name] for name in table.column_names}
@@ -104,6 +107,45 @@ def prepare(settings: PrepareSettings, paths: Sequence[str | os.PathLike]) -> Pr
     prepared = pa.table({ROW_ID: pa.array(raw.kept), **typed})
     counts = _group_counts(settings, roles, prepared)
     return Prepared(prepared, roles, counts)
+
+
+def complete(settings: PrepareSettings, table: pa.Table) -> PrepareSettings:
+    """Return the settings with every column of the table, those not listed as they look.
+
+    Parameters
+    ----------
+    settings : PrepareSettings
+    table : pyarrow.Table
+        As the files have it.
+    """
+    taken = [name for name in RESERVED_COLUMNS if name in table.column_names]
+    if taken:
+        raise UserError(
+            f"dataset {settings.name}: column {', '.join(taken)} has a name that the workflow "
+            "keeps for itself; rename it in the file"
+        )
+    attributes = dict(settings.sensitive)
+    found = infer(
+        table,
+        target=settings.target.column,
+        sensitive=attributes,
+        cluster=settings.cluster,
+        known=dict(settings.columns),
+        threshold=settings.target.threshold is not None,
+    )
+    roles = {name: "sensitive" for name in attributes} | {settings.target.column: "target"}
+    if settings.cluster is not None:
+        roles[settings.cluster] = "cluster"
+    logger.info("dataset %s, columns:\n%s", settings.name, told(found, roles))
+    warn(found)
+    needed = [*settings.drop_rows_without, *found.drop_rows_without]
+    return settings.model_copy(
+        update={
+            "columns": list(found.columns.items()),
+            "sensitive": list(found.sensitive.items()),
+            "drop_rows_without": list(dict.fromkeys(needed)),
+        }
+    )
 
 
 def _without_gaps(raw: RawTable, needed: Sequence[str]) -> RawTable:
@@ -305,27 +347,17 @@ def _resolution(raw: RawTable, name: str, column: Column, values: pa.Array) -> f
     """Return the resolution that the card states or the values show."""
     numbers = values.cast(pa.float64())
     if column.resolution is None:
-        resolution = 1.0 if column.type == "integer" else _found_resolution(numbers)
+        found = numbers.drop_null().to_numpy()
+        resolution = 1.0 if column.type == "integer" else found_resolution(found)
         logger.info("column %s: recorded to %g, found from the data", name, resolution)
         return resolution
     why = (
         f"finer than the resolution {column.resolution:g}; correct columns.{name}.resolution in "
         f"the card, or leave it out to have it found"
     )
-    _refuse(raw, name, pc.invert(_on_grid(numbers, column.resolution)), values, why)
+    off = ~on_grid(pc.fill_null(numbers, np.nan).to_numpy(), column.resolution)
+    _refuse(raw, name, pa.array(off, mask=values.is_null().to_numpy(False)), values, why)
     return column.resolution
-
-
-def _found_resolution(numbers: pa.Array) -> float:
-    """Return the coarsest usual grid that holds every value, or 0."""
-    return next((grid for grid in _GRIDS if pc.all(_on_grid(numbers, grid)).as_py()), 0.0)
-
-
-def _on_grid(numbers: pa.Array, resolution: float) -> pa.Array:
-    steps = pc.divide(numbers, resolution)
-    # Decimal fractions are not exact in binary: 0.3 / 0.1 is not 3.
-    slack = pc.add(1e-6, pc.multiply(1e-12, pc.abs(steps)))
-    return pc.less_equal(pc.abs(pc.subtract(steps, pc.round(steps))), slack)
 
 
 def _check_formulas(

@@ -81,15 +81,18 @@ def read_files(settings: PrepareSettings, paths: list[Path]) -> RawTable:
                 f"delete the file and run again, or correct the card"
             )
         ordered.append(path)
-        tables.append(read_text(path, settings.format, dict(settings.columns)))
+        known, infers = dict(settings.columns), settings.other_columns == "infer"
+        tables.append(read_text(path, settings.format, known, others=infers))
     order = tables[0].column_names
     table = pa.concat_tables([table.select(order) for table in tables]).combine_chunks()
     rows = [table.num_rows for table in tables]
     return RawTable(table, ordered, rows, settings.format, np.arange(sum(rows)))
 
 
-def read_text(path: Path, layout: CsvFormat, columns: dict[str, Column]) -> pa.Table:
-    """Read one CSV file as text, with the columns of the card and no others.
+def read_text(
+    path: Path, layout: CsvFormat, columns: dict[str, Column], *, others: bool = False
+) -> pa.Table:
+    """Read one CSV file as text, with the columns of the card.
 
     Parameters
     ----------
@@ -97,6 +100,8 @@ def read_text(path: Path, layout: CsvFormat, columns: dict[str, Column]) -> pa.T
     layout : CsvFormat
     columns : dict of str to Column
         The card's columns; without a header in the file, in the file's order.
+    others : bool
+        Whether there may be other columns than the card's.
 
     Returns
     -------
@@ -123,7 +128,7 @@ def read_text(path: Path, layout: CsvFormat, columns: dict[str, Column]) -> pa.T
     if first is None:
         raise UserError(f"{path}: the file is empty; download it again")
     header = [_trimmed(name, layout) for name in first] if layout.header else list(columns)
-    _check_header(path, header, list(columns))
+    _check_header(path, header, list(columns), others=others)
 
     bad_rows: list[pa_csv.InvalidRow] = []
 
@@ -178,7 +183,7 @@ def _trimmed(value: str, layout: CsvFormat) -> str:
     return value.strip() if layout.trim else value
 
 
-def _check_header(path: Path, header: list[str], known: list[str]) -> None:
+def _check_header(path: Path, header: list[str], known: list[str], *, others: bool) -> None:
     repeated = [name for name, count in Counter(header).items() if count > 1]
     if repeated:
         raise UserError(
@@ -186,7 +191,7 @@ def _check_header(path: Path, header: list[str], known: list[str]) -> None:
             f"but one in the file"
         )
     lacking = [name for name in known if name not in header]
-    extra = [name for name in header if name not in known]
+    extra = [] if others else [name for name in header if name not in known]
     if not lacking and not extra:
         return
     told = []
