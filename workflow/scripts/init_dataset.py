@@ -11,11 +11,12 @@ import sys
 from pathlib import Path
 
 from mcrage.config.base import check_name
-from mcrage.datasets.card_model import CsvFormat
-from mcrage.datasets.cards import read_card
+from mcrage.datasets.card_model import CsvFormat, PrepareSettings
+from mcrage.datasets.cards import prepare_settings, read_card
 from mcrage.datasets.column_model import SensitiveCard
 from mcrage.datasets.first_card import card_text, dataset_name, experiment_text
 from mcrage.datasets.infer import infer, told
+from mcrage.datasets.prepare import prepare
 from mcrage.datasets.reading import read_text
 from mcrage.datasets.short_card import csv_layout, sensitive_names
 from mcrage.errors import UserError
@@ -59,8 +60,9 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     if cluster is not None:
         roles[cluster] = "cluster"
     _write(card, card_text(name, path, layout, table, found, target, cluster))
-    # What was written has to be a card that can be read.
+    # What was written has to be a card that the table fits.
     read = read_card(str(card), card.parent)
+    prepared = prepare(PrepareSettings.model_validate(prepare_settings(read)), [path])
     features = [found.columns[column] for column in read.feature_columns]
     _write(experiment, experiment_text(name, name, features))
     text = "\n".join(
@@ -70,6 +72,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
             told(found, roles),
             "",
             *(f"Look at {n}: {g.warning}" for n, g in found.guesses.items() if g.warning),
+            *(_groups_told(prepared.group_counts)),
             f"\nWrote {_shown(card)}: read it, above all which level of the target is the positive",
             "one, the bands, and what is ignored.",
             f"Wrote {_shown(experiment)}: the experiment. To see what it would do, and to run it:",
@@ -79,6 +82,12 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     )
     logging.info("%s", text)
     sys.stdout.write(text + "\n")
+
+
+def _groups_told(counts: dict[str, int]) -> list[str]:
+    smallest = sorted(counts, key=counts.get)[:3]
+    told = "; ".join(f"{label}: {counts[label]:,}" for label in smallest)
+    return [f"\n{len(counts)} groups, of {sum(counts.values()):,} rows. The smallest: {told} rows."]
 
 
 def _write(path: Path, text: str) -> None:
