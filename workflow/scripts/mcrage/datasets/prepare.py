@@ -16,12 +16,13 @@ from mcrage.config.base import closest
 from mcrage.datasets import formula as formulas
 from mcrage.datasets.card_model import PrepareSettings
 from mcrage.datasets.column_model import ISO_DATE, Column, SensitiveCard
+from mcrage.datasets.filters import filtered
 from mcrage.datasets.limits import MAXIMUM_FEATURE_LEVELS, MAXIMUM_LEVELS, MISSING_LEVEL
 from mcrage.datasets.reading import RawTable, read_files
 from mcrage.datasets.roles import Attribute, Feature, Roles, Target
 from mcrage.errors import UserError
 from mcrage.groups import GroupSchema
-from mcrage.tables import ROW_ID
+from mcrage.tables import IS_OFFICIAL_TEST, ROW_ID
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +39,9 @@ class Prepared:
     Attributes
     ----------
     table : pyarrow.Table
-        `row_id` (int64, the row's number in the files, from 0 on), then the user's columns in the
-        file's order: float64, int64, date32 or text.
+        `row_id` (int64, the row's number in the files, from 0 on), `is_official_test` where the
+        dataset comes with a test set, then the user's columns in the file's order: float64, int64,
+        date32 or text.
     roles : Roles
     group_counts : dict of str to int
         Rows per group by label.
@@ -72,7 +74,13 @@ def prepare(settings: PrepareSettings, paths: Sequence[str | os.PathLike]) -> Pr
     raw = read_files(settings, [Path(path) for path in paths])
     _check_size(settings.name, "rows", raw.table.num_rows, settings.expected.rows)
     _check_size(settings.name, "columns", raw.table.num_columns, settings.expected.columns)
-    raw = _without_gaps(raw, settings.drop_rows_without)
+    raw = _without_gaps(filtered(raw, settings.filters), settings.drop_rows_without)
+    kept = settings.expected.rows_kept
+    if kept is not None and raw.table.num_rows != kept:
+        raise UserError(
+            f"dataset {settings.name}: {raw.table.num_rows} rows are left, the card expects "
+            f"{kept}; use the right files, or correct filters or expected.rows_kept in the card"
+        )
     table = raw.table
     columns = {name: dict(settings.columns)[name] for name in table.column_names}
     typed = {
@@ -86,7 +94,7 @@ def prepare(settings: PrepareSettings, paths: Sequence[str | os.PathLike]) -> Pr
         _attribute(raw, name, columns[name], attribute, typed[name])
         for name, attribute in settings.sensitive
     )
-    others = {settings.target.column, settings.cluster}
+    others = {settings.target.column, *settings.cluster}
     others |= {attribute.column for attribute in sensitive if not attribute.edges}
     features = tuple(
         _feature(raw, name, columns[name], typed[name]) for name in typed if name not in others
@@ -99,11 +107,26 @@ def prepare(settings: PrepareSettings, paths: Sequence[str | os.PathLike]) -> Pr
         sensitive=sensitive,
         target=_target(raw, settings, columns, typed),
         columns=tuple(typed),
-        cluster=settings.cluster,
+        cluster=tuple(settings.cluster),
     )
-    prepared = pa.table({ROW_ID: pa.array(raw.kept), **typed})
+    official = _official_test(raw, settings)
+    prepared = pa.table({ROW_ID: pa.array(raw.kept), **official, **typed})
     counts = _group_counts(settings, roles, prepared)
     return Prepared(prepared, roles, counts)
+
+
+def _official_test(raw: RawTable, settings: PrepareSettings) -> dict[str, pa.Array]:
+    """Return the column that marks the rows of the official test set, if there is one."""
+    if settings.official_test is None:
+        return {}
+    marks = raw.of_files(settings.official_test.files)
+    if (found := int(marks.sum())) != settings.official_test.rows:
+        raise UserError(
+            f"dataset {settings.name}: the official test set has {found} rows, the card expects "
+            f"{settings.official_test.rows}; use the right files, or correct official_test.rows in "
+            "the card"
+        )
+    return {IS_OFFICIAL_TEST: pa.array(marks)}
 
 
 def _without_gaps(raw: RawTable, needed: Sequence[str]) -> RawTable:
