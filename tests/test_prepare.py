@@ -315,7 +315,7 @@ def test_cluster_column_stays(tmp_path):
         tmp_path, RAW.replace("63,14,m,,", "63,14,m,b,"), cluster="note",
         columns=columns(note={"type": "category"}),
     )  # fmt: skip
-    assert prepared.roles.cluster == "note"
+    assert prepared.roles.cluster == ("note",)
     assert prepared.table.column("note").to_pylist() == ["a", "b", "c", "b", "e"]
 
 

@@ -18,7 +18,7 @@ from mcrage.datasets.first_card import card_text, dataset_name, experiment_text
 from mcrage.datasets.infer import infer, told
 from mcrage.datasets.prepare import prepare
 from mcrage.datasets.reading import read_text
-from mcrage.datasets.short_card import csv_layout, sensitive_names
+from mcrage.datasets.short_card import csv_layout, names_of
 from mcrage.errors import UserError
 from mcrage.stage import run_stage
 from mcrage.tables import atomic_output
@@ -34,7 +34,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
         if key not in asked:
             raise UserError(f"{key} is missing; write e.g.: {EXAMPLE}")
     path, target = str(asked["path"]), str(asked["target"])
-    cluster = str(asked["cluster"]) if "cluster" in asked else None
+    cluster = names_of(asked.get("cluster", []))
     name = dataset_name(path, asked.get("name"))
     try:
         check_name(name)
@@ -54,11 +54,8 @@ def main(input, output, params, wildcards, threads, origin) -> None:
         )
     layout = csv_layout(Path(path))
     table = read_text(Path(path), CsvFormat(**layout), {}, others=True)
-    sensitive = {column: SensitiveCard() for column in sensitive_names(asked["sensitive"])}
+    sensitive = {column: SensitiveCard() for column in names_of(asked["sensitive"])}
     found = infer(table, target=target, sensitive=sensitive, cluster=cluster)
-    roles = {**dict.fromkeys(sensitive, "sensitive"), target: "target"}
-    if cluster is not None:
-        roles[cluster] = "cluster"
     _write(card, card_text(name, path, layout, table, found, target, cluster))
     # What was written has to be a card that the table fits.
     read = read_card(str(card), card.parent)
@@ -69,7 +66,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
         [
             f"{path}: {table.num_rows:,} rows, {table.num_columns} columns",
             "",
-            told(found, roles),
+            told(found),
             "",
             *(f"Look at {n}: {g.warning}" for n, g in found.guesses.items() if g.warning),
             *(_groups_told(prepared.group_counts)),

@@ -64,22 +64,43 @@ class Plan:
         ]
         problems += self._type_problems()
         for scenario in self.scenarios:
-            for number, rule in enumerate(self.config.scenarios[scenario].keep):
-                for dataset, card in self.cards.items():
-                    for column, level in rule.where.items():
-                        key = f"scenarios.{scenario}.keep[{number}].where"
-                        if column not in card.sensitive:
-                            problems.append(
-                                f"{key}: '{column}' is not a sensitive attribute of {dataset}; "
-                                f"allowed: {', '.join(card.sensitive)}"
-                            )
-                        elif (known := card.group_levels()[column]) and level not in known:
-                            problems.append(
-                                f"{key}.{column}: '{level}' is not a level in {dataset}; "
-                                f"allowed: {', '.join(known)}"
-                            )
+            for dataset, card in self.cards.items():
+                problems += self._scenario_problems(scenario, dataset, card)
         if problems:
             raise UserError("\n".join(f"config: {problem}" for problem in problems))
+
+    def _scenario_problems(self, scenario: str, dataset: str, card: Card) -> list[str]:
+        """Return a line for each thing of a scenario that a dataset lacks."""
+        settings = self.config.scenarios[scenario]
+        problems = []
+        if settings.split == "official" and card.official_test is None:
+            problems.append(
+                f"scenarios.{scenario}.split: found 'official', but {dataset} comes with no test "
+                "set (official_test in its card); write random, or leave the dataset out"
+            )
+        if settings.keep and not settings.keep_of(dataset):
+            problems.append(
+                f"scenarios.{scenario}.keep: no entry is for {dataset}; add one with "
+                f"datasets: [{dataset}] and a level of {' or '.join(card.sensitive)}, or leave the "
+                "dataset or the scenario out"
+            )
+        for number, rule in enumerate(settings.keep):
+            if rule.datasets is not None and dataset not in rule.datasets:
+                continue
+            for column, level in rule.where.items():
+                key = f"scenarios.{scenario}.keep[{number}].where"
+                if column not in card.sensitive:
+                    problems.append(
+                        f"{key}: '{column}' is not a sensitive attribute of {dataset}; allowed: "
+                        f"{', '.join(card.sensitive)}. An entry for other datasets names them "
+                        "under datasets"
+                    )
+                elif (known := card.group_levels()[column]) and level not in known:
+                    problems.append(
+                        f"{key}.{column}: '{level}' is not a level in {dataset}; allowed: "
+                        f"{', '.join(known)}"
+                    )
+        return problems
 
     def _type_problems(self) -> list[str]:
         """Return a line for each dataset with columns that a generator can't learn."""
@@ -101,6 +122,23 @@ class Plan:
                     f"kind ({able or 'there is none yet'}), or make the columns type: ignored"
                 )
         return problems
+
+    def test_to_train(self) -> dict[str, float]:
+        """Return the rows in the test set over those in the training pool, by scenario.
+
+        Of an official split by ``dataset/scenario``, and before `balance`, whose losses depend on
+        the rows.
+        """
+        ratios = {}
+        for name in self.scenarios:
+            settings = self.config.scenarios[name]
+            if settings.split == "random":
+                ratios[name] = settings.test_fraction / (1 - settings.test_fraction)
+                continue
+            for dataset, card in self.cards.items():
+                test = card.official_test.rows
+                ratios[f"{dataset}/{name}"] = test / (card.expected.rows_kept - test)
+        return ratios
 
     @cached_property
     def generators(self) -> list[str]:

@@ -7,13 +7,14 @@ in silence. Stages get slices of a card (`DownloadSettings`, `PrepareSettings`) 
 
 import datetime
 from math import prod
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_validator
 
 from mcrage.config.base import Closed, closest
 from mcrage.datasets import formula as formulas
+from mcrage.datasets.assembly_model import Join, OfficialTest, RowFilter, assembly_problems
 from mcrage.datasets.column_model import Column, Level, SensitiveCard, TargetCard
 from mcrage.datasets.limits import MAXIMUM_GROUPS, MISSING_LEVEL
 from mcrage.errors import UserError
@@ -21,7 +22,7 @@ from mcrage.errors import UserError
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 FILE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9 ._+-]*$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
-RESERVED_COLUMNS = ("row_id", "is_synthetic", "label_weight")
+RESERVED_COLUMNS = ("row_id", "is_synthetic", "label_weight", "is_official_test")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _IN_BANDS = {
     "integer": "[18, 65]",
@@ -42,6 +43,12 @@ def _https(url: str) -> str:
     if parts.scheme == "http" and parts.hostname in LOOPBACK:
         return url
     raise ValueError("only https:// addresses are allowed (http:// on this machine only)")
+
+
+def _as_list(value: Any) -> Any:
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else value
 
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -84,6 +91,9 @@ class File(Closed):
     """One raw file: its plain name, its checksum and where to get it, in order of preference.
 
     `sha256` and `size` (bytes) are those of the file itself, also when it comes in an archive.
+
+    `keep` names columns: the others, such as names and dates of birth, are dropped while the file
+    is downloaded and never written to disk. Of columns with one name the first is kept.
     """
 
     name: FileName
@@ -91,6 +101,16 @@ class File(Closed):
     size: PositiveInt | None = None
     sources: list[Source] = Field(min_length=1)
     archive: Archive | None = None
+    keep: Annotated[list[str], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _plain_text(self) -> Self:
+        embedded = any(source.embedded for source in self.sources)
+        if self.keep is not None and (embedded or self.name.endswith((".gz", ".parquet"))):
+            raise ValueError(
+                "keep: for a CSV file alone that is neither compressed nor embedded; remove the key"
+            )
+        return self
 
 
 class CsvFormat(Closed):
@@ -104,6 +124,8 @@ class CsvFormat(Closed):
         Texts that mean "missing".
     trim : bool
         Drop white space around values.
+    comment : str, optional
+        Lines before the first row or header are passed over when they begin with this character.
     """
 
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
@@ -111,6 +133,7 @@ class CsvFormat(Closed):
     encoding: Literal["utf-8", "latin-1", "cp1252"] = "utf-8"
     na_values: list[Level] = Field([""])
     trim: bool = False
+    comment: Annotated[str, Field(min_length=1, max_length=1)] | None = None
 
 
 class Expected(Closed):
@@ -119,12 +142,16 @@ class Expected(Closed):
     Attributes
     ----------
     rows, columns : int
-        Size of the raw table, without `row_id`, with ignored columns.
+        Size of the raw table, without `row_id`, with ignored and joined columns, before rows are
+        left out.
+    rows_kept : int
+        Rows that are left after `filters` and `drop_rows_without`.
     groups : dict of str to int
         Rows per group, named as in ``SEX=F, SOURCE=in``.
     """
 
     rows: PositiveInt | None = None
+    rows_kept: PositiveInt | None = None
     columns: PositiveInt | None = None
     groups: dict[str, Annotated[int, Field(ge=0)]] = Field({})
 
@@ -132,12 +159,16 @@ class Expected(Closed):
 class Card(Closed):
     """A dataset card. See the module's and each part's description.
 
+    Several files have their rows one after the other, but those under `joins` give columns. Then
+    `filters` leave rows out, and so does `drop_rows_without`, which names columns: rows in which
+    one of them is missing go. The log says how many.
+
+    `cluster` names one column or several, such as patient and hospital: rows that agree in one of
+    them stay on one side of a split.
+
     `other_columns` says what becomes of columns that are not under `columns`: ``refuse``, or
     ``infer`` what they are (see `mcrage.datasets.infer`), as for the short card of one's own table
     (see `mcrage.datasets.short_card`).
-
-    `drop_rows_without` names columns: rows in which one of them is missing are left out, and the
-    log says how many.
     """
 
     name: Name
@@ -152,13 +183,30 @@ class Card(Closed):
     other_columns: Literal["refuse", "infer"] = "refuse"
     target: TargetCard
     sensitive: dict[str, SensitiveCard] = Field(min_length=1)
-    cluster: str | None = None
+    cluster: Annotated[list[str], BeforeValidator(_as_list)] = Field([])
+    joins: list[Join] = Field([])
+    filters: list[RowFilter] = Field([])
+    official_test: OfficialTest | None = None
     drop_rows_without: list[str] = Field([])
     expected: Expected = Expected()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         problems = [*self._file_problems(), *self._role_problems(), *self._formula_problems()]
+        problems += assembly_problems(
+            files=[file.name for file in self.files],
+            columns=self.columns,
+            joins=self.joins,
+            filters=self.filters,
+            official_test=self.official_test,
+        )
+        if self.official_test and self.expected.rows_kept is None:
+            problems.append(
+                "expected.rows_kept: missing; with an official test set the workflow needs to know "
+                "how many rows there are in all"
+            )
+        if self.joins and not self.format.header:
+            problems.append("joins: columns are joined by name; they need format.header: true")
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -176,8 +224,9 @@ class Card(Closed):
         ]
         roles = {f"sensitive.{column}": column for column in self.sensitive}
         roles["target.column"] = self.target.column
-        if self.cluster is not None:
-            roles["cluster"] = self.cluster
+        several = len(self.cluster) > 1
+        for number, column in enumerate(self.cluster):
+            roles[f"cluster[{number}]" if several else "cluster"] = column
         for key, column in roles.items():
             problems += self._role_problem(key, column)
         used = list(roles.values())
@@ -214,7 +263,7 @@ class Card(Closed):
         if column not in self.columns:
             return [] if self.infers else [self._unknown(key, column)]
         found = self.columns[column]
-        role = key.partition(".")[0]
+        role = key.partition(".")[0].partition("[")[0]
         attribute = self.sensitive.get(column) if role == "sensitive" else None
         bands = attribute.bands if attribute else None
         problems = []
@@ -279,7 +328,7 @@ class Card(Closed):
     @property
     def feature_columns(self) -> list[str]:
         """Names of the features, in the card's order; an attribute in bands is one, too."""
-        others = {self.target.column, self.cluster}
+        others = {self.target.column, *self.cluster}
         others |= {name for name, each in self.sensitive.items() if each.bands is None}
         return [
             name
@@ -310,13 +359,17 @@ class DownloadSettings(Closed):
 
     name: Name
     files: list[File]
+    format: CsvFormat
 
 
 class Checksum(Closed):
-    """A raw file and the SHA-256 that it must have."""
+    """A raw file and the SHA-256 that it must have.
+
+    Without one only some columns of it were kept: the download checked what they come from.
+    """
 
     name: FileName
-    sha256: Sha256
+    sha256: Sha256 | None
 
 
 class PrepareSettings(Closed):
@@ -333,6 +386,9 @@ class PrepareSettings(Closed):
     other_columns: Literal["refuse", "infer"]
     target: TargetCard
     sensitive: list[tuple[str, SensitiveCard]]
-    cluster: str | None
+    cluster: list[str]
+    joins: list[Join]
+    filters: list[RowFilter]
+    official_test: OfficialTest | None
     drop_rows_without: list[str]
     expected: Expected

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from mcrage.config.base import closest, explain
+from mcrage.datasets.assembly_model import Join, OfficialTest, RowFilter
 from mcrage.datasets.card_model import (
     FILE_PATTERN,
     NAME_PATTERN,
@@ -110,7 +111,8 @@ def download_settings(card: Card, file: str | None = None) -> dict[str, Any]:
         Only this file, so that a job per file reruns for its own changes alone.
     """
     files = [item for item in card.files if file in (None, item.name)]
-    return DownloadSettings(name=card.name, files=files).model_dump(mode="json")
+    settings = DownloadSettings(name=card.name, files=files, format=card.format)
+    return settings.model_dump(mode="json")
 
 
 def prepare_settings(card: Card) -> dict[str, Any]:
@@ -122,7 +124,10 @@ def prepare_settings(card: Card) -> dict[str, Any]:
     wordless = {"label": "", "unit": "", "labels": None}
     return PrepareSettings(
         name=card.name,
-        files=[Checksum(name=file.name, sha256=file.sha256) for file in card.files],
+        files=[
+            Checksum(name=file.name, sha256=None if file.keep else file.sha256)
+            for file in card.files
+        ],
         format=card.format,
         columns=[(name, each.model_copy(update=wordless)) for name, each in card.columns.items()],
         other_columns=card.other_columns,
@@ -132,6 +137,9 @@ def prepare_settings(card: Card) -> dict[str, Any]:
             for name, each in card.sensitive.items()
         ],
         cluster=card.cluster,
+        joins=card.joins,
+        filters=card.filters,
+        official_test=card.official_test,
         drop_rows_without=card.drop_rows_without,
         expected=card.expected,
     ).model_dump(mode="json")
@@ -144,6 +152,9 @@ _PARTS: dict[str, type[BaseModel]] = {
     "target": TargetCard,
     "sensitive": SensitiveCard,
     "expected": Expected,
+    "joins": Join,
+    "filters": RowFilter,
+    "official_test": OfficialTest,
 }
 _PATTERN_FIX = {
     NAME_PATTERN: "write letters, digits, '_' and '-', starting with a letter or digit",

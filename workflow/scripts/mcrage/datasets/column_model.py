@@ -88,6 +88,11 @@ class Column(Closed):
         which generators draw and classifiers see; of a sensitive attribute it is a level of its
         own. ``impute``: what is usual in training rows takes its place when models learn, and
         synthetic rows are complete; the table itself keeps its gaps.
+    replace : dict of str to str
+        Texts to put in the place of others before anything else is made of them: an age of
+        ``"> 89"`` becomes ``"90"``, or several rare levels become one.
+    na_values : list of str
+        Texts that mean "missing" in this column, beside those of ``format.na_values``.
     """
 
     type: Literal["continuous", "integer", "ordinal", "category", "date", "ignored"]
@@ -103,6 +108,8 @@ class Column(Closed):
     labels: list[str] | None = None
     date_format: str | None = None
     missing: Missing = "refuse"
+    replace: dict[Level, Level] = Field({})
+    na_values: list[Level] = Field([])
 
     @model_validator(mode="after")
     def _of_its_type(self) -> Self:

@@ -46,7 +46,7 @@ def card_text(
     table: pa.Table,
     found: Inferred,
     target: str,
-    cluster: str | None,
+    cluster: Sequence[str],
 ) -> str:
     """Return the card as commented YAML.
 
@@ -59,7 +59,7 @@ def card_text(
         As the file has it.
     found : Inferred
     target : str
-    cluster : str or None
+    cluster : sequence of str
     """
     lines = [
         f"# The table {path}, as `snakemake init_dataset` found it. Edit what is wrong: this file",
@@ -91,7 +91,7 @@ def card_text(
         "",
         "# The column that says whose the rows are, where patients or hospitals have several: all",
         "# rows of one stay on one side of a split.",
-        _line("cluster", cluster) if cluster is not None else "# cluster: patient_id",
+        _line("cluster", list(cluster)) if cluster else "# cluster: patient_id",
     ]
     if found.drop_rows_without:
         lines += ["", "# Rows without these are left out."]

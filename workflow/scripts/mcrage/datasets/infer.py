@@ -19,9 +19,8 @@ card overrides by listing the column:
 """
 
 import datetime
-import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,8 +33,6 @@ from mcrage.datasets.grain import found_resolution, usual_bands
 from mcrage.datasets.limits import MAXIMUM_FEATURE_LEVELS, MAXIMUM_LEVELS
 from mcrage.encoding.columns import as_text
 from mcrage.errors import UserError
-
-logger = logging.getLogger(__name__)
 
 DATE_FORMATS = (
     "%Y-%m-%d",
@@ -94,12 +91,15 @@ class Inferred:
         Columns that a row can't do without.
     guesses : dict of str to Guess
         Of the columns that were not known.
+    roles : dict of str to str
+        What columns are for; the others are features, or ignored.
     """
 
     columns: dict[str, Column]
     sensitive: dict[str, SensitiveCard]
     drop_rows_without: tuple[str, ...]
     guesses: dict[str, Guess] = field(repr=False)
+    roles: dict[str, str] = field(repr=False)
 
 
 def infer(
@@ -107,7 +107,7 @@ def infer(
     *,
     target: str,
     sensitive: Mapping[str, SensitiveCard],
-    cluster: str | None = None,
+    cluster: Sequence[str] = (),
     known: Mapping[str, Column] | None = None,
     threshold: bool = False,
 ) -> Inferred:
@@ -120,7 +120,8 @@ def infer(
     target : str
     sensitive : mapping of str to SensitiveCard
         Sensitive attributes, with what is known of them.
-    cluster : str, optional
+    cluster : sequence of str
+        Columns that say whose the rows are.
     known : mapping of str to Column, optional
         Columns that the card declares; taken as they are.
     threshold : bool
@@ -133,7 +134,7 @@ def infer(
     """
     known = known or {}
     roles = {name: "sensitive" for name in sensitive}
-    roles |= {cluster: "cluster"} if cluster is not None else {}
+    roles |= dict.fromkeys(cluster, "cluster")
     roles |= {target: "target" if not threshold else "threshold"}
     for name, role in roles.items():
         if name not in table.column_names:
@@ -156,7 +157,7 @@ def infer(
         whole = role != "sensitive" or attributes[name].bands is not None
         if whole and name not in known and table.column(name).null_count:
             needed.append(name)
-    return Inferred(columns, attributes, tuple(needed), guesses)
+    return Inferred(columns, attributes, tuple(needed), guesses, roles)
 
 
 def guess(name: str, values: pa.ChunkedArray, role: str | None = None) -> Guess:
@@ -190,15 +191,19 @@ def guess(name: str, values: pa.ChunkedArray, role: str | None = None) -> Guess:
         return _target(name, found, told)
     if len(found) == 2 and role != "threshold":
         return Guess(Column(type="category", **keep), f"two values: {_shown(found)}")
-    made = _typed(name, found, len(values) - n_missing, keep)
-    kind = made.column.type
+    # Where a role is named, what looks like an identifier is none.
+    n_rows = len(values) - n_missing if role is None else None
+    if pa.types.is_dictionary(values.type):
+        made = _levels(name, as_text(found), n_rows, keep, f"levels such as {_shown(found)}")
+    else:
+        made = _typed(name, found, n_rows, keep)
     if role == "threshold" and not made.column.is_numeric:
         raise UserError(
             f"column {name} is the target and has a threshold, but its values are no numbers "
             f"({_shown(found)}); leave the threshold out"
         )
     few = made.column.is_numeric and len(found) <= FEW
-    if role == "sensitive" and (kind == "ignored" or few):
+    if role == "sensitive" and (made.column.type == "ignored" or few):
         return Guess(Column(type="category", **keep), f"{told}: {_shown(found)}")
     return made
 
@@ -218,8 +223,14 @@ def _target(name: str, found: pa.Array, told: str) -> Guess:
     return Guess(Column(type="category"), f"{told}: {_shown(found)}")
 
 
-def _typed(name: str, found: pa.Array, n: int, keep: dict) -> Guess:
-    """Return the guess for three different values or more, of `n` rows that have one."""
+def _typed(name: str, found: pa.Array, n: int | None, keep: dict) -> Guess:
+    """Return the guess for three different values or more.
+
+    Parameters
+    ----------
+    n : int or None
+        Rows that have a value; None: the column is no identifier, whatever it looks like.
+    """
     kind = found.type
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         return Guess(Column(type="date", **keep), "dates")
@@ -238,18 +249,19 @@ def _typed(name: str, found: pa.Array, n: int, keep: dict) -> Guess:
     return _date(texts, keep) or _levels(name, texts, n, keep, f"texts such as {_shown(texts)}")
 
 
-def _whole(name: str, found: np.ndarray, n: int, keep: dict) -> Guess:
+def _whole(name: str, found: np.ndarray, n: int | None, keep: dict) -> Guess:
     told = f"{len(found):,} whole numbers"
+    n = n or 0
     if len(found) == n and n >= _ENOUGH:
         consecutive = found.max() - found.min() < 1.1 * n
         if consecutive or _CALLED_ID.match(name):
             return _identifier("a different whole number in every row")
-    elif _CALLED_ID.match(name) and len(found) > n / 2:
+    elif _CALLED_ID.match(name) and n / 2 < len(found) <= n:
         return _identifier(f"{told} in {n:,} rows, and the name of an identifier", name)
     if len(found) <= MAXIMUM_LEVELS and _CALLED_CODE.match(name):
         return Guess(Column(type="category", **keep), f"{told} of a column that is called a code")
     warning = ""
-    if _CALLED_ID.match(name):
+    if n and _CALLED_ID.match(name):
         warning = (
             "called like an identifier: write type: ignored if it is one, or cluster: "
             f"{name} if it says whose the rows are"
@@ -290,9 +302,11 @@ def _is_date(text: str, layout: str) -> bool:
     return True
 
 
-def _levels(name: str, texts: pa.Array, n: int, keep: dict, why: str) -> Guess:
-    if n >= _ENOUGH and (
-        len(texts) > _NEARLY_ALL * n or (_CALLED_ID.match(name) and len(texts) > n / 2)
+def _levels(name: str, texts: pa.Array, n: int | None, keep: dict, why: str) -> Guess:
+    if (
+        n is not None
+        and n >= _ENOUGH
+        and (len(texts) > _NEARLY_ALL * n or (_CALLED_ID.match(name) and len(texts) > n / 2))
     ):
         told = f"{len(texts):,} different texts in {n:,} rows"
         return _identifier(told, name if len(texts) < n else None)
@@ -364,18 +378,12 @@ def days_of(array: pa.Array, column: Column) -> np.ndarray:
     return np.array([(date - EPOCH).days for date in dates])
 
 
-def told(found: Inferred, roles: Mapping[str, str]) -> str:
-    """Return what was inferred as a table for the log.
-
-    Parameters
-    ----------
-    found : Inferred
-    roles : mapping of str to str
-        What columns are for; the others are features, or ignored.
-    """
+def told(found: Inferred) -> str:
+    """Return what was inferred as a table for the log."""
     rows = [("column", "role", "type", "missing", "because")]
     for name, column in found.columns.items():
-        role = roles.get(name, "" if column.type == "ignored" else "feature")
+        role = found.roles.get(name, "" if column.type == "ignored" else "feature")
+        role = role.replace("threshold", "target")
         bands = found.sensitive[name].bands if name in found.sensitive else None
         if bands:
             role += f" in bands from {', '.join(map(_plain, bands))}"
@@ -391,13 +399,6 @@ def told(found: Inferred, roles: Mapping[str, str]) -> str:
         ).rstrip()
         for row in rows
     )
-
-
-def warn(found: Inferred) -> None:
-    """Log what the user should look at."""
-    for name, guessed in found.guesses.items():
-        if guessed.warning:
-            logger.warning("column %s: %s", name, guessed.warning)
 
 
 def _plain(edge: float | datetime.date) -> str:

@@ -14,16 +14,17 @@ import pyarrow.compute as pc
 
 from mcrage.config.base import closest
 from mcrage.datasets import formula as formulas
-from mcrage.datasets.card_model import RESERVED_COLUMNS, PrepareSettings
+from mcrage.datasets.card_model import PrepareSettings
 from mcrage.datasets.column_model import ISO_DATE, Column, SensitiveCard
+from mcrage.datasets.completing import completed
+from mcrage.datasets.filters import filtered
 from mcrage.datasets.grain import found_resolution, on_grid
-from mcrage.datasets.infer import infer, told, warn
 from mcrage.datasets.limits import MAXIMUM_FEATURE_LEVELS, MAXIMUM_LEVELS, MISSING_LEVEL
 from mcrage.datasets.reading import RawTable, read_files
 from mcrage.datasets.roles import Attribute, Feature, Roles, Target
 from mcrage.errors import UserError
 from mcrage.groups import GroupSchema
-from mcrage.tables import ROW_ID
+from mcrage.tables import IS_OFFICIAL_TEST, ROW_ID
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +40,9 @@ class Prepared:
     Attributes
     ----------
     table : pyarrow.Table
-        `row_id` (int64, the row's number in the files, from 0 on), then the user's columns in the
-        file's order: float64, int64, date32 or text.
+        `row_id` (int64, the row's number in the files, from 0 on), `is_official_test` where the
+        dataset comes with a test set, then the user's columns in the file's order: float64, int64,
+        date32 or text.
     roles : Roles
     group_counts : dict of str to int
         Rows per group by label.
@@ -73,9 +75,16 @@ def prepare(settings: PrepareSettings, paths: Sequence[str | os.PathLike]) -> Pr
     raw = read_files(settings, [Path(path) for path in paths])
     _check_size(settings.name, "rows", raw.table.num_rows, settings.expected.rows)
     _check_size(settings.name, "columns", raw.table.num_columns, settings.expected.columns)
+    raw = filtered(raw, settings.filters)
     if settings.other_columns == "infer":
-        settings = complete(settings, raw.table)
+        settings = completed(settings, raw.table)
     raw = _without_gaps(raw, settings.drop_rows_without)
+    kept = settings.expected.rows_kept
+    if kept is not None and raw.table.num_rows != kept:
+        raise UserError(
+            f"dataset {settings.name}: {raw.table.num_rows} rows are left, the card expects "
+            f"{kept}; use the right files, or correct filters or expected.rows_kept in the card"
+        )
     table = raw.table
     columns = {name: dict(settings.columns)[name] for name in table.column_names}
     typed = {
@@ -89,7 +98,7 @@ def prepare(settings: PrepareSettings, paths: Sequence[str | os.PathLike]) -> Pr
         _attribute(raw, name, columns[name], attribute, typed[name])
         for name, attribute in settings.sensitive
     )
-    others = {settings.target.column, settings.cluster}
+    others = {settings.target.column, *settings.cluster}
     others |= {attribute.column for attribute in sensitive if not attribute.edges}
     features = tuple(
         _feature(raw, name, columns[name], typed[name]) for name in typed if name not in others
@@ -102,50 +111,26 @@ def prepare(settings: PrepareSettings, paths: Sequence[str | os.PathLike]) -> Pr
         sensitive=sensitive,
         target=_target(raw, settings, columns, typed),
         columns=tuple(typed),
-        cluster=settings.cluster,
+        cluster=tuple(settings.cluster),
     )
-    prepared = pa.table({ROW_ID: pa.array(raw.kept), **typed})
+    official = _official_test(raw, settings)
+    prepared = pa.table({ROW_ID: pa.array(raw.kept), **official, **typed})
     counts = _group_counts(settings, roles, prepared)
     return Prepared(prepared, roles, counts)
 
 
-def complete(settings: PrepareSettings, table: pa.Table) -> PrepareSettings:
-    """Return the settings with every column of the table, those not listed as they look.
-
-    Parameters
-    ----------
-    settings : PrepareSettings
-    table : pyarrow.Table
-        As the files have it.
-    """
-    taken = [name for name in RESERVED_COLUMNS if name in table.column_names]
-    if taken:
+def _official_test(raw: RawTable, settings: PrepareSettings) -> dict[str, pa.Array]:
+    """Return the column that marks the rows of the official test set, if there is one."""
+    if settings.official_test is None:
+        return {}
+    marks = raw.of_files(settings.official_test.files)
+    if (found := int(marks.sum())) != settings.official_test.rows:
         raise UserError(
-            f"dataset {settings.name}: column {', '.join(taken)} has a name that the workflow "
-            "keeps for itself; rename it in the file"
+            f"dataset {settings.name}: the official test set has {found} rows, the card expects "
+            f"{settings.official_test.rows}; use the right files, or correct official_test.rows in "
+            "the card"
         )
-    attributes = dict(settings.sensitive)
-    found = infer(
-        table,
-        target=settings.target.column,
-        sensitive=attributes,
-        cluster=settings.cluster,
-        known=dict(settings.columns),
-        threshold=settings.target.threshold is not None,
-    )
-    roles = {name: "sensitive" for name in attributes} | {settings.target.column: "target"}
-    if settings.cluster is not None:
-        roles[settings.cluster] = "cluster"
-    logger.info("dataset %s, columns:\n%s", settings.name, told(found, roles))
-    warn(found)
-    needed = [*settings.drop_rows_without, *found.drop_rows_without]
-    return settings.model_copy(
-        update={
-            "columns": list(found.columns.items()),
-            "sensitive": list(found.sensitive.items()),
-            "drop_rows_without": list(dict.fromkeys(needed)),
-        }
-    )
+    return {IS_OFFICIAL_TEST: pa.array(marks)}
 
 
 def _without_gaps(raw: RawTable, needed: Sequence[str]) -> RawTable:
@@ -368,7 +353,8 @@ def _check_formulas(
     A recorded value may differ from the formula of the recorded others by half its own resolution
     and by what half a resolution of each of the others amounts to.
     """
-    resolutions = {feature.column: feature.resolution for feature in features}
+    numeric = [feature for feature in features if feature.kind in ("continuous", "integer")]
+    resolutions = {feature.column: feature.resolution for feature in numeric}
     numbers = {
         name: typed[name].cast(pa.float64()).to_numpy(zero_copy_only=False) for name in resolutions
     }

@@ -3,7 +3,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from mcrage.tables import read_json
@@ -97,8 +97,9 @@ class Roles:
     ----------
     columns : tuple of str
         The user's own columns in the table's order.
-    cluster : str or None
-        Column that names the patient or hospital; rows of one cluster stay on one side of a split.
+    cluster : tuple of str
+        Columns that name the patient or hospital; rows that agree in one of them stay on one side
+        of a split (see `mcrage.clusters`). Empty: every row is its own.
     """
 
     dataset: str
@@ -107,7 +108,7 @@ class Roles:
     sensitive: tuple[Attribute, ...]
     target: Target
     columns: tuple[str, ...]
-    cluster: str | None = field(default=None)
+    cluster: tuple[str, ...] = ()
 
     @property
     def feature_columns(self) -> list[str]:
@@ -138,7 +139,7 @@ class Roles:
             ),
             target=Target(**_tuples(value["target"], "levels", "level_labels")),
             columns=tuple(value["columns"]),
-            cluster=value["cluster"],
+            cluster=tuple(value["cluster"]),
         )
 
 

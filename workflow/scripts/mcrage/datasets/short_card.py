@@ -69,7 +69,7 @@ def _written_out(value: dict[str, Any], name: str, origin: str) -> dict[str, Any
     if isinstance(full.get("target"), str):
         full["target"] = {"column": full["target"]}
     if isinstance(full.get("sensitive"), str | list):
-        full["sensitive"] = {column: {} for column in sensitive_names(full["sensitive"])}
+        full["sensitive"] = {column: {} for column in names_of(full["sensitive"])}
     if path.suffix.lower() != ".parquet":
         layout = full.get("format", {})
         full["format"] = csv_layout(path) | layout if isinstance(layout, dict) else layout
@@ -118,7 +118,7 @@ def csv_layout(path: Path) -> dict[str, Any]:
     return {"delimiter": delimiter, "encoding": encoding, "na_values": list(MISSING_TEXTS)}
 
 
-def sensitive_names(value: str | Sequence[str]) -> list[str]:
+def names_of(value: str | Sequence[str]) -> list[str]:
     """Return names that stand in one text, divided by commas, or in a list."""
     parts = value.split(",") if isinstance(value, str) else value
     return [str(part).strip() for part in parts]
