@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
+from mcrage.bands import within_bands
 from mcrage.datasets.roles import Roles
 from mcrage.encoding.columns import feature_arrays, of_levels
 from mcrage.errors import UserError
@@ -50,33 +51,6 @@ def synthetic_table(
     return pa.table(arrays, schema=wanted)
 
 
-def within_bands(
-    features: np.ndarray, groups: np.ndarray, schema: GroupSchema, roles: Roles
-) -> np.ndarray:
-    """Return drawn rows with every feature that makes bands inside the band of its row's group.
-
-    A generator knows the band only as a condition, and may draw a value beside it; the nearest one
-    that can have been recorded is taken.
-    """
-    digits = schema.indices_of(groups)
-    for attribute, codes in zip(roles.sensitive, digits, strict=False):
-        if not attribute.edges:
-            continue
-        place = roles.feature_columns.index(attribute.column)
-        feature = roles.features[place]
-        # Integers and dates go by ones; the upper edge belongs to the next band.
-        grain = max(feature.resolution, 0.0 if feature.kind == "continuous" else 1.0)
-        edges = np.asarray(attribute.edges)
-        low, high = edges[codes], edges[codes + 1]
-        if grain:
-            low, high = np.ceil(low / grain) * grain, (np.ceil(high / grain) - 1) * grain
-        else:
-            high = np.nextafter(high, -np.inf)
-        features = features.copy()
-        features[:, place] = np.clip(features[:, place], low, high)
-    return features
-
-
 def synthetic_schema(template: pa.Schema) -> pa.Schema:
     """Return the schema of synthetic rows: a real table's, without row_id and metadata."""
     return pa.schema([field.remove_metadata() for field in template if field.name != ROW_ID])
@@ -106,7 +80,13 @@ def take_per_group(groups: np.ndarray, plan: np.ndarray) -> np.ndarray:
 
 
 def rows_to_add(
-    counts: np.ndarray, schema: GroupSchema, *, by: str, size: float, fill: float
+    counts: np.ndarray,
+    schema: GroupSchema,
+    *,
+    by: str,
+    size: float,
+    fill: float,
+    leave_below: int = 0,
 ) -> np.ndarray:
     """Return how many synthetic rows each group gets, int64 of shape (n_groups,).
 
@@ -119,10 +99,14 @@ def rows_to_add(
         What is filled.
     size, fill : float
         See `mcrage.groups.filling_plan`.
+    leave_below : int
+        Groups with fewer real rows get none; see `mcrage.rare_groups.leave_below`.
     """
     if by == "group":
-        return filling_plan(counts, fill, size)
-    return subgroup_filling_plan(counts, schema.n_subgroups, fill, size)
+        plan = filling_plan(counts, fill, size)
+    else:
+        plan = subgroup_filling_plan(counts, schema.n_subgroups, fill, size)
+    return np.where(np.asarray(counts) < leave_below, 0, plan)
 
 
 def rebalance(
@@ -133,6 +117,7 @@ def rebalance(
     fill: float = 1.0,
     fill_by: str = "group",
     size: float = 1.0,
+    leave_below: int = 0,
     labels: Labels | None = None,
     oversample: str | None = None,
     weights: str | None = None,
@@ -154,6 +139,8 @@ def rebalance(
         What the synthetic rows make equally large.
     size : float
         How large, in multiples of the largest.
+    leave_below : int
+        Groups with fewer real rows get no synthetic ones.
     labels : callable, optional
         Told the synthetic rows that are added, returns how likely each has the positive level.
         Each is then added once with either level of the target, and weighs as likely as it is.
@@ -186,7 +173,10 @@ def rebalance(
     all_groups = [groups[real]]
     if synthetic is not None:
         drawn = schema.index(synthetic)
-        plan = rows_to_add(schema.counts(groups), schema, by=fill_by, size=size, fill=fill)
+        plan = rows_to_add(
+            *(schema.counts(groups), schema),
+            **{"by": fill_by, "size": size, "fill": fill, "leave_below": leave_below},
+        )
         taken = take_per_group(drawn, plan)
         added = synthetic.take(taken).select(parts[0].column_names)
         if labels is not None:
