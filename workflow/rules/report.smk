@@ -3,6 +3,7 @@
 REQUIRED INPUTS: <results>/{metrics,comparisons,fidelity}.parquet, <results>/{dataset}/words.json
                  <results>/figures/**.svg
                  <results>/{dataset}/{scenario}/{replicate}/{generator}/history.parquet
+                 <results>/{dataset}/{scenario}/{replicate}/groups.json
 OUTPUTS: <results>/report.html
          <results>/summary.txt
 """
@@ -17,6 +18,7 @@ rule report:
         roles=expand("<results>/{dataset}/words.json", dataset=PLAN.datasets),
         figures=figure_files("svg"),
         history=selecting_files("history.parquet"),
+        groups=replicate_files("groups.json"),
     output:
         report="<results>/report.html",
         summary="<results>/summary.txt",

@@ -11,6 +11,7 @@ from mcrage.config import defaults
 from mcrage.config.base import Closed, Name, check_name, check_unique, closest
 from mcrage.config.classifiers import ClassifierSettings, Ensemble
 from mcrage.config.generators import GeneratorSettings
+from mcrage.config.rare_groups import RareGroups
 from mcrage.config.treatments import Treatment
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -225,6 +226,9 @@ class Config(Closed):
         defaults.GENERATORS,
         validate_default=True,
         description="Models that learn the features of each group. Name: settings.",
+    )
+    rare_groups: RareGroups = Field(
+        RareGroups(), description="What is done about groups with few training rows."
     )
     treatments: dict[Name, Treatment] = Field(
         {name: Treatment(**value) for name, value in defaults.TREATMENTS.items()},
