@@ -154,6 +154,20 @@ def test_a_number_is_cut_into_bands_and_rows_lie_in_theirs(ward):
     assert set(counts.values()) == {max(sampler.groups_.values())}
 
 
+def test_rare_groups_borrow_and_groups_without_a_row_get_none(ward):
+    X, y = ward
+    sex = np.where((X.sex == "F") & (y == "died") & (X.age > 30), "M", X.sex.astype(str))
+    sex[:3] = "X"
+    y = y.astype(str).where(sex != "X", "alive")
+    sampler = quick(sensitive=["sex"], generator="smote")
+    with pytest.warns(UserWarning, match=r"groups without a row get none: \('X', 'died'\)"):
+        X_more, y_more = sampler.fit_resample(X[["age", "iron"]].assign(sex=sex), y)
+    counts = Counter(zip(X_more.sex, y_more, strict=True))
+    assert sampler.groups_[("X", "alive")] == 3
+    assert len(counts) == 5
+    assert len(set(counts.values())) == 1
+
+
 def test_an_array_names_attributes_by_place():
     rng = np.random.default_rng(1)
     X = np.column_stack([rng.normal(size=120), rng.integers(0, 2, 120)])
@@ -196,7 +210,7 @@ def test_nothing_lacking_adds_nothing(ward):
         (lambda X: X.assign(iron=np.inf), "column iron: infinity is no value"),
         (lambda X: X.assign(name=[f"p{i}" for i in range(len(X))]), "column name: 240 different"),
         (lambda X: pd.concat([X, X[["iron"]]], axis=1), "unique column names.*\n- 'iron' 2 times"),
-        (lambda X: X.assign(sex=[str(i % 20) for i in range(len(X))]), "20 different values"),
+        (lambda X: X.assign(sex=[str(i % 40) for i in range(len(X))]), "40 different values"),
         (lambda X: X.drop(columns="sex"), "found 'sex', which is no column of X"),
     ],
 )

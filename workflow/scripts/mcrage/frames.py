@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from mcrage.datasets.grain import found_resolution, usual_bands
+from mcrage.datasets.infer import FEW
+from mcrage.datasets.limits import MAXIMUM_LEVELS, MISSING_LEVEL
 from mcrage.datasets.roles import Attribute, Feature, Roles, Target
 from mcrage.errors import UserError
 
-MAXIMUM_LEVELS = 12
-"""Of a sensitive attribute; a number with more different values is cut into bands."""
 _MANY_TEXTS = 50
 
 
@@ -287,7 +287,7 @@ def _attribute(column: Column, numbers: np.ndarray) -> tuple[Attribute, tuple, n
     name = str(column.name)
     missing = np.isnan(numbers)
     found = np.unique(numbers[~missing])
-    if len(found) > MAXIMUM_LEVELS and column.values is None:
+    if len(found) > FEW and column.values is None:
         if missing.any():
             raise UserError(
                 f"sensitive column {name}: {missing.sum()} values are missing, and it is cut into "
@@ -308,7 +308,7 @@ def _attribute(column: Column, numbers: np.ndarray) -> tuple[Attribute, tuple, n
     texts = _texts(pd.Index(own, dtype=object))
     if missing.any():
         # As in the workflow, where a card says missing: keep.
-        own, texts = (*own, None), (*texts, "missing")
+        own, texts = (*own, None), (*texts, MISSING_LEVEL)
         codes = np.where(missing, len(found), codes)
     return Attribute(name, name, texts, texts), own, codes, False
 

@@ -2,6 +2,7 @@
 """MCRAGE as a sampler of imbalanced-learn, for use without Snakemake: docs/library.md."""
 
 import numbers
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,15 +21,17 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_consistent_length, validate_data
 
 from mcrage.accelerator import given_device
+from mcrage.bands import within_bands
 from mcrage.config.base import closest, explain
 from mcrage.config.defaults import GENERATORS
 from mcrage.config.generators import GeneratorSettings
+from mcrage.config.rare_groups import RareGroups
 from mcrage.errors import UserError
 from mcrage.frames import Frame
 from mcrage.generators.base import TrainingData
 from mcrage.generators.registry import KINDS, generator_class, is_gated, is_judged
 from mcrage.groups import GroupSchema, plan_rows
-from mcrage.rebalancing import within_bands
+from mcrage.rare_groups import settle
 from mcrage.seeds import derive
 
 DEFAULT = {"kind": "cddpm", "preset": "tuned", "seeds": 2}
@@ -55,7 +58,7 @@ class MCRAGE(BaseOverSampler):
         float in (0, 1] makes every group at least that share of the largest; a dict says how many
         rows groups are to have at the end, by ``(level, ..., class)`` in the order of `sensitive`;
         a callable is told the groups of all rows, a list of such tuples, and returns that dict.
-        Groups that have no row get none.
+        Groups that have no row get none, which a warning says.
     generator : str, dict or None, default=None
         What draws rows: a kind of generator (``"cddpm"``, ``"smote"``, ...), a name from the
         default config (``"cddpm_tuned"``), or settings as in the config's section `generators`,
@@ -79,6 +82,9 @@ class MCRAGE(BaseOverSampler):
 
     Notes
     -----
+    A group with fewer than 25 rows borrows rows of like groups before the generator is fitted, as
+    in the workflow: see `mcrage.rare_groups`.
+
     Fit it inside of cross-validation, in imbalanced-learn's Pipeline, so that test rows are never
     learnt from. Sparse matrices are taken, and made dense on the way.
 
@@ -226,6 +232,10 @@ class MCRAGE(BaseOverSampler):
                 self.sampling_strategy, y, self._sampling_type
             )
             return np.array([self.sampling_strategy_.get(key[0], 0) for key in keys])
+        if empty := [str(key) for key, n in self.groups_.items() if not n]:
+            warnings.warn(
+                f"groups without a row get none: {', '.join(empty)}", UserWarning, stacklevel=3
+            )
         wanted = _wanted(self.sampling_strategy, groups, keys)
         self.sampling_strategy_ = OrderedDict((keys[k], n) for k, n in sorted(wanted.items()))
         plan = np.zeros(schema.n_groups, dtype=np.int64)
@@ -241,6 +251,7 @@ class MCRAGE(BaseOverSampler):
             return np.empty((len(groups), len(frame.features))), groups
         settings = generator_settings(self.generator)
         train = TrainingData(frame.rows, schema.index_of(frame.digits), schema, frame.roles)
+        train, _ = settle(train, RareGroups().model_dump(), derive(seed, "train"))
         generator = generator_class(settings["kind"])(settings)
         with given_device(self.device) as device, _threads_as_before(settings["kind"]):
             generator.fit(train, seed=derive(seed, "train"), device=device)
