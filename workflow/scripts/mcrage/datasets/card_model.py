@@ -124,6 +124,8 @@ class CsvFormat(Closed):
         Texts that mean "missing".
     trim : bool
         Drop white space around values.
+    decimal : {".", ","}
+        What divides whole numbers from their fraction.
     comment : str, optional
         Lines before the first row or header are passed over when they begin with this character.
     """
@@ -133,7 +135,17 @@ class CsvFormat(Closed):
     encoding: Literal["utf-8", "latin-1", "cp1252"] = "utf-8"
     na_values: list[Level] = Field([""])
     trim: bool = False
+    decimal: Literal[".", ","] = "."
     comment: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        if self.decimal == self.delimiter:
+            raise ValueError(
+                "decimal: the delimiter is the comma, too; write the delimiter of the file, "
+                "e.g. delimiter: ';'"
+            )
+        return self
 
 
 class Expected(Closed):
