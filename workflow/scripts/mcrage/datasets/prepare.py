@@ -359,7 +359,11 @@ def _check_formulas(
     A recorded value may differ from the formula of the recorded others by half its own resolution
     and by what half a resolution of each of the others amounts to.
     """
-    resolutions = {feature.column: feature.resolution for feature in features}
+    resolutions = {
+        feature.column: feature.resolution
+        for feature in features
+        if feature.kind in ("continuous", "integer")
+    }
     numbers = {
         name: typed[name].cast(pa.float64()).to_numpy(zero_copy_only=False) for name in resolutions
     }
