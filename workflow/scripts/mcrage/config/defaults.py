@@ -5,6 +5,23 @@ SCENARIOS = {
     "natural": {"balance": False},
     "keep_25_percent_of_sex_2": {"keep": [{"where": {"sex": "2"}, "fraction": 0.25}]},
     "keep_10_percent_of_women": {"keep": [{"where": {"SEX": "F"}, "fraction": 0.1}]},
+    "few_women": {
+        "balance": False,
+        "keep": [
+            {"where": {"SEX": "F"}, "fraction": 0.1, "datasets": ["patient-treatment"]},
+            {
+                "where": {"sex": "Female"},
+                "fraction": 0.1,
+                "datasets": ["adult", "compas", "compas-two-races"],
+            },
+            {
+                "where": {"gender": "Female"},
+                "fraction": 0.1,
+                "datasets": ["diabetes-130", "eicu-demo"],
+            },
+        ],
+    },
+    "official_split": {"balance": False, "split": "official"},
 }
 
 GENERATORS = {
@@ -31,6 +48,15 @@ TREATMENTS = {
         "weights": "group",
         "description": "Rows weighted so that every group weighs the same: what MCRAGE aims at, "
         "without synthesis.",
+    },
+    "reweighing": {
+        "weights": "reweighing",
+        "description": "Rows weighted so that the outcome is equally frequent in every subgroup "
+        "(Kamiran and Calders). No new rows.",
+    },
+    "group_undersampling": {
+        "undersample": "group",
+        "description": "Rows left out until every group is as small as the smallest.",
     },
     "target_oversampling": {
         "oversample": "target",

@@ -212,8 +212,12 @@ class Card(Closed):
                 "expected.rows_kept: missing; with an official test set the workflow needs to know "
                 "how many rows there are in all"
             )
-        if self.joins and not self.format.header:
-            problems.append("joins: columns are joined by name; they need format.header: true")
+        by_name = {"joins": self.joins, "files.keep": [file for file in self.files if file.keep]}
+        problems += [
+            f"{key}: columns are told by name; write format.header: true"
+            for key, used in by_name.items()
+            if used and not self.format.header
+        ]
         if problems:
             raise ValueError("\n".join(problems))
         return self
