@@ -44,6 +44,8 @@ class CsvFile:
         Read these columns alone; the file may have others that the card does not know.
     passed_over : sequence of str, optional
         Columns that are in the file and not read.
+    others : bool
+        Whether there may be other columns than the card's.
 
     Attributes
     ----------
@@ -65,10 +67,12 @@ class CsvFile:
         columns: Sequence[str],
         wanted: Sequence[str] | None = None,
         passed_over: Sequence[str] = (),
+        *,
+        others: bool = False,
     ) -> None:
         self.path, self.layout = path, layout
         header = self._header(list(columns))
-        check_header(path, header, list(columns), wanted, layout)
+        check_header(path, header, list(columns), wanted, layout, others=others)
         self.column_names = list(wanted or header)
         self._spool = self._read(
             header, [name for name in self.column_names if name not in passed_over]
@@ -255,6 +259,8 @@ def check_header(
     known: list[str],
     wanted: Sequence[str] | None = None,
     layout: CsvFormat | None = None,
+    *,
+    others: bool = False,
 ) -> None:
     """Hold a file's columns against the card's.
 
@@ -270,7 +276,7 @@ def check_header(
             "once; rename all but one in the file"
         )
     lacking = [name for name in wanted or known if name not in header]
-    extra = [] if wanted else [name for name in header if name not in known]
+    extra = [] if wanted or others else [name for name in header if name not in known]
     if not lacking and not extra:
         return
     if layout is not None and lacking and (told := _other_delimiter(header, known, layout)):

@@ -23,6 +23,8 @@ class ParquetFile:
         The card's columns.
     wanted : sequence of str, optional
         Read these columns alone; the file may have others that the card does not know.
+    others : bool
+        Whether there may be other columns than the card's.
 
     Attributes
     ----------
@@ -38,7 +40,12 @@ class ParquetFile:
     """
 
     def __init__(
-        self, path: Path, columns: Sequence[str], wanted: Sequence[str] | None = None
+        self,
+        path: Path,
+        columns: Sequence[str],
+        wanted: Sequence[str] | None = None,
+        *,
+        others: bool = False,
     ) -> None:
         self.path = path
         try:
@@ -46,7 +53,7 @@ class ParquetFile:
             names = self._file.schema_arrow.names
         except (pa.ArrowException, OSError):
             raise self._damaged() from None
-        check_header(path, names, list(columns), wanted)
+        check_header(path, names, list(columns), wanted, others=others)
         self.column_names = list(wanted or names)
         self.num_rows = self._file.metadata.num_rows
         if self.num_rows == 0:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from mcrage.config.base import closest
 from mcrage.datasets.card_model import PrepareSettings
+from mcrage.datasets.completing import completed
 from mcrage.datasets.features import above_threshold, attribute_of, feature_of, target_of
 from mcrage.datasets.filters import filtered
 from mcrage.datasets.formula_check import check_formulas, columns_used
@@ -90,7 +91,10 @@ def prepare(settings: PrepareSettings, paths: Sequence[str | os.PathLike]) -> Pr
     raw = read_files(settings, [Path(path) for path in paths])
     _check_size(settings.name, "rows", raw.table.num_rows, settings.expected.rows)
     _check_size(settings.name, "columns", raw.table.num_columns, settings.expected.columns)
-    raw = _without_gaps(filtered(raw, settings.filters), settings.drop_rows_without)
+    raw = filtered(raw, settings.filters)
+    if settings.other_columns == "infer":
+        settings = completed(settings, raw.table)
+    raw = _without_gaps(raw, settings.drop_rows_without)
     kept = settings.expected.rows_kept
     if kept is not None and raw.table.num_rows != kept:
         raise UserError(

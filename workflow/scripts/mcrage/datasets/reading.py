@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from mcrage.datasets.card_model import PrepareSettings
+from mcrage.datasets.card_model import CsvFormat, PrepareSettings
 from mcrage.datasets.column_model import Column
 from mcrage.datasets.csv_files import CsvFile
 from mcrage.datasets.joining import partners
+from mcrage.datasets.limits import is_parquet
 from mcrage.datasets.parquet_files import ParquetFile
 from mcrage.datasets.recoding import recoded
 from mcrage.errors import UserError
@@ -123,7 +124,9 @@ def read_files(settings: PrepareSettings, paths: Sequence[Path]) -> RawTable:
     used = {each.column for each in settings.filters} | set(settings.drop_rows_without)
     used |= {join.key for join in settings.joins}
     passed_over = [
-        name for name, each in columns.items() if each.type == "ignored" and name not in used
+        name
+        for name, each in columns.items()
+        if each.type == "ignored" and name not in used and settings.other_columns == "refuse"
     ]
     files = [
         _opened(path, settings, own, passed_over=passed_over)
@@ -131,17 +134,35 @@ def read_files(settings: PrepareSettings, paths: Sequence[Path]) -> RawTable:
         if name not in others
     ]
     sources = {
-        name: _reader(settings, files, name, columns.get(name)) for name in files[0].column_names
+        name: _reader(settings.format, files, name, columns.get(name))
+        for name in files[0].column_names
     }
     for name, join in others.items():
         wanted = list(dict.fromkeys([join.key, *join.columns, *join.where]))
         other = _opened(found[name], settings, list(columns), wanted=wanted)
         lines = {
-            column: _reader(settings, [other], column, columns.get(column)) for column in wanted
+            column: _reader(settings.format, [other], column, columns.get(column))
+            for column in wanted
         }
         partner = partners(sources[join.key](), lines, join, other.path)
         sources |= {column: _beside(lines[column], partner) for column in join.columns}
     return RawTable(RawColumns(sources, np.arange(sum(file.num_rows for file in files))), files)
+
+
+def read_alone(path: Path, layout: CsvFormat) -> RawColumns:
+    """Read a table that has no card yet.
+
+    Raises
+    ------
+    UserError
+        For what `CsvFile` and `ParquetFile` refuse.
+    """
+    if is_parquet(path):
+        file: RawFile = ParquetFile(path, [], others=True)
+    else:
+        file = CsvFile(path, layout, [], others=True)
+    sources = {name: _reader(layout, [file], name, None) for name in file.column_names}
+    return RawColumns(sources, np.arange(file.num_rows))
 
 
 def _opened(
@@ -152,16 +173,15 @@ def _opened(
     wanted: list[str] | None = None,
     passed_over: Sequence[str] = (),
 ) -> RawFile:
-    if path.suffix == ".parquet":
-        return ParquetFile(path, columns, wanted)
-    return CsvFile(path, settings.format, columns, wanted, passed_over)
+    others = settings.other_columns == "infer"
+    if is_parquet(path):
+        return ParquetFile(path, columns, wanted, others=others)
+    return CsvFile(path, settings.format, columns, wanted, passed_over, others=others)
 
 
-def _reader(
-    settings: PrepareSettings, files: list[RawFile], name: str, column: Column | None
-) -> Values:
+def _reader(layout: CsvFormat, files: list[RawFile], name: str, column: Column | None) -> Values:
     def read() -> pa.ChunkedArray:
-        parts = [recoded(file.column(name), settings.format, column, name) for file in files]
+        parts = [recoded(file.column(name), layout, column, name) for file in files]
         kinds = {str(part.type): file.path for part, file in zip(parts, files, strict=True)}
         if len(kinds) > 1:
             told = ", ".join(f"{kind} in {path}" for kind, path in kinds.items())
