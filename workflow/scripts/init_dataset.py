@@ -17,7 +17,7 @@ from mcrage.datasets.column_model import SensitiveCard
 from mcrage.datasets.first_card import card_text, dataset_name, experiment_text
 from mcrage.datasets.infer import infer, told
 from mcrage.datasets.prepare import prepare
-from mcrage.datasets.reading import read_text
+from mcrage.datasets.reading import read_alone
 from mcrage.datasets.short_card import csv_layout, names_of
 from mcrage.errors import UserError
 from mcrage.stage import run_stage
@@ -53,7 +53,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
             "your table"
         )
     layout = csv_layout(Path(path))
-    table = read_text(Path(path), CsvFormat(**layout), {}, others=True)
+    table = read_alone(Path(path), CsvFormat(**layout or {}))
     sensitive = {column: SensitiveCard() for column in names_of(asked["sensitive"])}
     found = infer(table, target=target, sensitive=sensitive, cluster=cluster)
     _write(card, card_text(name, path, layout, table, found, target, cluster))

@@ -124,6 +124,8 @@ class CsvFormat(Closed):
         Texts that mean "missing".
     trim : bool
         Drop white space around values.
+    decimal : {".", ","}
+        What divides whole numbers from their fraction.
     comment : str, optional
         Lines before the first row or header are passed over when they begin with this character.
     """
@@ -133,7 +135,17 @@ class CsvFormat(Closed):
     encoding: Literal["utf-8", "latin-1", "cp1252"] = "utf-8"
     na_values: list[Level] = Field([""])
     trim: bool = False
+    decimal: Literal[".", ","] = "."
     comment: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        if self.decimal == self.delimiter:
+            raise ValueError(
+                "decimal: the delimiter is the comma, too; write the delimiter of the file, "
+                "e.g. delimiter: ';'"
+            )
+        return self
 
 
 class Expected(Closed):
@@ -205,8 +217,12 @@ class Card(Closed):
                 "expected.rows_kept: missing; with an official test set the workflow needs to know "
                 "how many rows there are in all"
             )
-        if self.joins and not self.format.header:
-            problems.append("joins: columns are joined by name; they need format.header: true")
+        by_name = {"joins": self.joins, "files.keep": [file for file in self.files if file.keep]}
+        problems += [
+            f"{key}: columns are told by name; write format.header: true"
+            for key, used in by_name.items()
+            if used and not self.format.header
+        ]
         if problems:
             raise ValueError("\n".join(problems))
         return self

@@ -3,22 +3,21 @@
 
 import logging
 
-import pyarrow as pa
-
 from mcrage.datasets.card_model import RESERVED_COLUMNS, PrepareSettings
 from mcrage.datasets.infer import infer, told
+from mcrage.datasets.reading import RawColumns
 from mcrage.errors import UserError
 
 logger = logging.getLogger(__name__)
 
 
-def completed(settings: PrepareSettings, table: pa.Table) -> PrepareSettings:
+def completed(settings: PrepareSettings, table: RawColumns) -> PrepareSettings:
     """Return the settings with every column of the table, those not listed as they look.
 
     Parameters
     ----------
     settings : PrepareSettings
-    table : pyarrow.Table
+    table : RawColumns
         As the files have it.
 
     Raises

@@ -115,7 +115,7 @@ def infer(
 
     Parameters
     ----------
-    table : pyarrow.Table
+    table : pyarrow.Table or RawColumns
         Text, as a CSV file has it, or typed; null where a value is missing.
     target : str
     sensitive : mapping of str to SensitiveCard

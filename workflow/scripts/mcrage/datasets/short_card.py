@@ -7,10 +7,13 @@ shows of its layout (delimiter, encoding, texts that mean missing) is taken from
 """
 
 import codecs
+import gzip
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mcrage.datasets.limits import is_parquet
 from mcrage.errors import UserError
 from mcrage.provenance import file_hash
 
@@ -70,9 +73,9 @@ def _written_out(value: dict[str, Any], name: str, origin: str) -> dict[str, Any
         full["target"] = {"column": full["target"]}
     if isinstance(full.get("sensitive"), str | list):
         full["sensitive"] = {column: {} for column in names_of(full["sensitive"])}
-    if path.suffix.lower() != ".parquet":
+    if (seen := csv_layout(path)) is not None:
         layout = full.get("format", {})
-        full["format"] = csv_layout(path) | layout if isinstance(layout, dict) else layout
+        full["format"] = seen | layout if isinstance(layout, dict) else layout
     return full
 
 
@@ -97,22 +100,27 @@ def _require(path: Path, origin: str, key: str) -> None:
         )
 
 
-def csv_layout(path: Path) -> dict[str, Any]:
-    """Return what a CSV file shows of its layout, as a card's section `format`.
+def csv_layout(path: Path) -> dict[str, Any] | None:
+    """Return what a CSV file shows of its layout, as a card's section `format`; None of Parquet.
 
     The delimiter is what stands most often in the first line; the encoding is UTF-8, or cp1252 if
     the bytes are no UTF-8.
     """
+    if is_parquet(path):
+        return None
     decoder, encoding = codecs.getincrementaldecoder("utf-8")(), "utf-8"
-    with path.open("rb") as stream:
-        first = stream.readline()
-        stream.seek(0)
+    first = b""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
         try:
+            first = stream.readline(_BLOCK)
+            stream.seek(0)
             while block := stream.read(_BLOCK):
                 decoder.decode(block)
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             encoding = "cp1252"
+        except (gzip.BadGzipFile, EOFError, zlib.error):
+            pass  # Who reads the table tells of it.
     line = first.decode(encoding, errors="replace")
     delimiter = max(DELIMITERS, key=line.count)
     return {"delimiter": delimiter, "encoding": encoding, "na_values": list(MISSING_TEXTS)}
