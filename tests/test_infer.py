@@ -58,6 +58,8 @@ RULES = {
     "American dates": (
         "seen", [f"{d:%m/%d/%Y}" for d in TIMES], "date", {"date_format": "%m/%d/%Y"}
     ),
+    "times of the day": ("at", [f"{i % 24:02d}:00:00" for i in range(N)], "ignored", {}),
+    "the index of pandas": ("__index_level_0__", [i % 9 for i in range(N)], "ignored", {}),
     "years are numbers": ("year", [1950 + i % 40 for i in range(N)], "integer", {}),
 }  # fmt: skip
 
@@ -242,6 +244,21 @@ def test_a_card_of_three_lines_makes_a_dataset(folder, caplog):
     assert made.roles.target.levels == ("no", "yes")
     assert len(made.group_counts) == 12
     assert "sensitive in bands from" in caplog.text
+
+
+def test_a_parquet_file_needs_no_more(folder):
+    frame = ward().to_pandas()
+    frame = frame.assign(
+        age=frame["age"].astype(int),
+        sex=frame["sex"].astype("category"),
+        died=frame["died"] == "yes",
+    )
+    frame.to_parquet("ward.parquet")
+    card = write_card(folder, "path: ward.parquet\ntarget: died\nsensitive: [sex, age]\n")
+    made = prepared(card)
+    assert made.roles.target.levels == ("false", "true")
+    assert pa.types.is_dictionary(made.table.schema.field("sex").type)
+    assert made.table.schema.field("died").type == pa.bool_()
 
 
 def test_a_change_of_the_file_changes_what_the_stages_are_made_with(folder):

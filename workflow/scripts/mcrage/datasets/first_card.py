@@ -30,7 +30,8 @@ def dataset_name(path: str, name: str | None) -> str:
     """
     if name is not None:
         return str(name)
-    made = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(path).stem).strip("-_")
+    stem = Path(path).name.removesuffix(".gz").rsplit(".", 1)[0]
+    made = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_")
     if not made:
         raise UserError(
             f"path: the name of {path!r} makes no name of a dataset; add one to --config, e.g. "

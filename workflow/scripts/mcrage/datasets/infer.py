@@ -10,6 +10,7 @@ card overrides by listing the column:
   32 different ones of a column whose name ends in id, code or type.
 - Numbers: continuous, recorded to the coarsest usual grid that holds them all.
 - Dates as in `DATE_FORMATS`: date. Where day and month can't be told apart the day comes first.
+- Times of the day: ignored, since no type holds them.
 - Other texts: category; never ordinal, since an order can't be seen.
 - An identifier is ignored: texts that nearly all differ or whole numbers that all differ and are
   consecutive, or called like one; and a text with more than `MAXIMUM_FEATURE_LEVELS` levels.
@@ -50,6 +51,8 @@ FEW = 12
 _WHOLE = r"^[+-]?[0-9]{1,15}$"
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _PADDED = r"^[+-]?0[0-9]"
+_CLOCK = r"^[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?$"
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 _CALLED_ID = re.compile(
     r"(^|.*[_ .-])(id|ids|uuid|guid|mrn|ssn|nbr|index|key|rowid)$|.*[a-z](ID|Id|Nr|No)$", re.I
 )
@@ -177,6 +180,8 @@ def guess(name: str, values: pa.ChunkedArray, role: str | None = None) -> Guess:
     told = f"{len(found):,} different values"
     # Rows that lack what they need are left out; of others it is information.
     keep = {"missing": "keep"} if n_missing and role in (None, "sensitive") else {}
+    if role is None and _PANDAS_INDEX.fullmatch(name):
+        return Guess(Column(type="ignored"), "the index of a pandas table")
     if role == "cluster":
         return Guess(Column(type="category"), f"{told}: rows of one stay together")
     if len(found) < 2:
@@ -246,6 +251,9 @@ def _typed(name: str, found: pa.Array, n: int | None, keep: dict) -> Guess:
     if _all_match(texts, _NUMBER):
         numbers = pc.ascii_ltrim(texts, "+").cast(pa.float64())
         return _continuous(numbers.to_numpy(), kind, keep)
+    if _all_match(texts, _CLOCK):
+        told = "times of the day, which no type holds"
+        return Guess(Column(type="ignored"), told, f"{told}: left out")
     return _date(texts, keep) or _levels(name, texts, n, keep, f"texts such as {_shown(texts)}")
 
 
