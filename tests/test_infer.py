@@ -147,11 +147,17 @@ def test_sensitive_numbers_of_few_values_are_levels():
 def test_rows_without_target_band_or_cluster_are_left_out_and_other_gaps_kept():
     gap = [None, *["no", "yes"] * 29, "no"]
     table = ward(
-        died=gap, age=[None, *range(20, 79)], sex=["F", "M", None] * 20, p=[None, *"ab"] * 20
+        died=gap,
+        age=[None, *range(20, 79)],
+        sex=["F", "M", None] * 20,
+        race=["a", None, *"abc" * 19, "a"],
+        p=[None, *"ab"] * 20,
     )
-    found = inferred(table, "sex", "age", cluster=["p"])
-    assert set(found.drop_rows_without) == {"died", "age", "p"}
-    assert found.columns["sex"].missing == "keep"
+    table = pa.concat_tables([table, table])
+    found = inferred(table, "sex", "race", "age", cluster=["p"])
+    # Two rows without a race are too few for a group, 40 without a sex are not.
+    assert set(found.drop_rows_without) == {"died", "race", "age", "p"}
+    assert [found.columns[name].missing for name in ("sex", "race")] == ["keep", "refuse"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ card overrides by listing the column:
 - Other texts: category; never ordinal, since an order can't be seen.
 - An identifier is ignored: texts that nearly all differ or whole numbers that all differ and are
   consecutive, or called like one; and a text with more than `MAXIMUM_FEATURE_LEVELS` levels.
-- Missing values are kept as information. Rows without a target are left out.
+- Missing values are kept as information; of a sensitive attribute they are a level of their own.
+  Rows without a target or a band are left out, and so are those without a sensitive attribute
+  where they are fewer than 25, too few for a group.
 - A sensitive attribute that is a number with more than 12 different values, or a date, is cut into
   three bands near its thirds, at round numbers (`mcrage.datasets.grain.usual_bands`).
 """
@@ -58,6 +60,7 @@ _CALLED_ID = re.compile(
 )
 _CALLED_CODE = re.compile(r"(^|.*[_ .-])(id|code|type)$|.*[a-z](ID|Id|Code|Type)$", re.I)
 _ENOUGH = 20
+_A_GROUP = 25
 _NEARLY_ALL = 0.9
 _MOSTLY = 0.8
 
@@ -157,9 +160,11 @@ def infer(
         for name, card in sensitive.items()
     }
     for name, role in roles.items():
-        whole = role != "sensitive" or attributes[name].bands is not None
-        if whole and name not in known and table.column(name).null_count:
+        n_missing = table.column(name).null_count if name not in known else 0
+        a_level = role == "sensitive" and attributes[name].bands is None and n_missing >= _A_GROUP
+        if n_missing and not a_level:
             needed.append(name)
+            columns[name] = columns[name].model_copy(update={"missing": "refuse"})
     return Inferred(columns, attributes, tuple(needed), guesses, roles)
 
 
@@ -349,8 +354,12 @@ def _are_numbers(found: pa.Array) -> bool:
 
 def _shown(found: pa.Array, most: int = 3) -> str:
     """Return a few values as text."""
-    texts = sorted(as_text(found).to_pylist())
+    texts = [_short(text) for text in sorted(as_text(found).to_pylist())]
     return ", ".join(texts[:most]) + (", ..." if len(texts) > most else "")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 20 else f"{text[:17]}..."
 
 
 def _with_bands(

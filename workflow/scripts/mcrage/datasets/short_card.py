@@ -75,7 +75,7 @@ def _written_out(value: dict[str, Any], name: str, origin: str) -> dict[str, Any
     if isinstance(full.get("sensitive"), str | list):
         full["sensitive"] = {column: {} for column in names_of(full["sensitive"])}
     layout = full.get("format", {})
-    if isinstance(layout, dict) and not _SEEN <= layout.keys():
+    if isinstance(layout, dict) and not layout.keys() >= _SEEN:
         full["format"] = (csv_layout(path) or {}) | layout
     return full
 
