@@ -93,7 +93,7 @@ def test_typed_columns_are_taken_for_what_they_are(values, kind):
     [
         ("patient_nbr", [i // 2 + 1000 for i in range(N)] + [1], "which looks like an identifier"),
         ("case_id", [i % 25 for i in range(N)] + [40 + i for i in range(20)], "cluster: case_id"),
-        ("lab", [*map(str, range(30)), "> 89"] * 2, "list that under format.na_values"),
+        ("lab", [*map(str, range(30)), "> 89"] * 2, "under the column's na_values"),
         ("seen", [f"{i:02d}/{i:02d}/2020" for i in range(1, 13)] * 5, "can't be told apart"),
         ("seen", [f"2020-01-{i:02d} 10:00:00" for i in range(1, 31)] * 2, "time of the day"),
         ("hospital", ["a"] * N, "left out"),

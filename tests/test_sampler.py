@@ -55,7 +55,7 @@ def ward() -> tuple[pd.DataFrame, pd.Series]:
 
 def expected_failures(_) -> dict[str, str]:
     """Return imbalanced-learn's checks that fail, with the reason."""
-    return {"check_samplers_nan": "the diffusion model takes complete numbers alone"}
+    return {}
 
 
 @parametrize_with_checks([quick()], expected_failed_checks=expected_failures)
@@ -83,6 +83,27 @@ def test_a_data_frame_keeps_its_rows_columns_dtypes_and_categories(ward):
     np.testing.assert_allclose(made.iron, made.iron.round(1))
     assert (made.came.dt.normalize() == made.came).all()
     assert made.came.between(X.came.min(), X.came.max()).all()
+
+
+def test_missing_values_stay_missing_and_a_missing_attribute_is_a_level(ward):
+    X, y = ward
+    gaps = np.random.default_rng(1).random((3, len(X))) < 0.3
+    X = X.assign(
+        iron=X.iron.mask(gaps[0]),
+        ward=X.ward.mask(gaps[1]),
+        sex=X.sex.mask(gaps[2]),
+        visits=X.visits,
+    )
+    sampler = quick(sensitive=["sex"])
+    X_more, y_more = sampler.fit_resample(X, y)
+    assert (None, "died") in sampler.groups_
+    made = X_more[len(X) :]
+    assert (X_more.dtypes == X.dtypes).all()
+    assert made.iron.isna().any()
+    assert made.ward.isna().any()
+    assert not made.age.isna().any()
+    groups = X_more.sex.astype(object).fillna("none").astype(str) + y_more.astype(str)
+    assert groups.value_counts().nunique() == 1
 
 
 def test_groups_of_attributes_and_class_end_as_large_as_the_largest(ward):

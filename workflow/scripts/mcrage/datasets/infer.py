@@ -331,8 +331,9 @@ def _levels(name: str, texts: pa.Array, n: int | None, keep: dict, why: str) -> 
     if len(texts) > FEW and numbers > _MOSTLY * len(texts):
         odd = texts.filter(pc.invert(pc.match_substring_regex(texts, _NUMBER)))
         warning = (
-            f"nearly all values are numbers, but not {_shown(odd)}: list that under "
-            "format.na_values if it means missing"
+            f"nearly all values are numbers, but not {_shown(odd)}: to make it a number, list that "
+            "under the column's na_values if it means missing, or say what it stands for, e.g. "
+            f"replace: {{{odd[0].as_py()!r}: '90'}}"
         )
     return Guess(Column(type="category", **keep), f"{len(texts)} levels, {why}", warning)
 
