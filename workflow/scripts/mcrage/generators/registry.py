@@ -83,6 +83,7 @@ KINDS: dict[str, Kind] = {
             *("sigma_min", "sigma_max", "category_steps"),
         ),
         on_gpu=True,
+        mixed=True,
     ),
     "smote": Kind(
         module="mcrage.generators.smote",
