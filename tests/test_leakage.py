@@ -82,10 +82,10 @@ def test_a_patient_on_both_sides_is_found(tables):
         name: table.append_column("patient", pa.array([f"{name}{i}" for i in range(len(table))]))
         for name, table in tables.items()
     }
-    assert check_tables(patients, COLUMNS, "patient") == []
+    assert check_tables(patients, COLUMNS, ("patient",)) == []
     shared = ["train0", *patients["test"]["patient"].to_pylist()[1:]]
     patients["test"] = patients["test"].set_column(5, "patient", [shared])
-    assert check_tables(patients, COLUMNS, "patient") == [
+    assert check_tables(patients, COLUMNS, ("patient",)) == [
         "1 value(s) of patient are in both test and train"
     ]
 

@@ -19,7 +19,7 @@ from mcrage.generators.registry import KINDS, is_judged
 from mcrage.rare_groups import leave_below
 from mcrage.rule_params import RuleParams
 
-_OF_THE_MACHINE = {"mirror", "device", "gpu_missing", "gpu_attempts", "lineage"}
+_OF_THE_MACHINE = {"mirror", "device", "gpu_missing", "gpu_attempts", "lineage", "rebalanced_csv"}
 
 
 class Plan:
@@ -44,7 +44,7 @@ class Plan:
     ) -> None:
         self.config = config
         self.cards = cards
-        self.datasets = config.experiment.datasets
+        self.datasets = list(cards)
         self.scenarios = config.experiment.scenarios
         self.replicates = [str(number) for number in range(config.experiment.replicates)]
         self.recipes = config.recipes
@@ -332,6 +332,11 @@ class Plan:
             "treatments": [self.config.families[name] for name in self.all_treatments],
             "classifiers": self.all_classifiers(),
         }
+        resolved["experiment"]["treatments"] = [
+            name
+            for name in resolved["experiment"]["treatments"]
+            if name not in self.config.left_out
+        ]
         for section, names in used.items():
             resolved[section] = {name: resolved[section][name] for name in names}
         # Every value of a preset, not only what was overridden.

@@ -39,6 +39,7 @@ _LIBRARIES = {
     "judge_synthetic": ("numpy", "scikit-learn"),
     "gather_fidelity": (),
     "rebalance": ("numpy",),
+    "export_csv": ("pyarrow",),
     "evaluate": ("scikit-learn", "numpy"),
     "check_leakage": ("numpy", "scikit-learn"),
     "summarise": ("pandas", "scipy"),
@@ -249,6 +250,12 @@ class RuleParams:
             "modules": (TEACHER,),
             "libraries": ("numpy", "scikit-learn"),
         }
+
+    def _export_csv(self, wildcards: Any) -> dict:
+        return {}
+
+    def _init_dataset(self, wildcards: Any) -> dict:
+        return {}
 
     def _teacher(self, treatment: str) -> dict | None:
         """Return the settings of the classifier that labels a treatment's synthetic rows."""

@@ -80,9 +80,10 @@ KINDS: dict[str, Kind] = {
         ),
         sampling_settings=(
             *("sampler", "sampling_steps", "sampling_variance", "guidance"),
-            *("sigma_min", "sigma_max"),
+            *("sigma_min", "sigma_max", "category_steps"),
         ),
         on_gpu=True,
+        mixed=True,
     ),
     "smote": Kind(
         module="mcrage.generators.smote",
