@@ -415,6 +415,29 @@ def keep_test_rows(cheat: Cheat) -> None:
     write_arrays(arrays, folder / "model.safetensors")
 
 
+def lend_test_rows(cheat: Cheat) -> None:
+    """SMOTE whose rare groups borrow test rows in the place of training rows."""
+    from mcrage.datasets.roles import read_roles
+    from mcrage.generators.smote import SmoteGenerator
+
+    folder = cheat.folder / "smote"
+    test = TrainingData.of(
+        cheat.table("test.parquet"), read_roles(cheat.folder.parents[1] / "roles.json")
+    )
+    encoding = SmoteGenerator.load(folder, {"k_neighbors": 5})._encoding
+    arrays = read_arrays(folder / "model.safetensors")
+    arrays["rows"] = arrays["rows"].copy()
+    arrays["rows"][-5:] = encoding.transform(test.features[:5])
+    write_arrays(arrays, folder / "model.safetensors")
+
+
+def hide_a_loan(cheat: Cheat) -> None:
+    path = cheat.folder / "smote" / "model.json"
+    facts = read_json(path)
+    facts["rare_groups"][0]["borrowed"] = {}
+    write_json(facts, path)
+
+
 def train_on_more(cheat: Cheat) -> None:
     path = cheat.folder / "cddpm_tuned" / "model.json"
     both = pa.concat_tables(
@@ -578,6 +601,14 @@ CHEATS = {
     "SMOTE that keeps test rows, too": (
         keep_test_rows,
         "smote: the 269 rows that the model keeps are not its 186 training rows",
+    ),
+    "a rare group that borrows test rows": (
+        lend_test_rows,
+        "smote: the 200 rows that the model keeps are not its 200 training rows",
+    ),
+    "a rare group whose loan is hidden": (
+        hide_a_loan,
+        "smote: what the model says of rare groups is not what its training rows give",
     ),
     "a generator trained on test rows, too": (
         train_on_more,

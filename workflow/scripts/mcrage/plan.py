@@ -16,9 +16,10 @@ from mcrage.config.treatments import Treatment
 from mcrage.datasets.cards import Card
 from mcrage.errors import UserError
 from mcrage.generators.registry import KINDS, is_judged
+from mcrage.rare_groups import leave_below
 from mcrage.rule_params import RuleParams
 
-_OF_THE_MACHINE = {"mirror", "device", "gpu_missing", "gpu_attempts", "lineage"}
+_OF_THE_MACHINE = {"mirror", "device", "gpu_missing", "gpu_attempts", "lineage", "rebalanced_csv"}
 
 
 class Plan:
@@ -43,7 +44,7 @@ class Plan:
     ) -> None:
         self.config = config
         self.cards = cards
-        self.datasets = config.experiment.datasets
+        self.datasets = list(cards)
         self.scenarios = config.experiment.scenarios
         self.replicates = [str(number) for number in range(config.experiment.replicates)]
         self.recipes = config.recipes
@@ -140,6 +141,11 @@ class Plan:
                 ratios[f"{dataset}/{name}"] = test / (card.expected.rows_kept - test)
         return ratios
 
+    @property
+    def rare_groups(self) -> dict[str, Any]:
+        """What is done about groups with few training rows, as plain JSON values."""
+        return self.config.rare_groups.model_dump()
+
     @cached_property
     def generators(self) -> list[str]:
         """Generators that the treatments need, directly or as the source of another."""
@@ -174,7 +180,8 @@ class Plan:
         Returns
         -------
         list of dict
-            by, size, fill; see `mcrage.rebalancing.rows_to_add`.
+            by, size, fill, and leave_below where rare groups are left; see
+            `mcrage.rebalancing.rows_to_add`.
         """
         largest: dict[tuple[str, float], int] = {}
         for name in self.all_treatments:
@@ -183,8 +190,14 @@ class Plan:
                 key = (recipe.fill_by, recipe.size)
                 largest[key] = max(largest.get(key, 1), math.ceil(recipe.fill))
         return [
-            {"by": by, "size": size, "fill": fill} for (by, size), fill in sorted(largest.items())
+            {"by": by, "size": size, "fill": fill, **self.left()}
+            for (by, size), fill in sorted(largest.items())
         ]
+
+    def left(self) -> dict[str, int]:
+        """Return from how many rows on groups are filled, where rare ones are not."""
+        below = leave_below(self.rare_groups)
+        return {"leave_below": below} if below else {}
 
     def doses(self) -> dict[str, dict[str, float]]:
         """Return the experiment's treatments with several doses: name to dose, by family."""
@@ -305,6 +318,7 @@ class Plan:
         """Return what `check_groups` asks of the groups' sizes."""
         return {
             "smallest": self.smallest_groups(),
+            "rare_groups": self.rare_groups,
             "judged_on_validation": self.judged_on_validation(),
         }
 
@@ -318,6 +332,11 @@ class Plan:
             "treatments": [self.config.families[name] for name in self.all_treatments],
             "classifiers": self.all_classifiers(),
         }
+        resolved["experiment"]["treatments"] = [
+            name
+            for name in resolved["experiment"]["treatments"]
+            if name not in self.config.left_out
+        ]
         for section, names in used.items():
             resolved[section] = {name: resolved[section][name] for name in names}
         # Every value of a preset, not only what was overridden.

@@ -15,6 +15,7 @@ from mcrage.config.model import (
     Keep,
     Scenario,
 )
+from mcrage.config.rare_groups import RareGroups
 from mcrage.config.treatments import Treatment
 
 
@@ -57,6 +58,8 @@ def _keys_at(location: tuple[int | str, ...]) -> list[str]:
             model = Experiment
         case ("figures", _):
             model = Figures
+        case ("rare_groups", _):
+            model = RareGroups
         case ("scenarios", _, "keep", *_):
             model = Keep
         case ("generators", _, str(kind), _):

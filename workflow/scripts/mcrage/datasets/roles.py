@@ -151,7 +151,8 @@ def with_words(roles: Roles, words: dict[str, Any]) -> Roles:
     roles : Roles
         As `prepare` found them, where labels are the columns' and levels' own names.
     words : dict
-        ``title``; ``columns``: name to label and unit; ``levels``: column to level to label.
+        ``title``; ``columns``: name to label and unit; ``levels``: column to level to label. What
+        it does not name keeps its own name.
     """
 
     def labels(part: Feature | Attribute | Target) -> tuple[str, ...]:
@@ -159,14 +160,16 @@ def with_words(roles: Roles, words: dict[str, Any]) -> Roles:
         return tuple(found.get(level, level) for level in part.levels)
 
     def told(part: Attribute | Target) -> Attribute | Target:
-        label = words["columns"][part.column]["label"]
+        label = words["columns"].get(part.column, {}).get("label", part.label)
         return replace(part, label=label, level_labels=labels(part))
 
     return replace(
         roles,
         title=words["title"],
         features=tuple(
-            replace(feature, **words["columns"][feature.column], level_labels=labels(feature))
+            replace(
+                feature, **words["columns"].get(feature.column, {}), level_labels=labels(feature)
+            )
             for feature in roles.features
         ),
         sensitive=tuple(told(attribute) for attribute in roles.sensitive),

@@ -224,8 +224,9 @@ def _check_rows(rows: np.ndarray, features: Sequence[Feature]) -> None:
 
 
 def _grain(feature: Feature) -> float:
-    """Smallest recorded difference of a feature; integers have at least 1."""
-    return max(feature.resolution, 1.0) if feature.kind == "integer" else feature.resolution
+    """Smallest recorded difference of a feature; integers and days have at least 1."""
+    whole = feature.kind in ("integer", "date")
+    return max(feature.resolution, 1.0) if whole else feature.resolution
 
 
 def _of(within: np.ndarray | None, part: slice) -> np.ndarray | None:

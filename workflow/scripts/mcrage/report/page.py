@@ -14,6 +14,8 @@ from mcrage.report.answer import LEADING_METRIC, answer, headline, question
 from mcrage.report.chain import Chain
 from mcrage.report.costs import generator_costs, machine_facts, stage_costs
 from mcrage.report.published import Published
+from mcrage.report.rare import HEADS as RARE_HEADS
+from mcrage.report.rare import RareGroupsTable
 from mcrage.report.results import Results
 from mcrage.report.selection import AGREEMENT_HEADS, CHOICE_HEADS
 from mcrage.report.synthetic import SyntheticRows
@@ -146,6 +148,7 @@ def render_report(
     origin: Origin | None = None,
     chain: Chain | None = None,
     selections: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
+    rare: Sequence[RareGroupsTable] = (),
 ) -> str:
     """Return the page.
 
@@ -168,6 +171,8 @@ def render_report(
         Where the results come from.
     selections : mapping of (dataset, scenario) to mapping, optional
         See `mcrage.report.selection.selection_tables`.
+    rare : sequence of RareGroupsTable
+        What was done about rare groups.
 
     Returns
     -------
@@ -199,6 +204,8 @@ def render_report(
             for number, results in enumerate(sections, 1)
         ],
         synthetic=synthetic,
+        rare=rare,
+        rare_heads=RARE_HEADS,
         choice_heads=CHOICE_HEADS,
         agreement_heads=AGREEMENT_HEADS,
         metric=metric_name(LEADING_METRIC),
