@@ -176,6 +176,13 @@ def test_lines_are_counted_with_comments_and_rows_left_out(tmp_path):
     assert "stays.csv, line 7, column age: found 'sixty'" in told
 
 
+def test_a_row_without_a_key_has_no_partner(tmp_path):
+    """The other file has a line without a key, too; they are not the same stay."""
+    joins = [{**CARD["joins"][0], "unmatched": 4}]
+    table = icu(tmp_path, STAYS.replace("\n5,", "\n,"), joins=joins).table
+    assert table.column("score").to_pylist() == [11, None, None, None, 44]
+
+
 def test_a_blank_may_become_a_level(tmp_path):
     columns = merge(CARD["columns"], {"sex": {"replace": {"": "M"}}})
     filters = [CARD["filters"][0]]
