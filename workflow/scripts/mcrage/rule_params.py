@@ -231,7 +231,7 @@ class RuleParams:
         settings = {
             "treatment": {
                 **treatment.model_dump(
-                    include={"fill", "fill_by", "size", "oversample", "weights"}
+                    include={"fill", "fill_by", "size", "oversample", "undersample", "weights"}
                 ),
                 **(self.plan.left() if treatment.generator else {}),
             },
