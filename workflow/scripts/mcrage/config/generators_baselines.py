@@ -63,7 +63,8 @@ class MixtureSettings(_Cheap):
     covariance: Literal["full", "diagonal"] = Field(
         "full",
         description="full: numbers are correlated within a component; cost grows with the square "
-        "of their number. diagonal: they are not, and more components are needed.",
+        "of their number, and with the number of ways in which values are missing together. "
+        "diagonal: they are not, and more components are needed.",
     )
     components: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = Field(
         [1, 2, 4, 8, 16, 32, 64],

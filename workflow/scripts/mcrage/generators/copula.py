@@ -68,6 +68,7 @@ class CopulaGenerator(Generator):
             scaling="quantile",
             derive=self.settings["derive"],
             seed=seed,
+            within=train.within("quantile"),
         )
         numbers, codes = self._encoding.transform(train.features)
         # By name, so that an edit of fitting draws nothing anew.

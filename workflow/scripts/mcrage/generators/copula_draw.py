@@ -8,9 +8,6 @@ import numpy as np
 
 from mcrage.generators.uniform_draws import places, uniform_chunks
 
-# Where quantile functions are known: at these normal scores, equally spaced.
-REACH, N_POINTS = 4.0, 129
-
 
 def draw(
     margins: Mapping[str, np.ndarray], cardinalities: Sequence[int], plan: np.ndarray, seed: int
@@ -41,7 +38,9 @@ def draw(
         latent = np.einsum("ij,nj->ni", factor, ndtri(uniforms))
         numbers = np.empty((len(groups), quantiles.shape[1]))
         for column in range(numbers.shape[1]):
-            numbers[:, column] = between(quantiles[:, column], groups, latent[:, column])
+            numbers[:, column] = between(
+                quantiles[:, column], groups, latent[:, column], margins["points"]
+            )
         codes = np.empty((len(groups), len(cardinalities)), dtype=np.int64)
         for column, (low, high) in enumerate(pairwise(ends)):
             shares = np.cumsum(margins["shares"][:, low:high], axis=1)
@@ -50,22 +49,27 @@ def draw(
         yield numbers, codes, groups
 
 
-def between(tables: np.ndarray, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
+def between(
+    tables: np.ndarray, rows: np.ndarray, scores: np.ndarray, points: np.ndarray
+) -> np.ndarray:
     """Look normal scores up in quantile functions.
 
     Parameters
     ----------
-    tables : ndarray of float64, shape (k, N_POINTS)
+    tables : ndarray of float64, shape (k, n_points)
     rows : ndarray of int64, shape (m,)
         The table of each score.
     scores : ndarray of float64, shape (m,)
+    points : ndarray of float64, shape (n_points,)
+        The normal scores at which quantiles are known, equally spaced.
 
     Returns
     -------
     ndarray of float64, shape (m,)
         On the line between the two nearest points; beyond the last, its value.
     """
-    places = (np.clip(scores, -REACH, REACH) + REACH) * ((N_POINTS - 1) / (2 * REACH))
-    before = np.minimum(places.astype(np.int64), N_POINTS - 2)
+    step = (points[-1] - points[0]) / (len(points) - 1)
+    places = (np.clip(scores, points[0], points[-1]) - points[0]) / step
+    before = np.minimum(places.astype(np.int64), len(points) - 2)
     low, high = tables[rows, before], tables[rows, before + 1]
     return low + (places - before) * (high - low)

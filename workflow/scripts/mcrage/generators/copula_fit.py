@@ -14,9 +14,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mcrage.generators.copula_draw import N_POINTS, REACH
 from mcrage.groups import GroupSchema
 
+# Where quantile functions are known: at these normal scores, equally spaced.
+REACH, N_POINTS = 4.0, 129
 # A main effect of a level that no row has is 0 by this many rows' weight.
 _RIDGE = 1.0
 # Columns of more levels have no part in the order of others' levels.
@@ -52,7 +53,8 @@ def fit(
     Returns
     -------
     dict of str to ndarray
-        ``quantiles`` (n_groups, d, N_POINTS), of each group at equally spaced normal scores;
+        ``points`` (N_POINTS,), normal scores; ``quantiles`` (n_groups, d, N_POINTS), of each
+        group at these;
         ``order`` (all levels,), the codes of each column in the latent variable's order;
         ``shares`` (n_groups, all levels), in this order; ``factor`` (d + c, d + c), L of the latent
         correlation L Lᵀ.
@@ -84,6 +86,7 @@ def fit(
         shares.append(own)
     seen = np.concatenate([known, np.ones(codes.shape, dtype=bool)], axis=1)
     return {
+        "points": np.linspace(-REACH, REACH, N_POINTS),
         "quantiles": quantiles,
         "order": np.concatenate([np.empty(0, dtype=np.int64), *orders]),
         "shares": np.concatenate([np.empty((schema.n_groups, 0)), *shares], axis=1),

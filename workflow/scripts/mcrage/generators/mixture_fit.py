@@ -27,6 +27,8 @@ _LEVEL_ROWS = 1.0
 _HELD_OUT = 0.2
 # Numbers of components that may do worse than the best before no larger one is tried.
 _PATIENCE = 2
+# Starts of few components and of many, and iterations of each before the best one goes on.
+_STARTS, _STARTS_OF_MANY, _MANY, _SHORT = 5, 2, 8, 10
 
 
 @dataclass(frozen=True)
@@ -214,18 +216,36 @@ class Mixture:
         self.log_likelihood, self.n_iterations = -np.inf, 0
 
     def fit(self, rows: Rows, seed: int, max_iterations: int, tolerance: float) -> None:
-        """Learn by expectation and maximisation from seeds that lie far from each other."""
+        """Learn by expectation and maximisation: of several short runs the best goes on.
+
+        A run ends where its start lets it (Biernacki, Celeux and Govaert 2003).
+        """
         patterns = patterns_of(rows.known)
         prior = Spread.of(rows.numbers, rows.known, self.k, self.shrink)
         one_hot = rows.one_hot(self.cardinalities)
-        shares = _first_shares(rows, self.k, np.random.default_rng([seed, 2, self.k]))
-        for iteration in range(1, max_iterations + 1):
-            self._learn(rows, patterns, one_hot, shares, prior)
-            shares, likelihood = self._expect(rows, patterns, one_hot)
-            gain = likelihood.mean() - self.log_likelihood
-            self.log_likelihood, self.n_iterations = float(likelihood.mean()), iteration
-            if abs(gain) < tolerance:
-                break
+
+        def run(shares: np.ndarray, n_iterations: int) -> np.ndarray:
+            for _ in range(n_iterations):
+                self._learn(rows, patterns, one_hot, shares, prior)
+                shares, likelihood = self._expect(rows, patterns, one_hot)
+                gain = likelihood.mean() - self.log_likelihood
+                self.log_likelihood = float(likelihood.mean())
+                self.n_iterations += 1
+                if abs(gain) < tolerance:
+                    break
+            return shares
+
+        best, shares = -np.inf, None
+        n_short = min(_SHORT, max_iterations)
+        n_starts = 1 if self.k == 1 else _STARTS if self.k <= _MANY else _STARTS_OF_MANY
+        for start in range(n_starts):
+            self.log_likelihood = -np.inf
+            rng = np.random.default_rng([seed, 2, self.k, start])
+            found = run(_first_shares(rows, self.k, rng), n_short)
+            if self.log_likelihood > best:
+                best, shares = self.log_likelihood, found
+        self.log_likelihood = -np.inf
+        run(shares, max(1, max_iterations - n_short))
 
     def log_joint(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Return each row's share in each component (n, k), and its log-likelihood (n,)."""
@@ -292,19 +312,25 @@ def _drawn_towards(counts: np.ndarray, shares: np.ndarray, rows: float) -> np.nd
 
 
 def _first_shares(rows: Rows, k: int, rng: np.random.Generator) -> np.ndarray:
-    """Return rows shared out among k of them, chosen far apart (k-means++)."""
+    """Return rows shared out among k of them, chosen far apart (greedy k-means++)."""
     n = len(rows.groups)
     nearest, member = np.full(n, np.inf), np.zeros(n, dtype=np.int64)
-    chosen = int(rng.integers(n))
     values = np.where(rows.known, rows.numbers, 0.0)
+
+    def distances(row: int) -> np.ndarray:
+        numbers = np.square(values - values[row]).sum(axis=1)
+        return numbers + (rows.codes != rows.codes[row]).sum(axis=1)
+
+    candidates = rng.integers(n, size=1)
     for number in range(k):
-        distance = np.square(values - values[chosen]).sum(axis=1)
-        distance += (rows.codes != rows.codes[chosen]).sum(axis=1)
-        closer = distance < nearest
-        nearest[closer], member[closer] = distance[closer], number
-        total = nearest.sum()
+        tried = [distances(int(row)) for row in candidates]
+        best = min(tried, key=lambda distance: np.minimum(distance, nearest).sum())
+        closer = best < nearest
+        nearest[closer], member[closer] = best[closer], number
         # Rows that are all alike: any will do.
-        chosen = int(rng.choice(n, p=nearest / total)) if total > 0 else int(rng.integers(n))
+        total = nearest.sum()
+        likely = nearest / total if total > 0 else None
+        candidates = rng.choice(n, size=2 + int(np.log(k)), p=likely)
     shares = np.zeros((n, k))
     shares[np.arange(n), member] = 1.0
     return shares

@@ -77,6 +77,7 @@ class SmoteGenerator(Generator):
                 scaling="standard",
                 derive=derive,
                 seed=seed,
+                within=train.within("standard"),
                 split_zeros=False,
             )
             self._rows, self._codes = self._encoding.transform(train.features)

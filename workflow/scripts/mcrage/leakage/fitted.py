@@ -122,7 +122,7 @@ def check_scaler(
         if name not in anew
         or name not in stored
         or anew[name].shape != stored[name].shape
-        or not np.allclose(anew[name], stored[name], rtol=1e-9, atol=1e-12)
+        or not np.allclose(anew[name], stored[name], rtol=1e-9, atol=1e-12, equal_nan=True)
     ]
 
 
