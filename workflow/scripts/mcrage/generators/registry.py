@@ -79,7 +79,7 @@ KINDS: dict[str, Kind] = {
         ),
         sampling_settings=(
             *("sampler", "sampling_steps", "sampling_variance", "guidance"),
-            *("sigma_min", "sigma_max"),
+            *("sigma_min", "sigma_max", "category_steps"),
         ),
         on_gpu=True,
         iterated=True,
