@@ -261,7 +261,7 @@ class Plan:
 
     def iterated_generators(self) -> list[str]:
         """Return the generators that have a training curve."""
-        return [name for name in self.generators if self.kind(name) != "smote"]
+        return [name for name in self.generators if KINDS[self.kind(name)].iterated]
 
     def selecting_generators(self) -> list[str]:
         """Return the generators that choose a setting and a step by a score."""

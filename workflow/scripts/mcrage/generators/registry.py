@@ -57,6 +57,8 @@ class Kind:
     mixed : bool
         Whether it learns categories, ordinals, dates and missing values; else complete numbers
         alone.
+    iterated : bool
+        Whether it has a training curve.
     """
 
     module: str
@@ -67,6 +69,7 @@ class Kind:
     sampling_settings: tuple[str, ...] = ()
     on_gpu: bool = False
     mixed: bool = False
+    iterated: bool = False
 
 
 KINDS: dict[str, Kind] = {
@@ -84,6 +87,7 @@ KINDS: dict[str, Kind] = {
         ),
         on_gpu=True,
         mixed=True,
+        iterated=True,
     ),
     "smote": Kind(
         module="mcrage.generators.smote",
@@ -93,6 +97,25 @@ KINDS: dict[str, Kind] = {
             ("mcrage.generators.smote_draw",), ("imbalanced-learn", "numpy", "scikit-learn")
         ),
         sampling_settings=("k_neighbors",),
+    ),
+    "mixture": Kind(
+        module="mcrage.generators.mixture",
+        name="MixtureGenerator",
+        train=Needs(("mcrage.generators.mixture_fit",), ("numpy", "scipy")),
+        sample=Needs(("mcrage.generators.mixture_draw",), ("numpy", "scipy")),
+    ),
+    "copula": Kind(
+        module="mcrage.generators.copula",
+        name="CopulaGenerator",
+        train=Needs(("mcrage.generators.copula_fit",), ("numpy", "scipy", "scikit-learn")),
+        sample=Needs(("mcrage.generators.copula_draw",), ("numpy", "scipy")),
+    ),
+    "cart": Kind(
+        module="mcrage.generators.cart",
+        name="CartGenerator",
+        train=Needs(("mcrage.generators.cart_fit",), ("numpy", "scikit-learn")),
+        sample=Needs(("mcrage.generators.cart_draw",), ("numpy", "scipy")),
+        sampling_settings=("smooth",),
     ),
 }
 # Quantiles are fitted with scikit-learn, and applied with scipy in both directions.
