@@ -32,6 +32,15 @@ TREATMENTS = {
         "description": "Rows weighted so that every group weighs the same: what MCRAGE aims at, "
         "without synthesis.",
     },
+    "reweighing": {
+        "weights": "reweighing",
+        "description": "Rows weighted so that the outcome is equally frequent in every subgroup "
+        "(Kamiran and Calders). No new rows.",
+    },
+    "group_undersampling": {
+        "undersample": "group",
+        "description": "Rows left out until every group is as small as the smallest.",
+    },
     "target_oversampling": {
         "oversample": "target",
         "description": "Real rows of the rarer outcome repeated until both are equally frequent.",
@@ -70,6 +79,11 @@ TREATMENTS = {
 
 CLASSIFIERS = {
     "random_forest": {"kind": "random_forest"},
+    "gradient_boosting": {"kind": "gradient_boosting"},
+    "logistic_regression": {"kind": "logistic_regression"},
+    "decision_tree": {"kind": "decision_tree"},
+    "naive_bayes": {"kind": "naive_bayes"},
+    "nearest_neighbours": {"kind": "nearest_neighbours"},
     "random_forest_both": {"kind": "random_forest", "features": "both"},
     "gradient_boosting_both": {"kind": "gradient_boosting", "features": "both"},
     "kernel_logistic_within": {"kind": "kernel_logistic", "features": "within_subgroup"},
