@@ -54,9 +54,6 @@ class Kind:
         Settings that only sampling reads; they decide training, too, where there is a judge.
     on_gpu : bool
         Whether training is faster on a GPU.
-    mixed : bool
-        Whether it learns categories, ordinals, dates and missing values; else complete numbers
-        alone.
     iterated : bool
         Whether it has a training curve.
     """
@@ -68,7 +65,6 @@ class Kind:
     judge: Needs = Needs()
     sampling_settings: tuple[str, ...] = ()
     on_gpu: bool = False
-    mixed: bool = False
     iterated: bool = False
 
 
@@ -86,7 +82,6 @@ KINDS: dict[str, Kind] = {
             *("sigma_min", "sigma_max", "category_steps"),
         ),
         on_gpu=True,
-        mixed=True,
         iterated=True,
     ),
     "smote": Kind(
