@@ -118,7 +118,12 @@ TRAINING = {
     *("generators.cddpm_fit", "generators.cddpm_run"),
 }
 SHARED = {"diffusion.network", "diffusion.process", "generators.cddpm", "encoding.numeric"}
-JUDGING = {"classifiers.validation", "classifiers.registry", "metrics.f1"}
+JUDGING = {
+    "classifiers.validation",
+    "classifiers.registry",
+    "metrics.confusion",
+    "metrics.f1",
+}
 
 
 def test_an_edit_of_the_sampler_trains_nothing_anew():

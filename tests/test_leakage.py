@@ -26,7 +26,7 @@ from mcrage.leakage.fitted import (
 )
 from mcrage.leakage.judged import check_run
 from mcrage.leakage.rows import by_chance, check_tables, check_treatment, refuse
-from mcrage.metrics.binary import judge
+from mcrage.metrics.judge import judge
 from mcrage.provenance import file_hash, read_origin
 from mcrage.rebalancing import equal_weights, rebalance
 from mcrage.tables import content_hash, read_json, read_table, write_json, write_table
