@@ -122,7 +122,7 @@ def check_scaler(
         if name not in anew
         or name not in stored
         or anew[name].shape != stored[name].shape
-        or not np.allclose(anew[name], stored[name], rtol=1e-9, atol=1e-12)
+        or not np.allclose(anew[name], stored[name], rtol=1e-9, atol=1e-12, equal_nan=True)
     ]
 
 
@@ -152,6 +152,13 @@ def check_stored_rows(
         expected = train.features
         if "encoding" in facts:
             expected = _encoding_anew(facts["encoding"], train, seed).transform(expected)
+        if isinstance(expected, tuple):
+            expected, codes = expected
+            if not np.array_equal(arrays.get("codes"), codes):
+                problems.append(
+                    f"{generator}: the codes that the model keeps are not those of its "
+                    f"{len(codes)} training rows"
+                )
         # Encoded values are float32.
         if rows.shape != expected.shape or not np.allclose(
             rows, expected, rtol=1e-5, atol=1e-6, equal_nan=True
