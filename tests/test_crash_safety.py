@@ -137,7 +137,7 @@ def test_code_that_is_edited_during_a_run_makes_no_result(finished_run, tmp_path
     shutil.copytree(finished_run.folder, tmp_path / "project")
     project = Project.at(tmp_path / "project")
     target = "results/diabetes/keep_25_percent_of_sex_2/0/smote/random_forest/metrics.parquet"
-    code = project.folder / "workflow/scripts/mcrage/metrics/binary.py"
+    code = project.folder / "workflow/scripts/mcrage/metrics/rates.py"
     as_planned = code.read_text()
     run = Run(project, target, "--forcerun", "rebalance")
     while not any(rule == "rebalance" for rule, _ in run.jobs()):

@@ -318,9 +318,9 @@ def defendants(n: int = 288) -> str:
             "decile_score": 1 + number % 10,
             "days_b_screening_arrest": {0: "", 1: "31", 2: "-31", 3: "30"}.get(number % 12, "-1"),
             "c_charge_degree": "O" if number % 12 == 4 else "FM"[number % 5 > 2],
-            "is_recid": -1 if number % 12 == 5 else number // 144,
+            "is_recid": -1 if number % 12 == 5 else number // 144 % 2,
             "score_text": "N/A" if number % 12 == 6 else "Low",
-            "two_year_recid": number // 144,
+            "two_year_recid": number // 144 % 2,
         }
         writer.writerow([values.get(name, "2013-08-14") for name in names])
     return stream.getvalue()

@@ -58,6 +58,8 @@ RULES = {
     "American dates": (
         "seen", [f"{d:%m/%d/%Y}" for d in TIMES], "date", {"date_format": "%m/%d/%Y"}
     ),
+    "times of the day": ("at", [f"{i % 24:02d}:00:00" for i in range(N)], "ignored", {}),
+    "the index of pandas": ("__index_level_0__", [i % 9 for i in range(N)], "ignored", {}),
     "years are numbers": ("year", [1950 + i % 40 for i in range(N)], "integer", {}),
 }  # fmt: skip
 
@@ -91,7 +93,7 @@ def test_typed_columns_are_taken_for_what_they_are(values, kind):
     [
         ("patient_nbr", [i // 2 + 1000 for i in range(N)] + [1], "which looks like an identifier"),
         ("case_id", [i % 25 for i in range(N)] + [40 + i for i in range(20)], "cluster: case_id"),
-        ("lab", [*map(str, range(30)), "> 89"] * 2, "list that under format.na_values"),
+        ("lab", [*map(str, range(30)), "> 89"] * 2, "under the column's na_values"),
         ("seen", [f"{i:02d}/{i:02d}/2020" for i in range(1, 13)] * 5, "can't be told apart"),
         ("seen", [f"2020-01-{i:02d} 10:00:00" for i in range(1, 31)] * 2, "time of the day"),
         ("hospital", ["a"] * N, "left out"),
@@ -145,11 +147,17 @@ def test_sensitive_numbers_of_few_values_are_levels():
 def test_rows_without_target_band_or_cluster_are_left_out_and_other_gaps_kept():
     gap = [None, *["no", "yes"] * 29, "no"]
     table = ward(
-        died=gap, age=[None, *range(20, 79)], sex=["F", "M", None] * 20, p=[None, *"ab"] * 20
+        died=gap,
+        age=[None, *range(20, 79)],
+        sex=["F", "M", None] * 20,
+        race=["a", None, *"abc" * 19, "a"],
+        p=[None, *"ab"] * 20,
     )
-    found = inferred(table, "sex", "age", cluster=["p"])
-    assert set(found.drop_rows_without) == {"died", "age", "p"}
-    assert found.columns["sex"].missing == "keep"
+    table = pa.concat_tables([table, table])
+    found = inferred(table, "sex", "race", "age", cluster=["p"])
+    # Two rows without a race are too few for a group, 40 without a sex are not.
+    assert set(found.drop_rows_without) == {"died", "race", "age", "p"}
+    assert [found.columns[name].missing for name in ("sex", "race")] == ["keep", "refuse"]
 
 
 @pytest.mark.parametrize(
@@ -242,6 +250,21 @@ def test_a_card_of_three_lines_makes_a_dataset(folder, caplog):
     assert made.roles.target.levels == ("no", "yes")
     assert len(made.group_counts) == 12
     assert "sensitive in bands from" in caplog.text
+
+
+def test_a_parquet_file_needs_no_more(folder):
+    frame = ward().to_pandas()
+    frame = frame.assign(
+        age=frame["age"].astype(int),
+        sex=frame["sex"].astype("category"),
+        died=frame["died"] == "yes",
+    )
+    frame.to_parquet("ward.parquet")
+    card = write_card(folder, "path: ward.parquet\ntarget: died\nsensitive: [sex, age]\n")
+    made = prepared(card)
+    assert made.roles.target.levels == ("false", "true")
+    assert pa.types.is_dictionary(made.table.schema.field("sex").type)
+    assert made.table.schema.field("died").type == pa.bool_()
 
 
 def test_a_change_of_the_file_changes_what_the_stages_are_made_with(folder):

@@ -85,6 +85,27 @@ def test_a_data_frame_keeps_its_rows_columns_dtypes_and_categories(ward):
     assert made.came.between(X.came.min(), X.came.max()).all()
 
 
+def test_missing_values_stay_missing_and_a_missing_attribute_is_a_level(ward):
+    X, y = ward
+    gaps = np.random.default_rng(1).random((3, len(X))) < 0.3
+    X = X.assign(
+        iron=X.iron.mask(gaps[0]),
+        ward=X.ward.mask(gaps[1]),
+        sex=X.sex.mask(gaps[2]),
+        visits=X.visits,
+    )
+    sampler = quick(sensitive=["sex"])
+    X_more, y_more = sampler.fit_resample(X, y)
+    assert (None, "died") in sampler.groups_
+    made = X_more[len(X) :]
+    assert (X_more.dtypes == X.dtypes).all()
+    assert made.iron.isna().any()
+    assert made.ward.isna().any()
+    assert not made.age.isna().any()
+    groups = X_more.sex.astype(object).fillna("none").astype(str) + y_more.astype(str)
+    assert groups.value_counts().nunique() == 1
+
+
 def test_groups_of_attributes_and_class_end_as_large_as_the_largest(ward):
     X, y = ward
     sampler = quick(sensitive=["sex", "smokes"])
@@ -256,4 +277,10 @@ def test_importing_the_package_loads_nothing_heavy():
 def test_the_example_of_the_docstring_does_what_it_says():
     found = doctest.testmod(mcrage.sampler)
     assert found.attempted
+    assert not found.failed
+
+
+def test_what_the_documentation_shows_is_what_happens():
+    found = doctest.testfile(str(ROOT / "docs" / "library.md"), module_relative=False)
+    assert found.attempted > 15
     assert not found.failed

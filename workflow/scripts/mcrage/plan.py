@@ -63,7 +63,6 @@ class Plan:
             for name in self.config.published
             if name not in published
         ]
-        problems += self._type_problems()
         for scenario in self.scenarios:
             for dataset, card in self.cards.items():
                 problems += self._scenario_problems(scenario, dataset, card)
@@ -101,27 +100,6 @@ class Plan:
                         f"{key}.{column}: '{level}' is not a level in {dataset}; allowed: "
                         f"{', '.join(known)}"
                     )
-        return problems
-
-    def _type_problems(self) -> list[str]:
-        """Return a line for each dataset with columns that a generator can't learn."""
-        plain = [name for name in self.generators if not KINDS[self.kind(name)].mixed]
-        problems = []
-        for dataset, card in self.cards.items():
-            hard = {
-                name: "has missing values" if column.is_numeric else f"is {column.type}"
-                for name in card.feature_columns
-                if not (column := card.columns[name]).is_numeric or column.missing != "refuse"
-            }
-            if plain and hard:
-                told = ", ".join(f"{name} ({why})" for name, why in list(hard.items())[:5])
-                more = f" and {len(hard) - 5} more" if len(hard) > 5 else ""
-                able = ", ".join(kind for kind, each in KINDS.items() if each.mixed)
-                problems.append(
-                    f"experiment.treatments: {', '.join(plain)} learn complete numbers alone, but "
-                    f"{dataset} has {told}{more}; choose treatments with a generator of another "
-                    f"kind ({able or 'there is none yet'}), or make the columns type: ignored"
-                )
         return problems
 
     def test_to_train(self) -> dict[str, float]:
@@ -261,7 +239,7 @@ class Plan:
 
     def iterated_generators(self) -> list[str]:
         """Return the generators that have a training curve."""
-        return [name for name in self.generators if self.kind(name) != "smote"]
+        return [name for name in self.generators if KINDS[self.kind(name)].iterated]
 
     def selecting_generators(self) -> list[str]:
         """Return the generators that choose a setting and a step by a score."""

@@ -96,7 +96,7 @@ class MCRAGE(BaseOverSampler):
     >>> sex = rng.choice(["F", "M"], 200, p=[0.2, 0.8])
     >>> X = pd.DataFrame({"age": rng.integers(20, 80, 200), "sex": pd.Categorical(sex)})
     >>> y = pd.Series(rng.choice(["alive", "died"], 200, p=[0.7, 0.3]), name="outcome")
-    >>> fast = {"kind": "cddpm", "steps": 200, "seeds": 1}  # leave it out for better rows
+    >>> fast = {"kind": "cddpm", "steps": 50, "seeds": 1}  # leave it out for better rows
     >>> sampler = MCRAGE(sensitive=["sex"], generator=fast, random_state=0)
     >>> X_more, y_more = sampler.fit_resample(X, y)
     >>> sampler.groups_
@@ -237,7 +237,7 @@ class MCRAGE(BaseOverSampler):
                 f"groups without a row get none: {', '.join(empty)}", UserWarning, stacklevel=3
             )
         wanted = _wanted(self.sampling_strategy, groups, keys)
-        self.sampling_strategy_ = OrderedDict((keys[k], n) for k, n in sorted(wanted.items()))
+        self.sampling_strategy_ = OrderedDict((keys[k], int(n)) for k, n in sorted(wanted.items()))
         plan = np.zeros(schema.n_groups, dtype=np.int64)
         plan[list(wanted)] = list(wanted.values())
         return plan

@@ -30,7 +30,8 @@ def dataset_name(path: str, name: str | None) -> str:
     """
     if name is not None:
         return str(name)
-    made = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(path).stem).strip("-_")
+    stem = Path(path).name.removesuffix(".gz").rsplit(".", 1)[0]
+    made = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_")
     if not made:
         raise UserError(
             f"path: the name of {path!r} makes no name of a dataset; add one to --config, e.g. "
@@ -190,12 +191,15 @@ def _column_lines(name: str, column: Column, found: Inferred) -> list[str]:
     given = column.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
     if "resolution" in given:
         given["resolution"] = _whole(given["resolution"])
+    line = f"  {_key(name)}: {_flow(given)}"
     guessed = found.guesses.get(name)
-    why = f" # {guessed.why}" if guessed else ""
-    lines = [f"  {_key(name)}: {_flow(given)}{why}"]
-    if guessed and guessed.warning and guessed.warning != guessed.why:
-        lines.insert(0, f"  # {guessed.warning}")
-    return lines
+    if guessed is None:
+        return [line]
+    if guessed.warning and column.type == "ignored":
+        # It says why.
+        return [f"  # {guessed.warning}", line]
+    warning = [f"  # {guessed.warning}"] if guessed.warning else []
+    return [*warning, f"{line} # {guessed.why}"]
 
 
 def _counts(values: pa.ChunkedArray) -> dict[str, int]:

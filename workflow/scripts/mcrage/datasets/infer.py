@@ -10,10 +10,13 @@ card overrides by listing the column:
   32 different ones of a column whose name ends in id, code or type.
 - Numbers: continuous, recorded to the coarsest usual grid that holds them all.
 - Dates as in `DATE_FORMATS`: date. Where day and month can't be told apart the day comes first.
+- Times of the day: ignored, since no type holds them.
 - Other texts: category; never ordinal, since an order can't be seen.
 - An identifier is ignored: texts that nearly all differ or whole numbers that all differ and are
   consecutive, or called like one; and a text with more than `MAXIMUM_FEATURE_LEVELS` levels.
-- Missing values are kept as information. Rows without a target are left out.
+- Missing values are kept as information; of a sensitive attribute they are a level of their own.
+  Rows without a target or a band are left out, and so are those without a sensitive attribute
+  where they are fewer than 25, too few for a group.
 - A sensitive attribute that is a number with more than 12 different values, or a date, is cut into
   three bands near its thirds, at round numbers (`mcrage.datasets.grain.usual_bands`).
 """
@@ -50,11 +53,14 @@ FEW = 12
 _WHOLE = r"^[+-]?[0-9]{1,15}$"
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _PADDED = r"^[+-]?0[0-9]"
+_CLOCK = r"^[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?$"
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 _CALLED_ID = re.compile(
     r"(^|.*[_ .-])(id|ids|uuid|guid|mrn|ssn|nbr|index|key|rowid)$|.*[a-z](ID|Id|Nr|No)$", re.I
 )
 _CALLED_CODE = re.compile(r"(^|.*[_ .-])(id|code|type)$|.*[a-z](ID|Id|Code|Type)$", re.I)
 _ENOUGH = 20
+_A_GROUP = 25
 _NEARLY_ALL = 0.9
 _MOSTLY = 0.8
 
@@ -154,9 +160,11 @@ def infer(
         for name, card in sensitive.items()
     }
     for name, role in roles.items():
-        whole = role != "sensitive" or attributes[name].bands is not None
-        if whole and name not in known and table.column(name).null_count:
+        n_missing = table.column(name).null_count if name not in known else 0
+        a_level = role == "sensitive" and attributes[name].bands is None and n_missing >= _A_GROUP
+        if n_missing and not a_level:
             needed.append(name)
+            columns[name] = columns[name].model_copy(update={"missing": "refuse"})
     return Inferred(columns, attributes, tuple(needed), guesses, roles)
 
 
@@ -177,6 +185,8 @@ def guess(name: str, values: pa.ChunkedArray, role: str | None = None) -> Guess:
     told = f"{len(found):,} different values"
     # Rows that lack what they need are left out; of others it is information.
     keep = {"missing": "keep"} if n_missing and role in (None, "sensitive") else {}
+    if role is None and _PANDAS_INDEX.fullmatch(name):
+        return Guess(Column(type="ignored"), "the index of a pandas table")
     if role == "cluster":
         return Guess(Column(type="category"), f"{told}: rows of one stay together")
     if len(found) < 2:
@@ -246,6 +256,9 @@ def _typed(name: str, found: pa.Array, n: int | None, keep: dict) -> Guess:
     if _all_match(texts, _NUMBER):
         numbers = pc.ascii_ltrim(texts, "+").cast(pa.float64())
         return _continuous(numbers.to_numpy(), kind, keep)
+    if _all_match(texts, _CLOCK):
+        told = "times of the day, which no type holds"
+        return Guess(Column(type="ignored"), told, f"{told}: left out")
     return _date(texts, keep) or _levels(name, texts, n, keep, f"texts such as {_shown(texts)}")
 
 
@@ -318,8 +331,9 @@ def _levels(name: str, texts: pa.Array, n: int | None, keep: dict, why: str) -> 
     if len(texts) > FEW and numbers > _MOSTLY * len(texts):
         odd = texts.filter(pc.invert(pc.match_substring_regex(texts, _NUMBER)))
         warning = (
-            f"nearly all values are numbers, but not {_shown(odd)}: list that under "
-            "format.na_values if it means missing"
+            f"nearly all values are numbers, but not {_shown(odd)}: to make it a number, list that "
+            "under the column's na_values if it means missing, or say what it stands for, e.g. "
+            f"replace: {{{odd[0].as_py()!r}: '90'}}"
         )
     return Guess(Column(type="category", **keep), f"{len(texts)} levels, {why}", warning)
 
@@ -341,8 +355,12 @@ def _are_numbers(found: pa.Array) -> bool:
 
 def _shown(found: pa.Array, most: int = 3) -> str:
     """Return a few values as text."""
-    texts = sorted(as_text(found).to_pylist())
+    texts = [_short(text) for text in sorted(as_text(found).to_pylist())]
     return ", ".join(texts[:most]) + (", ..." if len(texts) > most else "")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 20 else f"{text[:17]}..."
 
 
 def _with_bands(

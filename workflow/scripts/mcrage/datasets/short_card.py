@@ -19,6 +19,7 @@ from mcrage.provenance import file_hash
 
 MISSING_TEXTS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?")
 DELIMITERS = ",;\t|"
+_SEEN = {"delimiter", "encoding", "na_values"}
 _WORDS = ("description", "licence", "citation")
 _BLOCK = 1024 * 1024
 
@@ -73,9 +74,9 @@ def _written_out(value: dict[str, Any], name: str, origin: str) -> dict[str, Any
         full["target"] = {"column": full["target"]}
     if isinstance(full.get("sensitive"), str | list):
         full["sensitive"] = {column: {} for column in names_of(full["sensitive"])}
-    if (seen := csv_layout(path)) is not None:
-        layout = full.get("format", {})
-        full["format"] = seen | layout if isinstance(layout, dict) else layout
+    layout = full.get("format", {})
+    if isinstance(layout, dict) and not layout.keys() >= _SEEN:
+        full["format"] = (csv_layout(path) or {}) | layout
     return full
 
 

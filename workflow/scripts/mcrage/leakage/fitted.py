@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mcrage.encoding.mixed import MixedEncoding
 from mcrage.encoding.numeric import NumericEncoding
 from mcrage.generators.base import TrainingData
 from mcrage.groups import GroupSchema
@@ -121,7 +122,7 @@ def check_scaler(
         if name not in anew
         or name not in stored
         or anew[name].shape != stored[name].shape
-        or not np.allclose(anew[name], stored[name], rtol=1e-9, atol=1e-12)
+        or not np.allclose(anew[name], stored[name], rtol=1e-9, atol=1e-12, equal_nan=True)
     ]
 
 
@@ -151,6 +152,13 @@ def check_stored_rows(
         expected = train.features
         if "encoding" in facts:
             expected = _encoding_anew(facts["encoding"], train, seed).transform(expected)
+        if isinstance(expected, tuple):
+            expected, codes = expected
+            if not np.array_equal(arrays.get("codes"), codes):
+                problems.append(
+                    f"{generator}: the codes that the model keeps are not those of its "
+                    f"{len(codes)} training rows"
+                )
         # Encoded values are float32.
         if rows.shape != expected.shape or not np.allclose(
             rows, expected, rtol=1e-5, atol=1e-6, equal_nan=True
@@ -267,8 +275,18 @@ def forbidden_files(
     return {name: file for name, file in files.items() if name != "validation" or not chosen}
 
 
-def _encoding_anew(facts: Mapping[str, Any], train: TrainingData, seed: int) -> NumericEncoding:
+def _encoding_anew(
+    facts: Mapping[str, Any], train: TrainingData, seed: int
+) -> NumericEncoding | MixedEncoding:
     """Fit an encoding as a stored one says that it was fitted."""
+    if "options" in facts:
+        return MixedEncoding.fit(
+            train.features,
+            train.roles.features,
+            **facts["options"],
+            seed=seed,
+            within=train.within(facts["options"]["scaling"]),
+        )
     return NumericEncoding.fit(
         train.features,
         train.roles.features,
