@@ -326,7 +326,8 @@ CARDS = {
         {"files": [{**CARD["files"][0], "name": "../ward.csv"}]}, ["plain file name"],
     ),
     "a file name that is too long": (
-        {"files": [{**CARD["files"][0], "name": "w" * 300 + ".csv"}]}, ["files[0].name", "200 characters"],
+        {"files": [{**CARD["files"][0], "name": "w" * 300 + ".csv"}]},
+        ["files[0].name", "200 characters"],
     ),
     "a column that the workflow keeps for itself": (
         {"columns": {"row_id": {"type": "integer"}}}, ["row_id is a name that the workflow"],
