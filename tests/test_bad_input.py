@@ -194,6 +194,13 @@ FILES = {
         table(60, sex=lambda made, number: number), {"sensitive": {"sex": {}}},
         ["column sex has 60 levels in 60 rows, at most 32"],
     ),
+    "attributes that make too many groups": (
+        table(
+            100, sex=lambda made, number: number % 32, unit=lambda made, number: number // 4 % 32
+        ),
+        {"sensitive": {"sex": {}, "unit": {}}},
+        ["the levels of sex, unit, died make 32 x 25 x 2 = 1600 groups, at most 1024"],
+    ),
     "a sensitive column that is the target": (
         table(80, sex=lambda made, number: np.where(made["died"] == "no", "f", "m"))
         .replace("sex", "s", 1).replace("s,died", "sex,died", 1), {},
