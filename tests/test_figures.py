@@ -68,10 +68,10 @@ def test_names_follow_the_numbering_of_groups():
 
 
 def test_every_judged_subgroup_has_words():
-    from mcrage.metrics.binary import parts
+    from mcrage.metrics.sufficient import parts
 
     schema = GroupSchema.of(ROLES)
-    labels = {label for _, label, _ in parts(schema, np.arange(schema.n_groups))}
+    labels = {s for p in parts(schema, np.arange(schema.n_groups)) for s in p.subgroups}
     assert labels <= set(subgroup_words(ROLES))
 
 
