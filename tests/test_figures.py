@@ -699,7 +699,7 @@ def comparisons() -> pd.DataFrame:
     return compare(metrics(), ["imbalanced", "smote"], {"keep_10_percent_of_women": 0.25})
 
 
-def test_differences_are_drawn_where_they_are(comparisons):
+def test_differences_are_drawn_where_they_are(comparisons, tmp_path):
     chosen = comparisons[comparisons["baseline"] == "imbalanced"].to_dict("records")
     figure = draw_differences(chosen, treatments=TREATMENTS, subgroup_words=subgroup_words(ROLES))
     assert len(figure.axes) == 3 * 4
@@ -784,7 +784,7 @@ DOSES = {
 }
 
 
-def test_every_dose_is_drawn_where_it_is(comparisons):
+def test_every_dose_is_drawn_where_it_is(comparisons, tmp_path):
     chosen = comparisons[comparisons["baseline"] == "imbalanced"].to_dict("records")
     figure = draw_dose_response(chosen, doses=DOSES, subgroup_words=subgroup_words(ROLES))
     titles = [axis.get_title(loc="left") for axis in figure.axes]

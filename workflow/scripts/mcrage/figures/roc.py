@@ -214,7 +214,7 @@ def _panel(
         )
     axis.legend(
         loc="upper left",
-        bbox_to_anchor=(0.0, -0.13),
+        bbox_to_anchor=(0.0, -0.15),
         borderaxespad=0,
         fontsize=8,
         title=("AUROC" if target.is_binary else "mean AUROC")
