@@ -12,6 +12,7 @@ from mcrage.errors import UserError
 from mcrage.generators.registry import needs
 from mcrage.rule_params import TEACHER
 from mcrage.stage import PlannedCode
+from project import ASIDE
 
 # Where generators are listed (another one in the list changes no result), the digest itself, and
 # where a GPU is found.
@@ -117,7 +118,12 @@ TRAINING = {
     *("generators.cddpm_fit", "generators.cddpm_run"),
 }
 SHARED = {"diffusion.network", "diffusion.process", "generators.cddpm", "encoding.numeric"}
-JUDGING = {"classifiers.validation", "classifiers.registry", "metrics.f1"}
+JUDGING = {
+    "classifiers.validation",
+    "classifiers.registry",
+    "metrics.confusion",
+    "metrics.f1",
+}
 
 
 def test_an_edit_of_the_sampler_trains_nothing_anew():
@@ -186,7 +192,7 @@ def test_another_generator_in_the_registry_reruns_nothing(stage, kind):
 def test_the_digest_covers_what_stages_really_load(finished_run):
     """What a script had loaded at its end is in its closure, also what it loaded by name."""
     records = [json.loads(path.read_text()) for path in (finished_run.folder / "records").iterdir()]
-    scripts = {path.stem for path in module.SCRIPTS.glob("*.py")} - {"lineage", "preflight"}
+    scripts = {path.stem for path in module.SCRIPTS.glob("*.py")} - ASIDE
     assert {record["rule"] for record in records} == scripts
     for record in records:
         rule, settings = record["rule"], record["settings"]

@@ -2,6 +2,7 @@
 """Rare groups borrow rows of like groups, are left, or end the run; nothing in silence."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -150,6 +151,17 @@ def test_nothing_changes_where_no_group_is_rare():
         settled, facts = settle(train, {"fewer_than": 40, "then": then}, seed=0)
         assert settled is train
         assert facts == []
+
+
+def test_a_rare_group_whose_target_nobody_else_has_learns_from_its_own_rows():
+    counts = sizes()
+    counts[24:] = np.where(np.arange(24, len(counts)) == group(0, 0, 0, 2), 4, 0)
+    train = data(counts)
+    alone = GroupSchema(("Y",), (("no", "maybe", "yes"),))
+    train = replace(train, groups=train.schema.target_of(train.groups), schema=alone)
+    settled, facts = settle(train, BACK_OFF, seed=0)
+    assert settled is train
+    assert facts == [{"group": "Y=yes", "own": 4, "borrowed": {}}]
 
 
 def test_a_target_that_nobody_has_is_refused():

@@ -323,6 +323,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         },
     ),
     "config: lineage": (config(lineage="results/metrics.parquet"), {}),
+    "config: rebalanced_csv": (config(rebalanced_csv=True), {"export_csv": 16}),
     # Code
     "code of sampling": (
         edit(f"{LIBRARY}/diffusion/sampling.py", "from torch import Tensor\n", "EDITED = 1\n"),
@@ -378,14 +379,14 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
     ),
     "code of metrics": (
         edit(
-            f"{LIBRARY}/metrics/binary.py",
-            "np.mean((score >= threshold) == y)",
-            "np.mean(y == (score >= threshold))",
+            f"{LIBRARY}/metrics/rates.py",
+            "ratio(_hits(counts).sum(axis=-1), counts.sum(axis=(-1, -2)))",
+            "ratio(_hits(counts).sum(-1), counts.sum(axis=(-1, -2)))",
         ),
         EVALUATED,
     ),
     "code of F1, by which the paper's checkpoints are chosen": (
-        edit(f"{LIBRARY}/metrics/f1.py", "2 * np.sum", "2.0 * np.sum"),
+        edit(f"{LIBRARY}/metrics/f1.py", "ratio(2 * hits", "ratio(2.0 * hits"),
         {
             "train_generator": 2,
             "sample_generator": 2,

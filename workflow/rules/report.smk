@@ -54,6 +54,24 @@ rule lineage:
         "../scripts/lineage.py"
 
 
+rule init_dataset:
+    """Write a card of one's own table: --config path=TABLE target=COLUMN sensitive=COLUMN,..."""
+    log:
+        "<logs>/init_dataset.log",
+    # Asked again it says the same.
+    retries: 0
+    localrule: True
+    conda:
+        "../../envs/data.yaml"
+    params:
+        stage=stage_params("init_dataset"),
+        asked=ASKED,
+        cards=str(CARDS),
+        experiments=str(Path(workflow.basedir) / "experiments"),
+    script:
+        "../scripts/init_dataset.py"
+
+
 rule preflight:
     """Tell what a run would do and cost, and what would stop it."""
     log:

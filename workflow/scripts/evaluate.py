@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from mcrage.classifiers.registry import fit_and_score
 from mcrage.datasets.roles import read_roles
 from mcrage.groups import GroupSchema
-from mcrage.metrics.binary import judge
+from mcrage.metrics.judge import judge
 from mcrage.stage import run_stage
 from mcrage.tables import ROW_ID, read_table, write_table
 

@@ -179,6 +179,8 @@ def settle(
         }
         for loan in found
     ]
+    if not any(loan.lenders for loan in found):
+        return train, facts
     return _lend(train, found, seed), facts
 
 

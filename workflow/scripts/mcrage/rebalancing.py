@@ -110,9 +110,8 @@ def rows_to_add(
         n_added = filling_plan(counts, fill, size).sum()
         plan = np.floor(n_added * counts / max(counts.sum(), 1) + 1e-9).astype(np.int64)
     else:
-        plan = shared_filling_plan(
-            counts, strata_of(by, np.arange(schema.n_groups), schema), fill, size
-        )
+        strata = strata_of(by, np.arange(schema.n_groups), schema)
+        plan = shared_filling_plan(counts, strata, fill, size)
     return np.where(np.asarray(counts) < leave_below, 0, plan)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow as pa
 
 from mcrage.groups import GroupSchema
-from mcrage.metrics.binary import judge
+from mcrage.metrics.judge import judge
 from mcrage.tables import ROW_ID
 
 _PLACE = ("attribute", "subgroup", "metric")
