@@ -6,10 +6,9 @@ mean is (1/k + n_test/n_train) s² instead of s²/k (Nadeau & Bengio 2003, secti
 degrees of freedom). All that is here goes by this error.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-
-from collections.abc import Mapping
 
 import numpy as np
 from scipy import stats
