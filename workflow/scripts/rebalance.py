@@ -32,7 +32,8 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     rebalanced, weights, groups = rebalance_files(
         input.train,
         schema,
-        synthetic=input.get("synthetic"),
+        # Snakemake has an empty list where a treatment has no generator.
+        synthetic=input.get("synthetic") or None,
         labels=labels,
         seed=params["seeds"]["rebalance"],
         treatment=settings["treatment"],
