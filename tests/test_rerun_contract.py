@@ -323,7 +323,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         },
     ),
     "config: lineage": (config(lineage="results/metrics.parquet"), {}),
-    "config: rebalanced_csv": (config(rebalanced_csv=True), {"export_csv": 16}),
+    "config: rebalanced_csv": (config(rebalanced_csv=True), {"export_csv": 16, "all": 1}),
     # Code
     "code of sampling": (
         edit(f"{LIBRARY}/diffusion/sampling.py", "from torch import Tensor\n", "EDITED = 1\n"),
