@@ -60,8 +60,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     # What was written has to be a card that the table fits.
     read = read_card(str(card), card.parent)
     prepared = prepare(PrepareSettings.model_validate(prepare_settings(read)), [path])
-    features = [found.columns[column] for column in read.feature_columns]
-    _write(experiment, experiment_text(name, name, features))
+    _write(experiment, experiment_text(name))
     text = "\n".join(
         [
             f"{path}: {table.num_rows:,} rows, {table.num_columns} columns",

@@ -111,32 +111,27 @@ def card_text(
     return "\n".join(lines) + "\n"
 
 
-def experiment_text(name: str, card: str, features: Sequence[Column]) -> str:
+def experiment_text(name: str) -> str:
     """Return the config of an experiment on the table as it is.
 
     Parameters
     ----------
     name : str
         The dataset's.
-    card : str
-        As the config names it.
-    features : sequence of Column
     """
-    plain = all(column.is_numeric and column.missing == "refuse" for column in features)
-    treatments = ["imbalanced", "target_weights", "group_weights", "group_oversampling"]
-    treatments += ["smote"] * plain + ["mcrage_own_labels"]
-    baselines = ["imbalanced"]
+    treatments = ["imbalanced", "target_weights", "group_weights", "group_oversampling", "smote"]
+    treatments += ["mcrage_own_labels"]
     shown = ["imbalanced", "mcrage_own_labels"]
     return f"""\
 # An experiment on {name}, for: snakemake --cores all --configfile FILE
 # Every key, and every treatment that there is, is explained in config.yaml.
 experiment:
   title: {_flow(f"{name}, rebalanced")}
-  datasets: [{card}]
+  datasets: [{name}]
   scenarios: [natural] # the table as it is, no rows taken away
   treatments: {_flow(treatments)}
   classifiers: [random_forest]
-  baselines: {_flow(baselines)}
+  baselines: [imbalanced]
   # How often all is done with another split. Differences need several, 20 for a small subgroup.
   replicates: 5
 rebalanced_csv: true # beside each rebalanced.parquet
