@@ -15,7 +15,8 @@ from pydantic import BaseModel
 
 from mcrage.config.base import Closed
 from mcrage.config.classifiers import KINDS as CLASSIFIERS
-from mcrage.config.generators import CddpmSettings, SmoteSettings
+from mcrage.config.generators import KINDS as GENERATORS
+from mcrage.config.generators import CddpmSettings
 from mcrage.config.model import (
     Config,
     Keep,
@@ -34,7 +35,7 @@ Sections are merged key by key, lists are replaced as a whole.
 
 _ENTRIES: dict[str, list[tuple[str, type[BaseModel]]]] = {
     "scenarios": [("each scenario", Scenario), ("each entry of keep", Keep)],
-    "generators": [("kind: cddpm", CddpmSettings), ("kind: smote", SmoteSettings)],
+    "generators": [(f"kind: {kind}", model) for kind, model in GENERATORS.items()],
     "treatments": [("each treatment", Treatment)],
     "classifiers": [(f"kind: {kind}", model) for kind, model in CLASSIFIERS.items()],
 }
