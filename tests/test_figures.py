@@ -16,13 +16,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from example_tables import ROLES, TREATMENTS, metrics, rows
-from mcrage.datasets.roles import Attribute
+from mcrage.datasets.roles import Attribute, Feature
 from mcrage.errors import UserError
 from mcrage.figures import rule_graph, style
-from mcrage.figures.densities import columns_of, draw_densities, has_density
+from mcrage.figures.densities import MAX_COLUMNS, differing, draw_densities
+from mcrage.figures.densities import weights as density_weights
 from mcrage.figures.differences import draw_differences, verdict
 from mcrage.figures.dose_response import draw_dose_response
 from mcrage.figures.group_composition import Composition, draw_group_composition
+from mcrage.figures.marginals import has_density, share_interval
+from mcrage.figures.parts import part_names, part_of, shown_parts
 from mcrage.figures.roc import Predictions, draw_roc, mean_curve
 from mcrage.figures.samples import Sample, each_row_once
 from mcrage.figures.training_curves import draw_training_curves, lines_of, mean_line
@@ -283,22 +286,132 @@ def test_no_density_where_there_is_none(values):
 
 
 def test_columns_are_groups_while_they_fit():
-    assert columns_of(ROLES) == (
-        4,
-        ["Women, outpatient", "Men, outpatient", "Women, inpatient", "Men, inpatient"],
-    )
+    parts = shown_parts(ROLES, MAX_COLUMNS)
+    assert part_names(parts) == [
+        "Women, outpatient", "Men, outpatient", "Women, inpatient", "Men, inpatient",
+    ]  # fmt: skip
+    assert part_of(ROLES, parts, np.arange(4)).tolist() == [0, 1, 2, 3]
 
 
-def test_columns_shrink_to_the_attributes_that_fit():
-    races = tuple("ABCDE")
-    roles = dataclasses.replace(
-        ROLES, sensitive=(Attribute("RACE", "Race", races, races), *ROLES.sensitive)
-    )
-    modulus, names = columns_of(roles)
-    schema = GroupSchema.of(roles)
+RACES = tuple("ABCDE")
+MANY = dataclasses.replace(
+    ROLES, sensitive=(Attribute("RACE", "Race", RACES, RACES), *ROLES.sensitive)
+)
+
+
+@pytest.mark.parametrize(
+    ("most", "first", "columns"),
+    [
+        (20, None, ["RACE", "SEX", "SOURCE"]),
+        (10, None, ["RACE", "SEX"]),
+        (10, "SOURCE", ["RACE", "SOURCE"]),
+        (6, None, ["RACE"]),
+        (6, "SOURCE", ["SEX", "SOURCE"]),
+        (1, None, []),
+    ],
+)
+def test_parts_shrink_to_what_fits(most, first, columns):
+    parts = shown_parts(MANY, most, first=first)
+    assert [part.column for part in parts] == columns
+    schema = GroupSchema.of(MANY)
     groups = np.arange(schema.n_groups)
-    assert names == list(races)
-    np.testing.assert_array_equal(groups % modulus, schema.indices_of(groups)[0])
+    found = part_of(MANY, parts, groups)
+    names = part_names(parts)
+    digits = dict(zip(schema.columns, schema.indices_of(groups), strict=True))
+    for group in groups:
+        labels = [part.level_labels[digits[part.column][group]] for part in parts]
+        assert names[found[group]].lower() == (", ".join(labels) or "all rows").lower()
+
+
+def test_rows_of_a_column_have_the_synthetic_mix_of_groups():
+    """Many men and few women are real, the synthetic rows are women: women are what is compared."""
+    roles = dataclasses.replace(ROLES, sensitive=MANY.sensitive)
+    n = GroupSchema.of(roles).n_groups
+    rng = np.random.default_rng(0)
+
+    def sample(counts):
+        groups = np.repeat(np.arange(n), counts)
+        return Sample(rng.normal(size=(len(groups), 3)), groups, np.zeros(len(groups), bool))
+
+    real, drawn = sample([100, 20, 3] + [30] * (n - 3)), sample([0, 50, 80] + [10] * (n - 3))
+    found = density_weights(roles, shown_parts(roles, MAX_COLUMNS), {"": real, "smote": drawn})
+    for name, rows_ in (("", real), ("smote", drawn)):
+        mass = np.bincount(rows_.groups, found[name], minlength=n)
+        assert mass == pytest.approx([0, 50, 0] + [10] * (n - 3))
+    assert density_weights(ROLES, shown_parts(ROLES, 6), {"": real}) == {"": None}
+
+
+def test_the_features_that_differ_most_are_shown():
+    roles = dataclasses.replace(
+        ROLES, features=tuple(Feature(f"f{k}", f"Feature {k}") for k in range(15))
+    )
+    rng = np.random.default_rng(0)
+    groups = np.arange(200) % 4
+    real, drawn = (Sample(rng.normal(size=(200, 15)), groups, np.zeros(200, bool)) for _ in "ab")
+    drawn.features[:, [3, 14]] += 2
+    shown = differing(roles, real, {"smote": drawn}, 12)
+    assert len(shown) == 12
+    assert shown == sorted(shown)
+    assert differing(roles, real, {"smote": drawn}, 2) == [3, 14]
+    words = texts(draw_densities(roles, real, {"smote": drawn}))
+    assert "12 of 15 features" in words
+
+
+MIXED = dataclasses.replace(
+    ROLES,
+    features=(
+        Feature("HGB", "Haemoglobin", "g/dL", missing="keep"),
+        Feature("GAIN", "Gain", "$"),
+        Feature("WARD", "Ward", kind="category", levels=tuple("abcdefghijkl"), missing="keep"),
+        Feature("SEEN", "Seen", kind="date"),
+    ),
+)
+
+
+def mixed(seed: int, n: int = 400) -> Sample:
+    rng = np.random.default_rng(seed)
+    gaps = rng.random((n, 2)) < [0.25, 0.1]
+    features = np.column_stack(
+        [
+            np.where(gaps[:, 0], np.nan, rng.normal(12, 1, n)),
+            np.where(rng.random(n) < 0.6, 0, rng.lognormal(7, 1, n)),
+            np.where(gaps[:, 1], np.nan, rng.integers(0, 12, n)),
+            18000 + rng.integers(0, 700, n),
+        ]
+    )
+    return Sample(features, np.arange(n) % 4, np.zeros(n, bool))
+
+
+def test_levels_have_bars_dates_are_dates_and_gaps_are_told(tmp_path):
+    real, drawn = mixed(0), mixed(1)
+    figure = draw_densities(MIXED, real, {"smote": drawn})
+    figure.draw_without_rendering()
+    words = texts(figure)
+    mine = real.groups == 0
+    gaps = 100 * np.isnan(real.features[mine, 0]).mean()
+    zeros = 100 * np.mean(real.features[mine, 1] == 0)
+    assert f"missing: real {gaps:.0f} %, " in words
+    assert f"0: real {zeros:.0f} %, " in words
+    assert "4 others" in words
+    assert "2020" in words  # and not 18,262 days
+    ward = figure.axes[2 * 4]
+    levels = [label.get_text() for label in ward.get_yticklabels()]
+    assert levels[-2:] == ["4 others", "missing"]
+    bars = [bar.get_width() for bar in ward.patches]
+    place = levels.index("c") if "c" in levels else levels.index("d")
+    code = "abcdefghijkl".index(levels[place])
+    assert bars[place] == pytest.approx(np.mean(real.features[mine, 2] == code))
+    assert sum(bars) == pytest.approx(1)
+    save(figure, tmp_path)
+
+
+@given(st.integers(1, 400), st.data())
+def test_intervals_of_shares_are_wilsons(n, data):
+    from scipy.stats import binomtest
+
+    k = data.draw(st.integers(0, n))
+    oracle = binomtest(k, n).proportion_ci(0.95, method="wilson")
+    assert share_interval(k / n, n) == pytest.approx((oracle.low, oracle.high), abs=2e-4)
 
 
 def test_densities_show_units_and_counts(tmp_path):

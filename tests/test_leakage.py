@@ -48,14 +48,14 @@ def tables() -> dict[str, pa.Table]:
 
 
 def test_honest_tables_pass(tables):
-    assert check_tables(tables, COLUMNS, None) == []
+    assert check_tables(tables, COLUMNS, ()) == []
 
 
 @pytest.mark.parametrize("seen", ["train", "original"])
 @pytest.mark.parametrize("held", ["validation", "test"])
 def test_a_held_out_row_in_training_is_found(tables, seen, held):
     tables[seen] = pa.concat_tables([tables[seen], tables[held].slice(3, 1)])
-    problems = check_tables(tables, COLUMNS, None)
+    problems = check_tables(tables, COLUMNS, ())
     assert f"1 row(s) of {held} are in {seen}, by row_id" in problems
     assert f"1 row(s) of {held} are in {seen}, by content" in problems
 
@@ -63,7 +63,7 @@ def test_a_held_out_row_in_training_is_found(tables, seen, held):
 def test_a_held_out_row_under_another_number_is_found_by_content(tables):
     copied = tables["test"].slice(0, 1).set_column(0, "row_id", pa.array([9999]))
     tables["train"] = pa.concat_tables([tables["train"], copied])
-    assert check_tables(tables, COLUMNS, None) == ["1 row(s) of test are in train, by content"]
+    assert check_tables(tables, COLUMNS, ()) == ["1 row(s) of test are in train, by content"]
 
 
 def test_patients_with_the_same_values_are_no_leak(tables):
@@ -72,9 +72,9 @@ def test_patients_with_the_same_values_are_no_leak(tables):
     tables["train"] = pa.concat_tables([tables["train"], twin])
     parts = [tables["train"], tables["validation"], tables["test"]]
     whole = pa.concat_tables(parts)
-    assert check_tables(tables, COLUMNS, None, whole) == []
+    assert check_tables(tables, COLUMNS, (), whole) == []
     without_twin = pa.concat_tables([parts[0].slice(0, 100), *parts[1:]])
-    assert len(check_tables(tables, COLUMNS, None, without_twin)) == 1
+    assert len(check_tables(tables, COLUMNS, (), without_twin)) == 1
 
 
 def test_a_patient_on_both_sides_is_found(tables):
@@ -82,10 +82,10 @@ def test_a_patient_on_both_sides_is_found(tables):
         name: table.append_column("patient", pa.array([f"{name}{i}" for i in range(len(table))]))
         for name, table in tables.items()
     }
-    assert check_tables(patients, COLUMNS, "patient") == []
+    assert check_tables(patients, COLUMNS, ("patient",)) == []
     shared = ["train0", *patients["test"]["patient"].to_pylist()[1:]]
     patients["test"] = patients["test"].set_column(5, "patient", [shared])
-    assert check_tables(patients, COLUMNS, "patient") == [
+    assert check_tables(patients, COLUMNS, ("patient",)) == [
         "1 value(s) of patient are in both test and train"
     ]
 
@@ -415,6 +415,29 @@ def keep_test_rows(cheat: Cheat) -> None:
     write_arrays(arrays, folder / "model.safetensors")
 
 
+def lend_test_rows(cheat: Cheat) -> None:
+    """SMOTE whose rare groups borrow test rows in the place of training rows."""
+    from mcrage.datasets.roles import read_roles
+    from mcrage.generators.smote import SmoteGenerator
+
+    folder = cheat.folder / "smote"
+    test = TrainingData.of(
+        cheat.table("test.parquet"), read_roles(cheat.folder.parents[1] / "roles.json")
+    )
+    encoding = SmoteGenerator.load(folder, {"k_neighbors": 5})._encoding
+    arrays = read_arrays(folder / "model.safetensors")
+    arrays["rows"] = arrays["rows"].copy()
+    arrays["rows"][-5:] = encoding.transform(test.features[:5])
+    write_arrays(arrays, folder / "model.safetensors")
+
+
+def hide_a_loan(cheat: Cheat) -> None:
+    path = cheat.folder / "smote" / "model.json"
+    facts = read_json(path)
+    facts["rare_groups"][0]["borrowed"] = {}
+    write_json(facts, path)
+
+
 def train_on_more(cheat: Cheat) -> None:
     path = cheat.folder / "cddpm_tuned" / "model.json"
     both = pa.concat_tables(
@@ -578,6 +601,14 @@ CHEATS = {
     "SMOTE that keeps test rows, too": (
         keep_test_rows,
         "smote: the 269 rows that the model keeps are not its 186 training rows",
+    ),
+    "a rare group that borrows test rows": (
+        lend_test_rows,
+        "smote: the 200 rows that the model keeps are not its 200 training rows",
+    ),
+    "a rare group whose loan is hidden": (
+        hide_a_loan,
+        "smote: what the model says of rare groups is not what its training rows give",
     ),
     "a generator trained on test rows, too": (
         train_on_more,

@@ -3,6 +3,7 @@
 REQUIRED INPUTS: <results>/{metrics,comparisons,fidelity}.parquet, <results>/{dataset}/words.json
                  <results>/figures/**.svg
                  <results>/{dataset}/{scenario}/{replicate}/{generator}/history.parquet
+                 <results>/{dataset}/{scenario}/{replicate}/groups.json
 OUTPUTS: <results>/report.html
          <results>/summary.txt
 """
@@ -17,6 +18,7 @@ rule report:
         roles=expand("<results>/{dataset}/words.json", dataset=PLAN.datasets),
         figures=figure_files("svg"),
         history=selecting_files("history.parquet"),
+        groups=replicate_files("groups.json"),
     output:
         report="<results>/report.html",
         summary="<results>/summary.txt",
@@ -50,6 +52,24 @@ rule lineage:
         published=str(PUBLISHED),
     script:
         "../scripts/lineage.py"
+
+
+rule init_dataset:
+    """Write a card of one's own table: --config path=TABLE target=COLUMN sensitive=COLUMN,..."""
+    log:
+        "<logs>/init_dataset.log",
+    # Asked again it says the same.
+    retries: 0
+    localrule: True
+    conda:
+        "../../envs/data.yaml"
+    params:
+        stage=stage_params("init_dataset"),
+        asked=ASKED,
+        cards=str(CARDS),
+        experiments=str(Path(workflow.basedir) / "experiments"),
+    script:
+        "../scripts/init_dataset.py"
 
 
 rule preflight:

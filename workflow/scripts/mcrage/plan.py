@@ -16,9 +16,11 @@ from mcrage.config.treatments import Treatment
 from mcrage.datasets.cards import Card
 from mcrage.errors import UserError
 from mcrage.generators.registry import KINDS, is_judged
+from mcrage.metrics.names import AGAINST, ALL, OVERALL
+from mcrage.rare_groups import leave_below
 from mcrage.rule_params import RuleParams
 
-_OF_THE_MACHINE = {"mirror", "device", "gpu_missing", "gpu_attempts", "lineage"}
+_OF_THE_MACHINE = {"mirror", "device", "gpu_missing", "gpu_attempts", "lineage", "rebalanced_csv"}
 
 
 class Plan:
@@ -43,7 +45,7 @@ class Plan:
     ) -> None:
         self.config = config
         self.cards = cards
-        self.datasets = config.experiment.datasets
+        self.datasets = list(cards)
         self.scenarios = config.experiment.scenarios
         self.replicates = [str(number) for number in range(config.experiment.replicates)]
         self.recipes = config.recipes
@@ -62,31 +64,97 @@ class Plan:
             for name in self.config.published
             if name not in published
         ]
-        for dataset, card in self.cards.items():
-            gaps = [name for name in card.feature_columns if card.columns[name].missing_allowed]
-            if gaps and self.generators:
-                problems.append(
-                    f"experiment.treatments: generators need complete features, but {dataset} "
-                    f"allows missing values in {', '.join(gaps)}; leave out treatments with a "
-                    "generator, or make the columns type: ignored"
-                )
         for scenario in self.scenarios:
-            for number, rule in enumerate(self.config.scenarios[scenario].keep):
-                for dataset, card in self.cards.items():
-                    for column, level in rule.where.items():
-                        key = f"scenarios.{scenario}.keep[{number}].where"
-                        if column not in card.sensitive:
-                            problems.append(
-                                f"{key}: '{column}' is not a sensitive attribute of {dataset}; "
-                                f"allowed: {', '.join(card.sensitive)}"
-                            )
-                        elif (known := card.sensitive[column].levels) and level not in known:
-                            problems.append(
-                                f"{key}.{column}: '{level}' is not a level in {dataset}; "
-                                f"allowed: {', '.join(known)}"
-                            )
+            for dataset, card in self.cards.items():
+                problems += self._scenario_problems(scenario, dataset, card)
+        problems += self._judging_problems()
         if problems:
             raise UserError("\n".join(f"config: {problem}" for problem in problems))
+
+    def _judging_problems(self) -> list[str]:
+        """Return a line for each attribute or level of the question that a dataset lacks."""
+        problems, asked = [], self.config.primary
+        for dataset, card in self.cards.items():
+            key = f"experiment.references.{dataset}"
+            references = self.config.experiment.references.get(dataset, {})
+            places = [(key, column, level) for column, level in references.items()]
+            if asked.attribute not in (OVERALL, "*".join(card.sensitive)):
+                column, _, level = asked.subgroup.partition("=")
+                if asked.subgroup == ALL or AGAINST in asked.subgroup:
+                    column, level = asked.attribute, ""
+                elif column != asked.attribute:
+                    problems.append(
+                        f"experiment.primary.subgroup: '{asked.subgroup}' is not of attribute "
+                        f"'{asked.attribute}'; write {asked.attribute}=..."
+                    )
+                places.append(("experiment.primary", asked.attribute, level))
+            for key, column, level in places:
+                if column not in card.sensitive:
+                    problems.append(
+                        f"{key}: '{column}' is not a sensitive attribute of {dataset}; allowed: "
+                        f"{', '.join(card.sensitive)}"
+                    )
+                elif level and (known := card.sensitive[column].levels) and level not in known:
+                    problems.append(
+                        f"{key}: '{level}' is not a level of {column} in {dataset}; allowed: "
+                        f"{', '.join(known)}"
+                    )
+        return problems
+
+    def _scenario_problems(self, scenario: str, dataset: str, card: Card) -> list[str]:
+        """Return a line for each thing of a scenario that a dataset lacks."""
+        settings = self.config.scenarios[scenario]
+        problems = []
+        if settings.split == "official" and card.official_test is None:
+            problems.append(
+                f"scenarios.{scenario}.split: found 'official', but {dataset} comes with no test "
+                "set (official_test in its card); write random, or leave the dataset out"
+            )
+        if settings.keep and not settings.keep_of(dataset):
+            problems.append(
+                f"scenarios.{scenario}.keep: no entry is for {dataset}; add one with "
+                f"datasets: [{dataset}] and a level of {' or '.join(card.sensitive)}, or leave the "
+                "dataset or the scenario out"
+            )
+        for number, rule in enumerate(settings.keep):
+            if rule.datasets is not None and dataset not in rule.datasets:
+                continue
+            for column, level in rule.where.items():
+                key = f"scenarios.{scenario}.keep[{number}].where"
+                if column not in card.sensitive:
+                    problems.append(
+                        f"{key}: '{column}' is not a sensitive attribute of {dataset}; allowed: "
+                        f"{', '.join(card.sensitive)}. An entry for other datasets names them "
+                        "under datasets"
+                    )
+                elif (known := card.group_levels()[column]) and level not in known:
+                    problems.append(
+                        f"{key}.{column}: '{level}' is not a level in {dataset}; allowed: "
+                        f"{', '.join(known)}"
+                    )
+        return problems
+
+    def test_to_train(self) -> dict[str, float]:
+        """Return the rows in the test set over those in the training pool, by scenario.
+
+        Of an official split by ``dataset/scenario``, and before `balance`, whose losses depend on
+        the rows.
+        """
+        ratios = {}
+        for name in self.scenarios:
+            settings = self.config.scenarios[name]
+            if settings.split == "random":
+                ratios[name] = settings.test_fraction / (1 - settings.test_fraction)
+                continue
+            for dataset, card in self.cards.items():
+                test = card.official_test.rows
+                ratios[f"{dataset}/{name}"] = test / (card.expected.rows_kept - test)
+        return ratios
+
+    @property
+    def rare_groups(self) -> dict[str, Any]:
+        """What is done about groups with few training rows, as plain JSON values."""
+        return self.config.rare_groups.model_dump()
 
     @cached_property
     def generators(self) -> list[str]:
@@ -122,7 +190,8 @@ class Plan:
         Returns
         -------
         list of dict
-            by, size, fill; see `mcrage.rebalancing.rows_to_add`.
+            by, size, fill, and leave_below where rare groups are left; see
+            `mcrage.rebalancing.rows_to_add`.
         """
         largest: dict[tuple[str, float], int] = {}
         for name in self.all_treatments:
@@ -131,8 +200,14 @@ class Plan:
                 key = (recipe.fill_by, recipe.size)
                 largest[key] = max(largest.get(key, 1), math.ceil(recipe.fill))
         return [
-            {"by": by, "size": size, "fill": fill} for (by, size), fill in sorted(largest.items())
+            {"by": by, "size": size, "fill": fill, **self.left()}
+            for (by, size), fill in sorted(largest.items())
         ]
+
+    def left(self) -> dict[str, int]:
+        """Return from how many rows on groups are filled, where rare ones are not."""
+        below = leave_below(self.rare_groups)
+        return {"leave_below": below} if below else {}
 
     def doses(self) -> dict[str, dict[str, float]]:
         """Return the experiment's treatments with several doses: name to dose, by family."""
@@ -196,7 +271,7 @@ class Plan:
 
     def iterated_generators(self) -> list[str]:
         """Return the generators that have a training curve."""
-        return [name for name in self.generators if self.kind(name) != "smote"]
+        return [name for name in self.generators if KINDS[self.kind(name)].iterated]
 
     def selecting_generators(self) -> list[str]:
         """Return the generators that choose a setting and a step by a score."""
@@ -253,6 +328,7 @@ class Plan:
         """Return what `check_groups` asks of the groups' sizes."""
         return {
             "smallest": self.smallest_groups(),
+            "rare_groups": self.rare_groups,
             "judged_on_validation": self.judged_on_validation(),
         }
 
@@ -266,6 +342,11 @@ class Plan:
             "treatments": [self.config.families[name] for name in self.all_treatments],
             "classifiers": self.all_classifiers(),
         }
+        resolved["experiment"]["treatments"] = [
+            name
+            for name in resolved["experiment"]["treatments"]
+            if name not in self.config.left_out
+        ]
         for section, names in used.items():
             resolved[section] = {name: resolved[section][name] for name in names}
         # Every value of a preset, not only what was overridden.

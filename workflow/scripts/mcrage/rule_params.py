@@ -39,6 +39,7 @@ _LIBRARIES = {
     "judge_synthetic": ("numpy", "scikit-learn"),
     "gather_fidelity": (),
     "rebalance": ("numpy",),
+    "export_csv": ("pyarrow",),
     "evaluate": ("scikit-learn", "numpy"),
     "check_leakage": ("numpy", "scikit-learn"),
     "summarise": ("pandas", "scipy"),
@@ -128,9 +129,9 @@ class RuleParams:
     def _download(self, wildcards: Any) -> dict:
         # The checksum fixes the content: neither another address nor other code brings another.
         files = self.plan.cards[wildcards.dataset].files
-        sha256 = next(file.sha256 for file in files if file.name == wildcards.file)
+        file = next(file for file in files if file.name == wildcards.file)
         return {
-            "settings": {"sha256": sha256},
+            "settings": {"sha256": file.sha256, **({"keep": file.keep} if file.keep else {})},
             "made_with": {"code": "any", "versions": {}},
         }
 
@@ -141,15 +142,16 @@ class RuleParams:
         return {"settings": describe_settings(self.plan.cards[wildcards.dataset])}
 
     def _balance(self, wildcards: Any) -> dict:
+        scenario = self.plan.config.scenarios[wildcards.scenario]
         return {
-            "settings": {"balance": self.plan.config.scenarios[wildcards.scenario].balance},
+            "settings": {"balance": scenario.balance, "split": scenario.split},
             "seeds": {"balance": self._seed(wildcards, "balance")},
         }
 
     def _split(self, wildcards: Any) -> dict:
         scenario = self.plan.config.scenarios[wildcards.scenario]
         return {
-            "settings": {"test_fraction": scenario.test_fraction},
+            "settings": {"split": scenario.split, "test_fraction": scenario.test_fraction},
             "seeds": {"split": self._seed(wildcards, "split")},
         }
 
@@ -157,7 +159,7 @@ class RuleParams:
         scenario = self.plan.config.scenarios[wildcards.scenario]
         return {
             "settings": {
-                "keep": [rule.model_dump() for rule in scenario.keep],
+                "keep": scenario.keep_of(wildcards.dataset),
                 "validation_fraction": scenario.validation_fraction,
             },
             "seeds": {
@@ -176,6 +178,7 @@ class RuleParams:
     def _train_generator(self, wildcards: Any) -> dict:
         settings = {
             "generator": settings_of("train", self.plan.resolved(wildcards.generator)),
+            "rare_groups": self.plan.rare_groups,
             # Not the job's, which depend on --cores: products of one wide network are split among
             # threads, and their rounding with them.
             "threads": self.plan.config.threads,
@@ -228,9 +231,12 @@ class RuleParams:
         # One seed for all doses: a larger one goes on where a smaller one ended.
         family = self.plan.config.families[wildcards.treatment]
         settings = {
-            "treatment": treatment.model_dump(
-                include={"fill", "fill_by", "size", "oversample", "undersample", "weights"}
-            ),
+            "treatment": {
+                **treatment.model_dump(
+                    include={"fill", "fill_by", "size", "oversample", "undersample", "weights"}
+                ),
+                **(self.plan.left() if treatment.generator else {}),
+            },
             # Which tables are its inputs: a file alone must be able to tell.
             "made_from": treatment.model_dump(include={"train_on", "generator"}),
         }
@@ -245,6 +251,12 @@ class RuleParams:
             "libraries": ("numpy", "scikit-learn"),
         }
 
+    def _export_csv(self, wildcards: Any) -> dict:
+        return {}
+
+    def _init_dataset(self, wildcards: Any) -> dict:
+        return {}
+
     def _teacher(self, treatment: str) -> dict | None:
         """Return the settings of the classifier that labels a treatment's synthetic rows."""
         labels = self.plan.recipes[treatment].labels
@@ -256,6 +268,7 @@ class RuleParams:
             "settings": {
                 "classifier": self.plan.classifier(wildcards.classifier),
                 "threshold": THRESHOLD,
+                "references": self._references(wildcards),
             },
             "seeds": {"classifier": self._seed(wildcards, "classifier", wildcards.classifier)},
         }
@@ -274,6 +287,7 @@ class RuleParams:
                     for name in self.plan.all_treatments
                 ],
                 "trained_on": trained_on,
+                "rare_groups": self.plan.rare_groups,
                 "learns_from": {
                     name: treatments[source].generator if source else None
                     for name, source in trained_on.items()
@@ -285,8 +299,13 @@ class RuleParams:
                     for classifier in self.plan.classifiers
                 ],
                 "threshold": THRESHOLD,
+                "references": self._references(wildcards),
             }
         }
+
+    def _references(self, wildcards: Any) -> dict[str, str]:
+        """Return the levels that others are compared with, by attribute."""
+        return self.plan.config.experiment.references.get(wildcards.dataset, {})
 
     def _summarise(self, wildcards: Any) -> dict:
         return {
@@ -303,14 +322,12 @@ class RuleParams:
                     if self.plan.recipes[name].train_on == "original"
                 ],
                 "test_to_train": self._test_to_train(),
+                "margins": self.plan.config.margins.model_dump(),
             }
         }
 
     def _test_to_train(self) -> dict[str, float]:
-        fractions = {
-            name: self.plan.config.scenarios[name].test_fraction for name in self.plan.scenarios
-        }
-        return {name: fraction / (1 - fraction) for name, fraction in fractions.items()}
+        return self.plan.test_to_train()
 
     def _plot_rule_graph(self, wildcards: Any) -> dict:
         # What decides which rules there are and which follow which.
@@ -393,11 +410,13 @@ class RuleParams:
                 ),
                 "treatments": {name: self._told(name) for name in self.plan.treatments},
                 "generators": self.plan.generators,
+                "rare_groups": self.plan.rare_groups,
                 "datasets": {
                     name: card.model_dump(mode="json", include=told)
                     for name, card in self.plan.cards.items()
                 },
                 "test_to_train": self._test_to_train(),
+                "primary": self.plan.config.primary.model_dump(),
                 "published": {
                     name: yaml.safe_load(self.plan.published[name].read_text(encoding="utf-8"))
                     for name in self.plan.config.published

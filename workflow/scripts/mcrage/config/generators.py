@@ -7,12 +7,20 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, model_validator
 
 from mcrage.config.base import Closed
+from mcrage.config.generators_baselines import (
+    CartSettings,
+    CopulaSettings,
+    MixtureSettings,
+    SmoteSettings,
+)
+from mcrage.config.generators_shared import MEMORISING, Memorising, told
 
 # What MCRAGE's text and notebook state; see `mcrage.generators.cddpm` for each deviation.
 _PAPER: dict[str, Any] = {
     "scaling": "standard",
     "jitter": False,
     "derive": False,
+    "categories": "one_hot",
     "condition": "group",
     "group_residual": False,
     "group_weight_decay": 0.0,
@@ -35,6 +43,7 @@ _PAPER: dict[str, Any] = {
     "sampler": "ancestral",
     "sampling_steps": 35,
     "sampling_variance": "posterior",
+    "category_steps": 32,
     "optimizer": "adam",
     "learning_rates": [10**exponent for exponent in (-4.5, -4.35, -4.2, -4.05, -3.9)],
     "weight_decays": [1e-4],
@@ -63,6 +72,7 @@ _TUNED: dict[str, Any] = {
     "scaling": "within_subgroup",
     "jitter": True,
     "derive": True,
+    "categories": "masked",
     "condition": "additive",
     "group_residual": False,
     "group_weight_decay": 0.1,
@@ -92,15 +102,6 @@ _TUNED: dict[str, Any] = {
 }
 
 PRESETS: dict[str, dict[str, Any]] = {"paper": _PAPER, "tuned": _TUNED}
-
-Memorising = Literal["keep", "drop", "stop"]
-_MEMORISING = (
-    "What becomes of drawn rows that lie nearer to a training row of their group than all but 1 % "
-    "of training rows do to each other. keep (paper): they stay, and the report tells how many "
-    "there are. drop: they are drawn anew. stop: the run ends if there are more than chance "
-    "explains. No held-out row is looked at. Cost: about 1 % of the rows are drawn again, of "
-    "SMOTE's most."
-)
 
 _Probability = Annotated[float, Field(ge=0, lt=1)]
 
@@ -133,6 +134,13 @@ class CddpmSettings(Closed):
         None,
         description="true: columns with a formula are recomputed, so identities hold. "
         "false (paper): they are modelled like the others.",
+    )
+    categories: Literal["one_hot", "masked"] | None = Field(
+        None,
+        description="one_hot (paper, which has none): an indicator a level, modelled as a number; "
+        "the largest tells the level. masked: categories, which values are missing, and which "
+        "numbers are 0 where a fifth or more are, come first, each predicted from those known; "
+        "then numbers, given them. Without such columns both are the same.",
     )
     condition: Literal["group", "additive"] | None = Field(
         None,
@@ -216,6 +224,12 @@ class CddpmSettings(Closed):
     sampling_variance: Literal["posterior", "beta"] | None = Field(
         None, description="Of ancestral. posterior: the paper's text; beta: its notebook."
     )
+    category_steps: int | None = Field(
+        None,
+        ge=1,
+        description="Of masked: most steps in which a row's categories are drawn. With fewer "
+        "than there are, some are drawn together, as if they were independent given the others.",
+    )
     optimizer: Literal["adam", "adamw"] | None = Field(
         None, description="adam (paper) adds weight decay to the gradient; adamw does not."
     )
@@ -291,7 +305,7 @@ class CddpmSettings(Closed):
         "other. null: 80 % of what is free on the GPU, or half of this machine's memory.",
     )
 
-    memorising: Memorising | None = Field(None, description=_MEMORISING)
+    memorising: Memorising | None = Field(None, description=MEMORISING)
 
     @model_validator(mode="after")
     def _consistent(self) -> "CddpmSettings":
@@ -348,54 +362,18 @@ class CddpmSettings(Closed):
 
     def departures_told(self) -> str:
         """Return a sentence for the reader of the report, or nothing."""
-        return _told(self.departures())
+        return told(self.departures())
 
 
-class SmoteSettings(Closed):
-    """SMOTE with the group as label."""
-
-    kind: Literal["smote"]
-    trained_on: None = Field(None, description="Always null: SMOTE keeps the training set.")
-    k_neighbors: int = Field(
-        5, ge=1, description="Neighbours to draw towards; every group needs more rows than this."
-    )
-    derive: bool = Field(
-        False,
-        description="true: columns with a formula are recomputed, so identities hold. false: they "
-        "are interpolated like the others, as SMOTE is published.",
-    )
-    memorising: Memorising = Field("keep", description=_MEMORISING)
-
-    def resolved(self) -> dict[str, Any]:
-        """Return all values, plain JSON."""
-        return self.model_dump()
-
-    def departures_told(self) -> str:
-        """Return a sentence for the reader of the report, or nothing; SMOTE has one preset."""
-        usual = SmoteSettings(kind="smote").resolved()
-        return _told(
-            {
-                key: (value, usual[key])
-                for key, value in self.resolved().items()
-                if value != usual[key]
-            }
-        )
-
-
-def _told(departures: dict[str, tuple[Any, Any]]) -> str:
-    told = [
-        f"{key} {_short(value)} instead of {_short(usual)}"
-        for key, (value, usual) in departures.items()
-    ]
-    return f" Here with {'; '.join(told)}." if told else ""
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, list) and len(value) > 3:
-        return f"{len(value)} values from {_short(min(value))} to {_short(max(value))}"
-    if isinstance(value, list):
-        return ", ".join(_short(item) for item in value)
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-GeneratorSettings = Annotated[CddpmSettings | SmoteSettings, Discriminator("kind")]
+# By `kind`.
+KINDS: dict[str, type[Closed]] = {
+    "cddpm": CddpmSettings,
+    "smote": SmoteSettings,
+    "mixture": MixtureSettings,
+    "copula": CopulaSettings,
+    "cart": CartSettings,
+}
+GeneratorSettings = Annotated[
+    CddpmSettings | SmoteSettings | MixtureSettings | CopulaSettings | CartSettings,
+    Discriminator("kind"),
+]

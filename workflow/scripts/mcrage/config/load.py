@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from mcrage.config.base import explain
 from mcrage.config.classifiers import KINDS as CLASSIFIERS
-from mcrage.config.generators import CddpmSettings, SmoteSettings
+from mcrage.config.generators import KINDS as GENERATORS
 from mcrage.config.model import (
     Config,
     Experiment,
@@ -15,6 +15,7 @@ from mcrage.config.model import (
     Keep,
     Scenario,
 )
+from mcrage.config.rare_groups import RareGroups
 from mcrage.config.treatments import Treatment
 
 
@@ -47,7 +48,6 @@ _ENTRIES: dict[str, type[BaseModel]] = {
     "scenarios": Scenario,
     "treatments": Treatment,
 }
-_GENERATORS: dict[str, type[BaseModel]] = {"cddpm": CddpmSettings, "smote": SmoteSettings}
 
 
 def _keys_at(location: tuple[int | str, ...]) -> list[str]:
@@ -57,10 +57,12 @@ def _keys_at(location: tuple[int | str, ...]) -> list[str]:
             model = Experiment
         case ("figures", _):
             model = Figures
+        case ("rare_groups", _):
+            model = RareGroups
         case ("scenarios", _, "keep", *_):
             model = Keep
         case ("generators", _, str(kind), _):
-            model = _GENERATORS[kind]
+            model = GENERATORS[kind]
         case ("classifiers", _, str(kind), _):
             model = CLASSIFIERS[kind]
         case (str(section), _, _) if section in _ENTRIES:

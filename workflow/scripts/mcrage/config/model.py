@@ -2,19 +2,28 @@
 """The config: closed and typed. `config.yaml` and its JSON schema are rendered from it."""
 
 from functools import cached_property
+from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from mcrage.config import defaults
 from mcrage.config.base import Closed, Name, check_name, check_unique, closest
 from mcrage.config.classifiers import ClassifierSettings, Ensemble
 from mcrage.config.generators import GeneratorSettings
+from mcrage.config.judging import Margins, Primary
+from mcrage.config.rare_groups import RareGroups
 from mcrage.config.treatments import Treatment
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 # Folders below results that hold other things than datasets.
 RESERVED = ("logs", "benchmarks", "checkpoints", "figures")
+
+
+def _card(spec: str) -> str:
+    """Return the name of a card, or the path of one, if its name may become a folder."""
+    check_name(PurePath(spec).stem if spec.endswith(".yaml") else spec)
+    return spec
 
 
 class Experiment(Closed):
@@ -23,11 +32,11 @@ class Experiment(Closed):
     title: str = Field(
         "MCRAGE on the diabetes table of scikit-learn", description="Heading of the report."
     )
-    datasets: list[Name] = Field(
+    datasets: list[Annotated[str, AfterValidator(_card)]] = Field(
         ["diabetes"],
         min_length=1,
-        description="Dataset cards in resources/datasets, without .yaml. Every dataset is run "
-        "under every scenario.",
+        description="Dataset cards in resources/datasets, without .yaml, or paths of cards "
+        "elsewhere, with it. Every dataset is run under every scenario.",
     )
     scenarios: list[Name] = Field(
         ["keep_25_percent_of_sex_2"], min_length=1, description="Names from `scenarios`."
@@ -63,6 +72,29 @@ class Experiment(Closed):
         description="Where all seeds of stages are derived from.",
     )
 
+    primary: Primary | None = Field(
+        None,
+        description="The one question that the run is to answer, declared before it: the report "
+        "begins with its verdict, and all else is exploratory. null: AUROC of everyone, with the "
+        "first classifier, of every treatment against the first baseline.",
+    )
+    references: dict[Name, dict[str, str]] = Field(
+        {},
+        description="Dataset: sensitive attribute: level that the others are compared with in "
+        "signed gaps, e.g. adult: {sex: Male}. The first level in the card, for those left out.",
+    )
+
+    @field_validator("references", mode="before")
+    @classmethod
+    def _text(cls, value: Any) -> Any:
+        # YAML reads `sex: 2` as a number; levels are text.
+        if not isinstance(value, dict):
+            return value
+        return {
+            name: {k: str(v) for k, v in levels.items()} if isinstance(levels, dict) else levels
+            for name, levels in value.items()
+        }
+
     _unique = field_validator("datasets", "scenarios", "treatments", "classifiers", "baselines")(
         check_unique
     )
@@ -71,7 +103,9 @@ class Experiment(Closed):
     @classmethod
     def _own_folder(cls, names: list[str]) -> list[str]:
         """Refuse datasets whose folder below results is something else's."""
-        for name in names:
+        named = [PurePath(spec).stem if spec.endswith(".yaml") else spec for spec in names]
+        check_unique(named)
+        for name in named:
             if name in RESERVED:
                 raise ValueError(
                     f"{name!r} can't be a dataset's name, since results/{name} holds other files; "
@@ -85,6 +119,12 @@ class Keep(Closed):
 
     where: dict[str, str] = Field(
         min_length=1, description="Sensitive attribute: level. All must hold for a row."
+    )
+    datasets: list[Name] | None = Field(
+        None,
+        min_length=1,
+        description="Datasets that the entry is for, since attributes are called differently in "
+        "each; null: all. A dataset that none of a scenario's entries is for is refused.",
     )
     fraction: Fraction = Field(description="Share of these rows to keep, in (0, 1]. Paper: 0.1.")
 
@@ -107,14 +147,30 @@ class Scenario(Closed):
         [],
         description="Thin out training rows; the test set is never touched. Empty: natural.",
     )
+    split: Literal["random", "official"] = Field(
+        "random",
+        description="random (paper): every replicate has test rows of its own. official: those "
+        "that the dataset comes with, in every replicate, all of them whatever balance does; for "
+        "datasets whose card has official_test. Intervals then tell of these test rows alone.",
+    )
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.2, description="Share of rows for the test set, stratified by group. Paper: 0.2."
+        0.2,
+        description="Share of rows for the test set, stratified by group; not used by an official "
+        "split. Paper: 0.2.",
     )
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.1,
         description="Share of the induced training set that chooses checkpoints and is never "
         "trained on, by any treatment. Paper: 0.1.",
     )
+
+    def keep_of(self, dataset: str) -> list[dict[str, Any]]:
+        """Return the entries of `keep` that are for a dataset: where and fraction of each."""
+        return [
+            rule.model_dump(include={"where", "fraction"})
+            for rule in self.keep
+            if rule.datasets is None or dataset in rule.datasets
+        ]
 
 
 class Figures(Closed):
@@ -177,6 +233,11 @@ class Config(Closed):
         description="What `snakemake lineage` tells of: a file, e.g. results/metrics.parquet, with "
         "all that it was made from; null: every result is checked and what is wrong is told.",
     )
+    rebalanced_csv: bool = Field(
+        False,
+        description="true: every rebalanced.parquet is written as rebalanced.csv, too. Reruns "
+        "nothing.",
+    )
     published: list[Name] = Field(
         [],
         description="Files in resources/published whose numbers are shown beside ours.",
@@ -190,6 +251,9 @@ class Config(Closed):
         validate_default=True,
         description="Models that learn the features of each group. Name: settings.",
     )
+    rare_groups: RareGroups = Field(
+        RareGroups(), description="What is done about groups with few training rows."
+    )
     treatments: dict[Name, Treatment] = Field(
         {name: Treatment(**value) for name, value in defaults.TREATMENTS.items()},
         description="What is done to the training set. Name: settings.",
@@ -198,6 +262,9 @@ class Config(Closed):
         defaults.CLASSIFIERS,
         validate_default=True,
         description="What learns to predict the target. Name: settings.",
+    )
+    margins: Margins = Field(
+        Margins(), description="What is too small to matter, declared before the run."
     )
     figures: Figures = Field(Figures(), description="What the figures show.")
 
@@ -221,11 +288,23 @@ class Config(Closed):
 
     @property
     def selected(self) -> list[str]:
-        """The experiment's treatments, names of `recipes`, in order."""
+        """The experiment's treatments, names of `recipes`, in order, without `left_out`."""
         names: list[str] = []
         for name in self.experiment.treatments:
             names += self.treatments[name].doses(name) if name in self.treatments else [name]
-        return list(dict.fromkeys(names))
+        return [name for name in dict.fromkeys(names) if name not in self.left_out]
+
+    @property
+    def left_out(self) -> list[str]:
+        """Treatments that are the same as doing nothing, since no scenario thins any rows."""
+        scenarios = [self.scenarios.get(name) for name in self.experiment.scenarios]
+        if any(scenario is None or scenario.keep for scenario in scenarios):
+            return []
+        return [
+            name
+            for name in self.experiment.treatments
+            if name in self.treatments and self.treatments[name].train_on == "original"
+        ]
 
     @model_validator(mode="after")
     def _doses_have_names(self) -> Self:
@@ -332,9 +411,51 @@ class Config(Closed):
                 f"experiment.baselines: '{doses[0]}' is one of several doses, which are compared "
                 "with a dose of 0; add a treatment that does nothing, such as imbalanced"
             )
+        problems += self._primary_problems()
+        problems += _unknown(
+            "experiment.references",
+            list(self.experiment.references),
+            self.experiment.datasets,
+            "experiment.datasets",
+        )
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    @property
+    def primary(self) -> Primary:
+        """The declared question with every name filled in but the treatment's."""
+        asked = self.experiment.primary or Primary()
+        return asked.model_copy(
+            update={
+                "classifier": asked.classifier or self.experiment.classifiers[0],
+                "baseline": asked.baseline or self.experiment.baselines[0],
+            }
+        )
+
+    def _primary_problems(self) -> list[str]:
+        asked, key = self.primary, "experiment.primary"
+        found = [
+            *_unknown(
+                f"{key}.classifier",
+                [asked.classifier],
+                self.experiment.classifiers,
+                "experiment.classifiers",
+            ),
+            *_unknown(
+                f"{key}.baseline",
+                [asked.baseline],
+                self.experiment.baselines,
+                "experiment.baselines",
+            ),
+        ]
+        if asked.treatment:
+            found += self._unselected(f"{key}.treatment", [asked.treatment])
+            if asked.treatment == asked.baseline:
+                found.append(
+                    f"{key}.treatment: '{asked.treatment}' is the baseline itself; name another"
+                )
+        return found
 
     def _unselected(self, key: str, names: list[str]) -> list[str]:
         """Return one line for each name that is no treatment of the experiment."""
@@ -342,7 +463,18 @@ class Config(Closed):
         single = [name for name in names if name not in several]
         return [
             *(self._several(key, name) for name in several),
-            *_unknown(key, single, self.selected, "experiment.treatments"),
+            *(
+                f"{key}: '{name}' is left out, since no scenario of the experiment thins rows, and "
+                "so it is the training set itself; remove it here, too"
+                for name in single
+                if name in self.left_out
+            ),
+            *_unknown(
+                key,
+                [name for name in single if name not in self.left_out],
+                self.selected,
+                "experiment.treatments",
+            ),
         ]
 
     def _several(self, key: str, name: str) -> str:

@@ -15,7 +15,9 @@ from pydantic import BaseModel
 
 from mcrage.config.base import Closed
 from mcrage.config.classifiers import KINDS as CLASSIFIERS
-from mcrage.config.generators import CddpmSettings, SmoteSettings
+from mcrage.config.generators import KINDS as GENERATORS
+from mcrage.config.generators import CddpmSettings
+from mcrage.config.judging import Primary
 from mcrage.config.model import (
     Config,
     Keep,
@@ -34,10 +36,13 @@ Sections are merged key by key, lists are replaced as a whole.
 
 _ENTRIES: dict[str, list[tuple[str, type[BaseModel]]]] = {
     "scenarios": [("each scenario", Scenario), ("each entry of keep", Keep)],
-    "generators": [("kind: cddpm", CddpmSettings), ("kind: smote", SmoteSettings)],
+    "generators": [(f"kind: {kind}", model) for kind, model in GENERATORS.items()],
     "treatments": [("each treatment", Treatment)],
     "classifiers": [(f"kind: {kind}", model) for kind, model in CLASSIFIERS.items()],
 }
+
+
+_INNER: dict[tuple[str, str], type[BaseModel]] = {("experiment", "primary"): Primary}
 
 
 def render_config() -> str:
@@ -56,6 +61,9 @@ def render_config() -> str:
             lines.append(f"{name}:")
             for key, inner in type(value).model_fields.items():
                 lines += _comment(inner.description or "", 2)
+                if (name, key) in _INNER:
+                    lines += _comment("Its keys:", 2)
+                    lines += [f"  {line}" for line in _explain(_INNER[name, key])]
                 lines += textwrap.indent(
                     "\n".join(_dump({key: getattr(value, key)})), "  "
                 ).splitlines()

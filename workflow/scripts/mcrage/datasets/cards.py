@@ -3,6 +3,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from mcrage.config.base import closest, explain
+from mcrage.datasets.assembly_model import Join, OfficialTest, RowFilter
 from mcrage.datasets.card_model import (
     FILE_PATTERN,
     NAME_PATTERN,
@@ -17,16 +19,15 @@ from mcrage.datasets.card_model import (
     Archive,
     Card,
     Checksum,
-    Column,
     CsvFormat,
     DownloadSettings,
     Expected,
     File,
-    Labelled,
     PrepareSettings,
     Source,
-    TargetCard,
 )
+from mcrage.datasets.column_model import Column, SensitiveCard, TargetCard
+from mcrage.datasets.short_card import expand
 from mcrage.errors import UserError
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "parse_card",
     "prepare_settings",
     "read_card",
+    "read_cards",
 ]
 
 
@@ -76,13 +78,19 @@ def read_card(name_or_path: str | os.PathLike, folder: str | os.PathLike) -> Car
                 f"{', '.join(known) or 'none'}. Add {folder}/NAME.yaml. Names are "
                 "letters, digits, '_' and '-'."
             )
-    card = parse_card(_load_yaml(path), str(path))
+    card = parse_card(expand(_load_yaml(path), path.stem, str(path)), str(path))
     if card.name != path.stem:
         raise UserError(
             f"{path}: name: found {card.name!r}, but the file is called {path.name}; "
             f"write name: {path.stem}, or rename the file"
         )
     return card
+
+
+def read_cards(names_or_paths: Sequence[str], folder: str | os.PathLike) -> dict[str, Card]:
+    """Read the cards of an experiment's datasets; by the dataset's name (see `read_card`)."""
+    cards = [read_card(spec, folder) for spec in names_or_paths]
+    return {card.name: card for card in cards}
 
 
 def parse_card(value: Any, origin: str) -> Card:
@@ -103,7 +111,8 @@ def download_settings(card: Card, file: str | None = None) -> dict[str, Any]:
         Only this file, so that a job per file reruns for its own changes alone.
     """
     files = [item for item in card.files if file in (None, item.name)]
-    return DownloadSettings(name=card.name, files=files).model_dump(mode="json")
+    settings = DownloadSettings(name=card.name, files=files, format=card.format)
+    return settings.model_dump(mode="json")
 
 
 def prepare_settings(card: Card) -> dict[str, Any]:
@@ -112,18 +121,26 @@ def prepare_settings(card: Card) -> dict[str, Any]:
     Words for readers are left out (`describe_settings` has them): a better label is no reason to
     train a model again.
     """
-    wordless = {"label": "", "unit": ""}
+    wordless = {"label": "", "unit": "", "labels": None}
     return PrepareSettings(
         name=card.name,
-        files=[Checksum(name=file.name, sha256=file.sha256) for file in card.files],
+        files=[
+            Checksum(name=file.name, sha256=None if file.keep else file.sha256)
+            for file in card.files
+        ],
         format=card.format,
         columns=[(name, each.model_copy(update=wordless)) for name, each in card.columns.items()],
+        other_columns=card.other_columns,
         target=card.target.model_copy(update={"labels": None}),
         sensitive=[
             (name, each.model_copy(update={"labels": None}))
             for name, each in card.sensitive.items()
         ],
         cluster=card.cluster,
+        joins=card.joins,
+        filters=card.filters,
+        official_test=card.official_test,
+        drop_rows_without=card.drop_rows_without,
         expected=card.expected,
     ).model_dump(mode="json")
 
@@ -133,8 +150,11 @@ _PARTS: dict[str, type[BaseModel]] = {
     "format": CsvFormat,
     "columns": Column,
     "target": TargetCard,
-    "sensitive": Labelled,
+    "sensitive": SensitiveCard,
     "expected": Expected,
+    "joins": Join,
+    "filters": RowFilter,
+    "official_test": OfficialTest,
 }
 _PATTERN_FIX = {
     NAME_PATTERN: "write letters, digits, '_' and '-', starting with a letter or digit",
@@ -145,7 +165,12 @@ _PATTERN_FIX = {
 
 def describe_settings(card: Card) -> dict[str, Any]:
     """Return a card's words for readers: title, labels and units, as plain JSON values."""
-    labelled = {card.target.column: card.target, **card.sensitive}
+    # An attribute's own labels stand over those of its column.
+    labelled = [
+        *card.columns.items(),
+        *card.sensitive.items(),
+        (card.target.column, card.target),
+    ]
     return {
         "title": card.title,
         "columns": {
@@ -154,7 +179,7 @@ def describe_settings(card: Card) -> dict[str, Any]:
         },
         "levels": {
             name: dict(zip(each.levels, each.labels, strict=True))
-            for name, each in labelled.items()
+            for name, each in labelled
             if each.levels and each.labels
         },
     }

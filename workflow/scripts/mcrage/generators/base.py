@@ -9,6 +9,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 import numpy as np
 import pyarrow as pa
 
+from mcrage.clusters import clusters_of
 from mcrage.datasets.roles import Roles
 from mcrage.encoding.columns import feature_matrix
 from mcrage.groups import GroupSchema
@@ -49,6 +50,10 @@ class TrainingData:
     roles : Roles
     clusters : ndarray, shape (n,), optional
         Patient or hospital of each row, where the dataset names one; rows without are their own.
+    n_borrowed : int
+        So many rows at the end are copies that rare groups borrowed; see `mcrage.rare_groups`.
+    left : tuple of int
+        Groups that are not filled, and may have no rows.
     """
 
     features: np.ndarray
@@ -56,6 +61,8 @@ class TrainingData:
     schema: GroupSchema
     roles: Roles = field(repr=False)
     clusters: np.ndarray | None = field(default=None, repr=False)
+    n_borrowed: int = 0
+    left: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the shapes."""
@@ -70,7 +77,7 @@ class TrainingData:
         features = feature_matrix(table, roles.features)
         return cls(
             *(features, schema.index(table), schema, roles),
-            clusters=_clusters(table, roles.cluster),
+            clusters=clusters_of(table, roles.cluster),
         )
 
     def within(self, scaling: str) -> np.ndarray:
@@ -81,6 +88,15 @@ class TrainingData:
     def counts(self) -> np.ndarray:
         """Number of rows in each group, int64 of shape (n_groups,)."""
         return self.schema.counts(self.groups)
+
+    @property
+    def own_counts(self) -> np.ndarray:
+        """The same without borrowed rows: what filling goes by."""
+        return self.schema.counts(self.groups[: len(self.groups) - self.n_borrowed])
+
+    def without_rows(self, groups: np.ndarray) -> np.ndarray:
+        """Return the groups that are to be filled, but of which there are none in `groups`."""
+        return np.setdiff1d(np.flatnonzero(self.schema.counts(groups) == 0), self.left)
 
 
 def standardised_within(scaling: str, groups: np.ndarray, schema: GroupSchema) -> np.ndarray:
@@ -94,16 +110,6 @@ def standardised_within(scaling: str, groups: np.ndarray, schema: GroupSchema) -
     schema : GroupSchema
     """
     return groups if scaling == "within_group" else schema.subgroup_of(groups)
-
-
-def _clusters(table: pa.Table, column: str | None) -> np.ndarray | None:
-    if column is None or column not in table.column_names:
-        return None
-    codes = table.column(column).combine_chunks().dictionary_encode().indices
-    own = np.arange(-1, -1 - len(codes), -1)
-    codes = codes.to_numpy(zero_copy_only=False).astype(np.float64)
-    # Synthetic rows belong to no patient.
-    return np.where(np.isnan(codes), own, np.nan_to_num(codes)).astype(np.int64)
 
 
 @runtime_checkable

@@ -18,7 +18,6 @@ from mcrage.diffusion.heldout import HeldOut
 from mcrage.diffusion.memory import device_limit, member_bytes, partition
 from mcrage.diffusion.schedule import diameter, timesteps_rule
 from mcrage.diffusion.training import Member, Trainer, TrainingSettings
-from mcrage.encoding.numeric import NumericEncoding
 from mcrage.errors import UserError
 from mcrage.folds import stratified_folds
 from mcrage.generators.base import (
@@ -28,6 +27,7 @@ from mcrage.generators.base import (
     standardised_within,
 )
 from mcrage.generators.cddpm_parts import Parts, check_device, device_name, make_parts
+from mcrage.generators.cddpm_rows import RowEncoding
 from mcrage.generators.cddpm_run import Run
 from mcrage.generators.cddpm_select import Scores, Scoring, every, refit_members, snapshots
 from mcrage.groups import filling_plan, plan_rows
@@ -43,7 +43,7 @@ class Fitted:
 
     Attributes
     ----------
-    encoding : NumericEncoding
+    encoding : RowEncoding
     timesteps : int or None
         T; None for continuous noise levels.
     weights : Tensor, shape (M, P)
@@ -52,7 +52,7 @@ class Fitted:
         See `mcrage.generators.cddpm.CddpmGenerator`.
     """
 
-    encoding: NumericEncoding
+    encoding: RowEncoding
     timesteps: int | None
     weights: Tensor
     history: dict[str, list]
@@ -77,9 +77,10 @@ def fit(
     if place.type == "cuda":
         torch.cuda.reset_peak_memory_stats(place)
     started = time.perf_counter()
-    encoding = NumericEncoding.fit(
+    encoding = RowEncoding.fit(
         train.features,
         train.roles.features,
+        categories=settings["categories"],
         scaling=settings["scaling"],
         derive=settings["derive"],
         seed=seed,
@@ -90,8 +91,9 @@ def fit(
         jitter_seed=seed if settings["jitter"] else None,
         within=train.within(settings["scaling"]),
     )
-    timesteps = count_timesteps(settings, rows)
-    parts = make_parts(settings, train.schema, encoding.n_modelled, timesteps, place)
+    numbers = rows[:, : encoding.n_numbers] if encoding.has_codes else rows
+    timesteps = count_timesteps(settings, numbers)
+    parts = make_parts(settings, train.schema, encoding, timesteps, place)
     data = (torch.from_numpy(rows), torch.from_numpy(np.asarray(train.groups, dtype=np.int64)))
     shared = training_settings(settings, len(rows))
     learnt, held = _folds(settings, train, seed)
@@ -149,7 +151,7 @@ def _check(settings: dict[str, Any], train: TrainingData, criterion: Criterion |
             "selection 'criterion' needs a validation set: set a validation share above 0, "
             "or selection 'last'."
         )
-    empty = np.flatnonzero(train.counts == 0)
+    empty = train.without_rows(train.groups)
     if len(empty):
         raise UserError(
             f"group {train.schema.label(int(empty[0]))} has no training rows, so nothing can "
@@ -169,7 +171,7 @@ def _folds(
     learnt, held = [], []
     for fold in range(n_folds):
         left_out = folds == fold
-        empty = np.flatnonzero(train.schema.counts(train.groups[~left_out]) == 0)
+        empty = train.without_rows(train.groups[~left_out])
         if len(empty) or not left_out.any():
             told = f"leaves no row of group {train.schema.label(int(empty[0]))} to learn from"
             raise UserError(
@@ -210,7 +212,7 @@ def _heldout_losses(
 def _judge(
     settings: dict[str, Any],
     parts: Parts,
-    encoding: NumericEncoding,
+    encoding: RowEncoding,
     train: TrainingData,
     criterion: Criterion,
     seed: int,
@@ -218,7 +220,9 @@ def _judge(
     """Return a function that scores every member by the rows it draws for the filling plan."""
     # By name: only where drawn rows choose a checkpoint is the sampler part of training.
     draw_rows = import_module("mcrage.generators.cddpm_draw").draw_rows
-    plan = plan_rows(filling_plan(train.counts))
+    gaps = filling_plan(train.own_counts)
+    gaps[list(train.left)] = 0
+    plan = plan_rows(gaps)
     if len(plan) == 0:
         # A table that another treatment has filled lacks nothing; judge a copy of it.
         plan = np.sort(train.groups)
@@ -270,7 +274,7 @@ def count_timesteps(settings: dict[str, Any], rows: np.ndarray) -> int | None:
     ----------
     settings : dict
     rows : ndarray of float32, shape (n, d)
-        Encoded training rows.
+        Encoded training rows, without codes.
     """
     if settings["target"] == "edm":
         return None

@@ -54,6 +54,8 @@ class Kind:
         Settings that only sampling reads; they decide training, too, where there is a judge.
     on_gpu : bool
         Whether training is faster on a GPU.
+    iterated : bool
+        Whether it has a training curve.
     """
 
     module: str
@@ -63,6 +65,7 @@ class Kind:
     judge: Needs = Needs()
     sampling_settings: tuple[str, ...] = ()
     on_gpu: bool = False
+    iterated: bool = False
 
 
 KINDS: dict[str, Kind] = {
@@ -76,9 +79,10 @@ KINDS: dict[str, Kind] = {
         ),
         sampling_settings=(
             *("sampler", "sampling_steps", "sampling_variance", "guidance"),
-            *("sigma_min", "sigma_max"),
+            *("sigma_min", "sigma_max", "category_steps"),
         ),
         on_gpu=True,
+        iterated=True,
     ),
     "smote": Kind(
         module="mcrage.generators.smote",
@@ -88,6 +92,25 @@ KINDS: dict[str, Kind] = {
             ("mcrage.generators.smote_draw",), ("imbalanced-learn", "numpy", "scikit-learn")
         ),
         sampling_settings=("k_neighbors",),
+    ),
+    "mixture": Kind(
+        module="mcrage.generators.mixture",
+        name="MixtureGenerator",
+        train=Needs(("mcrage.generators.mixture_fit",), ("numpy", "scipy")),
+        sample=Needs(("mcrage.generators.mixture_draw",), ("numpy", "scipy")),
+    ),
+    "copula": Kind(
+        module="mcrage.generators.copula",
+        name="CopulaGenerator",
+        train=Needs(("mcrage.generators.copula_fit",), ("numpy", "scipy", "scikit-learn")),
+        sample=Needs(("mcrage.generators.copula_draw",), ("numpy", "scipy")),
+    ),
+    "cart": Kind(
+        module="mcrage.generators.cart",
+        name="CartGenerator",
+        train=Needs(("mcrage.generators.cart_fit",), ("numpy", "scikit-learn")),
+        sample=Needs(("mcrage.generators.cart_draw",), ("numpy", "scipy")),
+        sampling_settings=("smooth",),
     ),
 }
 # Quantiles are fitted with scikit-learn, and applied with scipy in both directions.

@@ -13,11 +13,16 @@ from mcrage.provenance import Origin, to_json
 from mcrage.report.answer import LEADING_METRIC, answer, headline, question
 from mcrage.report.chain import Chain
 from mcrage.report.costs import generator_costs, machine_facts, stage_costs
+from mcrage.report.fairness import gap_tables
+from mcrage.report.primary import primary_verdict
 from mcrage.report.published import Published
+from mcrage.report.rare import HEADS as RARE_HEADS
+from mcrage.report.rare import RareGroupsTable
 from mcrage.report.results import Results
 from mcrage.report.selection import AGREEMENT_HEADS, CHOICE_HEADS
 from mcrage.report.synthetic import SyntheticRows
 from mcrage.report.tables import difference_tables, overall_table, subgroup_tables
+from mcrage.statistics.paired import ratio_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -145,6 +150,7 @@ def render_report(
     origin: Origin | None = None,
     chain: Chain | None = None,
     selections: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
+    rare: Sequence[RareGroupsTable] = (),
 ) -> str:
     """Return the page.
 
@@ -155,8 +161,8 @@ def render_report(
     settings : mapping
         ``title``; ``induced``: whether any scenario takes rows away; ``treatments``: name to
         description, in order; ``datasets``: name to the card's title, description, licence,
-        citation, homepage; ``test_to_train``: by scenario; ``config``: the resolved config;
-        ``seed``.
+        citation, homepage; ``test_to_train``: see `mcrage.statistics.paired.ratio_of`; ``config``:
+        the resolved config; ``seed``; ``primary``: the declared question, if there is one.
     figures : sequence of FigureFile
     published : sequence of Published
     benchmarks : sequence of Path
@@ -167,6 +173,8 @@ def render_report(
         Where the results come from.
     selections : mapping of (dataset, scenario) to mapping, optional
         See `mcrage.report.selection.selection_tables`.
+    rare : sequence of RareGroupsTable
+        What was done about rare groups.
 
     Returns
     -------
@@ -198,6 +206,8 @@ def render_report(
             for number, results in enumerate(sections, 1)
         ],
         synthetic=synthetic,
+        rare=rare,
+        rare_heads=RARE_HEADS,
         choice_heads=CHOICE_HEADS,
         agreement_heads=AGREEMENT_HEADS,
         metric=metric_name(LEADING_METRIC),
@@ -225,7 +235,7 @@ def _section(
     published: Sequence[Published],
     number: int,
 ) -> dict[str, Any]:
-    ratio = settings["test_to_train"][results.scenario]
+    ratio = ratio_of(settings["test_to_train"], results.dataset, results.scenario)
     papers = [paper for paper in published if _applies(paper, results)]
     mine = [figure for figure in figures if figure.belongs_to(results)]
     return {
@@ -233,6 +243,8 @@ def _section(
         "headline": headline(results),
         "question": question(results),
         "answer": answer(results),
+        "primary": primary_verdict(results, settings["primary"]) if "primary" in settings else [],
+        "gaps": gap_tables(results, next(iter(results.baselines), None)),
         "papers": papers,
         "renamed": [
             {

@@ -6,6 +6,7 @@ mean is (1/k + n_test/n_train) s² instead of s²/k (Nadeau & Bengio 2003, secti
 degrees of freedom). All that is here goes by this error.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -135,6 +136,18 @@ def detectable_in_errors(df: int) -> float:
         return float(found.mean()) - POWER
 
     return float(brentq(lacking, 0.5, 5 * critical))
+
+
+def ratio_of(test_to_train: Mapping[str, float], dataset: str, scenario: str) -> float:
+    """Return the rows in the test set over those in the training pool.
+
+    Parameters
+    ----------
+    test_to_train : mapping of str to float
+        By scenario, or where datasets come with test sets of their own by ``dataset/scenario``.
+    dataset, scenario : str
+    """
+    return test_to_train.get(f"{dataset}/{scenario}") or test_to_train[scenario]
 
 
 def corrected_interval(

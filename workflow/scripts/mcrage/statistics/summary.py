@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from mcrage.metrics.names import is_aside, is_gap
 from mcrage.statistics.guards import cautions
-from mcrage.statistics.paired import Paired, holm
+from mcrage.statistics.paired import Paired, holm, ratio_of
 
 _CONTEXT = ["dataset", "scenario", "classifier", "threshold", "attribute", "subgroup", "metric"]
 
@@ -95,7 +95,7 @@ def compare(
     baselines : sequence of str
         Treatments to compare with.
     test_to_train : mapping of str to float
-        By scenario, rows in the test set over rows in the training pool.
+        Rows in the test set over rows in the training pool, by scenario (see `ratio_of`).
     controls : sequence of str
         Treatments that no user has (real rows before thinning); never a finding, so each is a
         family of its own.
@@ -133,7 +133,8 @@ def compare(
     of_pairs = [[names.index(name) for name in column] for column in zip(*pairs, strict=True)]
     base, treated = of_pairs or ([], [])
     differences = values[:, treated] - values[:, base]  # (context, pair, replicate)
-    ratio = contexts["scenario"].map(test_to_train).to_numpy(dtype=np.float64)[:, None]
+    places = zip(contexts["dataset"], contexts["scenario"], strict=True)
+    ratio = np.array([[ratio_of(test_to_train, *place)] for place in places]).reshape(-1, 1)
     margin = contexts["metric"].map(lambda m: margins.gap if is_gap(m) else margins.score)
     margin = margin.to_numpy(dtype=np.float64)[:, None]
     paired = Paired.of(differences, ratio)
