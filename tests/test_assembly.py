@@ -8,6 +8,7 @@ import copy
 import gzip
 import hashlib
 import logging
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -321,6 +322,11 @@ def test_rows_without_a_value_are_clusters_of_their_own():
     assert len(set(found.tolist())) == 4
     assert clusters_of(table, ()) is None
     assert clusters_of(table, ("ward",)) is None
+
+
+def test_the_clusters_of_roles_are_several_columns(roles):
+    with pytest.raises(TypeError, match="found 'patient', expected a tuple"):
+        replace(roles, cluster="patient")
 
 
 # --- columns kept at download -------------------------------------------------------------------

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from example_tables import ROLES, TREATMENTS, metrics, rows
-from mcrage.datasets.roles import Attribute, Feature
+from mcrage.datasets.roles import Attribute, Feature, Target
 from mcrage.errors import UserError
 from mcrage.figures import rule_graph, style
 from mcrage.figures.densities import MAX_COLUMNS, differing, draw_densities
@@ -29,7 +29,7 @@ from mcrage.figures.parts import part_names, part_of, shown_parts
 from mcrage.figures.roc import Predictions, draw_roc, mean_curve
 from mcrage.figures.samples import Sample, each_row_once
 from mcrage.figures.training_curves import draw_training_curves, lines_of, mean_line
-from mcrage.figures.umap_embedding import draw_umap, embed, standardise, thin
+from mcrage.figures.umap_embedding import coordinates, draw_umap, embed, thin
 from mcrage.figures.words import group_name, subgroup_name, subgroup_words
 from mcrage.groups import GroupSchema
 from mcrage.provenance import make_origin, read_origin
@@ -215,10 +215,26 @@ def test_missing_values_and_integers_become_floats():
     assert sample.features.dtype == np.float64
 
 
-def test_standardise_uses_the_reference_only():
+def test_coordinates_use_the_reference_only():
     reference = np.array([[0.0, 5.0], [2.0, 5.0], [4.0, np.nan]])
-    scaled = standardise(reference, np.array([[2.0, 6.0], [np.nan, 5.0]]))
+    numbers = (Feature("a", "A"), Feature("b", "B"))
+    scaled = coordinates(reference, np.array([[2.0, 6.0], [np.nan, 5.0]]), numbers)
     np.testing.assert_allclose(scaled, [[0.0, 1.0], [0.0, 0.0]])
+
+
+def test_coordinates_have_the_distances_of_the_mixed_space():
+    from mcrage.fidelity.space import Search, Space
+
+    real, drawn = mixed(0), mixed(1, 60)
+    drawn.features[:5, 2] = 11
+    real.features[real.features[:, 2] == 11, 2] = 0  # a level that the reference does not have
+    known = coordinates(real.features, real.features, MIXED.features)
+    placed = coordinates(real.features, drawn.features, MIXED.features)
+    space = Space.of(real.features, MIXED.features)
+    search = Search.of(space.points(real.features))
+    distances, rows = search.nearest(space.points(drawn.features))
+    written = np.linalg.norm(placed[:, None] - known[rows], axis=2)
+    np.testing.assert_allclose(written, distances, atol=1e-4)
 
 
 def test_thinning_keeps_rows_and_order():
@@ -232,7 +248,7 @@ def test_thinning_keeps_rows_and_order():
     assert thin(sample, 1000, seed=3) is sample
 
 
-def first_two(reference, panels, *, seed):
+def first_two(reference, panels, features, *, seed):
     return {name: features[:, :2] for name, features in panels.items()}
 
 
@@ -253,8 +269,10 @@ def test_umap_figure_counts_rows_and_names_groups(tmp_path):
 def test_umap_places_equal_rows_alike_and_new_rows_near():
     original = Sample.of(rows(COUNTS), ROLES)
     near = original.features[::3] + 1e-3
-    placed = embed(original.features, {"all": original.features, "near": near}, seed=1)
-    again = embed(original.features, {"some": original.features[::3]}, seed=1)
+    placed = embed(
+        original.features, {"all": original.features, "near": near}, ROLES.features, seed=1
+    )
+    again = embed(original.features, {"some": original.features[::3]}, ROLES.features, seed=1)
     np.testing.assert_array_equal(placed["all"][::3], again["some"])
     spread = np.ptp(placed["all"], axis=0).max()
     assert np.median(np.abs(placed["near"] - placed["all"][::3])) < spread / 5
@@ -489,6 +507,36 @@ def test_composition_tells_numbers(tmp_path):
     assert "repeated rows" not in words
 
 
+def test_many_groups_make_a_table_that_marks_the_rare_ones():
+    n = GroupSchema.of(MANY).n_groups
+    real = np.full(n, 100)
+    real[:3] = [19, 20, 0]
+    none = np.zeros(n, dtype=int)
+    compositions = {
+        "imbalanced": Composition(real, none, none, real * 2.0),
+        "smote": Composition(real, none, 100 - real),
+    }
+    figure = draw_group_composition(MANY, compositions)
+    lines = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert lines[:4] == ["Care: outpatient", "† A, women", "B, women", "† C, women"]
+    assert len(lines) == n + 2
+    words = texts(figure)
+    assert "19 + 81" in words
+    assert "19 (as 38)" in words
+    assert "†: fewer than 20 real rows" in words
+
+
+def test_of_very_many_groups_the_smallest_are_drawn():
+    levels = tuple(map(str, range(60)))
+    roles = dataclasses.replace(ROLES, sensitive=(Attribute("UNIT", "Unit", levels, levels),))
+    real, none = np.arange(120) + 50, np.zeros(120, dtype=int)
+    figure = draw_group_composition(roles, {"imbalanced": Composition(real, none, none)})
+    words = texts(figure).split("\n")
+    assert "The 80 of 120 groups with the fewest real rows" in words
+    assert "129" in words
+    assert "130" not in words
+
+
 # --- training curves -------------------------------------------------------------------------
 
 
@@ -584,6 +632,48 @@ def test_one_class_gives_no_curve_and_says_so(tmp_path):
     assert "fewer than 10 rows" in words  # no men in the first replicate
 
 
+def outcomes(seed: int, n: int = 300) -> Predictions:
+    """Scores of three levels."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, n).astype(np.int8)
+    score = np.exp(np.eye(3)[y] + rng.normal(0, 1, (n, 3)))
+    return Predictions(rng.integers(0, 10, n), y, score / score.sum(axis=1, keepdims=True))
+
+
+def test_more_than_two_outcomes_are_each_held_against_the_rest():
+    from sklearn.metrics import roc_auc_score
+
+    replicates = [outcomes(seed) for seed in range(3)]
+    oracle = [roc_auc_score(p.y, p.score, multi_class="ovr", average="macro") for p in replicates]
+    curve = mean_curve(replicates)
+    assert curve.mean == pytest.approx(np.mean(oracle))
+    assert np.trapezoid(curve.true_positive_rate, dx=1 / 200) == pytest.approx(curve.mean, abs=0.01)
+    # Without one of the levels, the others.
+    two = replicates[0].take(replicates[0].y < 2)
+    levels = [roc_auc_score(two.y == k, two.score[:, k]) for k in (0, 1)]
+    assert mean_curve([two]).mean == pytest.approx(np.mean(levels))
+    assert mean_curve([two.take(two.y == 0)]) is None
+
+
+def test_predictions_of_either_kind_are_read():
+    made = outcomes(0)
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(made.score.ravel()), 3)
+    columns = {"subgroup": made.subgroup, "y": made.y, "score": lists}
+    read = Predictions.of(pa.table(columns))
+    np.testing.assert_array_equal(read.score, made.score)
+    plain = Predictions.of(pa.table({**columns, "score": made.score[:, 0]}))
+    np.testing.assert_array_equal(plain.score, made.score[:, 0])
+
+
+def test_many_subgroups_have_a_panel_for_each_level():
+    names = ("none", "late", "early")
+    roles = dataclasses.replace(MANY, target=Target("R", "Readmission", names, names))
+    figure = draw_roc(roles, {"smote": [outcomes(0), outcomes(1)]})
+    titles = [axis.get_title(loc="left").strip() for axis in figure.axes if axis.get_visible()]
+    assert titles == ["Everyone", *RACES, "Women", "Men"]
+    assert "Each of 3 outcomes against the rest" in texts(figure)
+
+
 # --- differences -----------------------------------------------------------------------------
 
 
@@ -623,6 +713,22 @@ def test_differences_are_drawn_where_they_are(comparisons, tmp_path):
     points = [x for x in axis.lines if len(x.get_xdata()) == 1 and x.get_ydata()[0] == line]
     assert row["mean_difference"] in [point.get_xdata()[0] for point in points]
     save(figure, tmp_path)
+
+
+def test_many_subgroups_make_a_table_below_the_panels(comparisons):
+    chosen = comparisons[comparisons["baseline"] == "imbalanced"].to_dict("records")
+    words = subgroup_words(MANY)
+    women = [row for row in chosen if row["subgroup"] == "SEX=F"]
+    others = [name for name in words if name not in ("all", "SEX=F", "SEX=M")]
+    chosen += [{**row, "subgroup": name} for row in women for name in others]
+    figure = draw_differences(chosen, treatments=TREATMENTS, subgroup_words=words)
+    assert len(figure.axes) == 4 + 1
+    told = texts(figure)
+    for name in others:
+        assert words[name].capitalize() in told
+    row = next(r for r in women if (r["metric"], r["treatment"]) == ("auroc", "original"))
+    mark = {"better": "▲ ", "worse": "▼ ", "unclear": ""}[verdict(row)]
+    assert f"{mark}{row['mean_difference']:+.3f}".replace("-", "\N{MINUS SIGN}") in told
 
 
 def test_differences_need_one_baseline(comparisons):

@@ -331,7 +331,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         {"train_generator": 2, **DRAWN},
     ),
     "code that lends rows to rare groups": (
-        edit(f"{LIBRARY}/rare_groups.py", "import numpy as np\n", "EDITED = 1\n"),
+        edit(f"{LIBRARY}/rare_groups.py", "@dataclass(frozen", "EDITED = 1\n\n\n@dataclass(frozen"),
         {
             **{"train_generator": 8, "sample_generator": 8, "rebalance": 8, "evaluate": 8},
             **judged_anew(8),

@@ -1,6 +1,6 @@
 """The page that a reader opens, and the text that ends a run.
 
-REQUIRED INPUTS: <results>/{metrics,comparisons,fidelity}.parquet, <results>/{dataset}/words.json
+REQUIRED INPUTS: <results>/{metrics,comparisons,fidelity}.parquet, <results>/{dataset}/{words.json,table.parquet}
                  <results>/figures/**.svg
                  <results>/{dataset}/{scenario}/{replicate}/{generator}/history.parquet
                  <results>/{dataset}/{scenario}/{replicate}/groups.json
@@ -16,6 +16,7 @@ rule report:
         comparisons="<results>/comparisons.parquet",
         fidelity=fidelity_table(),
         roles=expand("<results>/{dataset}/words.json", dataset=PLAN.datasets),
+        tables=expand("<results>/{dataset}/table.parquet", dataset=PLAN.datasets),
         figures=figure_files("svg"),
         history=selecting_files("history.parquet"),
         groups=replicate_files("groups.json"),

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Write the report and the short summary.
 
-Inputs: metrics, comparisons, fidelity (if there are generators), roles (one per dataset), figures
+Inputs: metrics, comparisons, fidelity (if there are generators), roles and tables (one per dataset;
+of a table only its footer is read), figures
 (SVG below results/figures), history (of the generators that chose among candidates: for each
 dataset, scenario and generator one per replicate), groups (rows by table and group, for each
 dataset and scenario one per replicate). Outputs: report, summary. Settings: see
@@ -15,6 +16,7 @@ from pathlib import Path
 from mcrage.datasets.roles import read_roles
 from mcrage.report import summary_text
 from mcrage.report.chain import Chain
+from mcrage.report.columns import columns_table
 from mcrage.report.costs import files_of_run
 from mcrage.report.page import FigureFile, render_report
 from mcrage.report.published import read_published
@@ -83,6 +85,10 @@ def main(input, output, params, wildcards, threads, origin) -> None:
         origin=origin,
         selections=selections(list(input.history), selecting),
         rare=rare,
+        columns=[
+            columns_table(read_roles(roles), table)
+            for roles, table in zip(input.roles, input.tables, strict=True)
+        ],
         chain=Chain.of(Path.cwd(), [input.metrics, input.comparisons], list(input.figures)),
     )
     with atomic_output(output.report) as path:

@@ -78,7 +78,8 @@ class Plan:
             key = f"experiment.references.{dataset}"
             references = self.config.experiment.references.get(dataset, {})
             places = [(key, column, level) for column, level in references.items()]
-            if asked.attribute not in (OVERALL, "*".join(card.sensitive)):
+            joined = "*".join(card.sensitive) if len(card.sensitive) > 1 else ""
+            if asked.attribute not in (OVERALL, joined):
                 column, _, level = asked.subgroup.partition("=")
                 if asked.subgroup == ALL or AGAINST in asked.subgroup:
                     column, level = asked.attribute, ""

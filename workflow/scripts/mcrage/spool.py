@@ -80,7 +80,9 @@ class ColumnSpool:
 
     def put(self, name: str, values: pa.Array | pa.ChunkedArray) -> None:
         """Put a column down."""
-        whole = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+        whole = values
+        if isinstance(values, pa.ChunkedArray):
+            whole = values.unify_dictionaries().combine_chunks()
         self.num_rows = len(whole)
         self._starts[name] = self._file.seek(0, os.SEEK_END)
         field = pa.field(name, whole.type)

@@ -52,7 +52,7 @@ def _as_list(value: Any) -> Any:
 
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-FileName = Annotated[str, Field(pattern=FILE_PATTERN)]
+FileName = Annotated[str, Field(pattern=FILE_PATTERN, max_length=200)]
 Sha256 = Annotated[str, Field(pattern=SHA256_PATTERN)]
 
 

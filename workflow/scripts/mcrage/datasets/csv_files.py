@@ -106,6 +106,8 @@ class CsvFile:
                 raise self._unreadable() from None
         if first is None:
             raise UserError(f"{self.path}: the file is empty; download it again")
+        if first[-1].endswith("\n"):
+            raise self._unreadable()
         if not self.layout.header:
             return columns
         return [name.strip() for name in first] if self.layout.trim else first

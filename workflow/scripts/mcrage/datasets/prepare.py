@@ -17,6 +17,7 @@ from mcrage.datasets.completing import completed
 from mcrage.datasets.features import above_threshold, attribute_of, feature_of, target_of
 from mcrage.datasets.filters import filtered
 from mcrage.datasets.formula_check import check_formulas, columns_used
+from mcrage.datasets.limits import MAXIMUM_GROUPS
 from mcrage.datasets.reading import RawTable, read_files
 from mcrage.datasets.roles import Attribute, Feature, Roles
 from mcrage.datasets.suspicions import (
@@ -191,6 +192,14 @@ def _group_counts(
     settings: PrepareSettings, roles: Roles, typed: Mapping[str, pa.Array]
 ) -> dict[str, int]:
     schema = GroupSchema.of(roles)
+    if schema.n_groups > MAXIMUM_GROUPS:
+        told = " x ".join(map(str, schema.shape))
+        raise UserError(
+            f"dataset {settings.name}: the levels of {', '.join(schema.columns)} make {told} = "
+            f"{schema.n_groups} groups, at most {MAXIMUM_GROUPS} are allowed; choose fewer "
+            "sensitive attributes or wider bands, or join levels with columns.NAME.replace in the "
+            "card"
+        )
     digits = schema.digits(pa.table({name: typed[name] for name in schema.columns}))
     for attribute, codes in zip(roles.sensitive, digits, strict=False):
         refuse_told_by_attribute(attribute.column, codes, digits[-1])

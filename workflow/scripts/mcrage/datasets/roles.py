@@ -110,6 +110,11 @@ class Roles:
     columns: tuple[str, ...]
     cluster: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse one column in the place of several: its letters would be taken for columns."""
+        if isinstance(self.cluster, str):
+            raise TypeError(f"cluster: found {self.cluster!r}, expected a tuple of columns")
+
     @property
     def feature_columns(self) -> list[str]:
         """Names of the feature columns, in the table's order."""

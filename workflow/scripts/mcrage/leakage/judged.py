@@ -58,7 +58,7 @@ def check_run(
         changed = int(np.sum(_numbers(predictions, name) != expected))
         if changed:
             problems.append(f"{run}: {name} of {changed} row(s) is not that of test.parquet")
-    score = scores_of(predictions, schema)
+    score = scores_of(predictions)
     if not np.isfinite(score).all():
         return [*problems, f"{run}: {int(np.sum(~np.isfinite(score)))} score(s) are no numbers"]
     return problems + _check_values(

@@ -8,16 +8,10 @@ from mcrage.groups import GroupSchema
 from mcrage.tables import ROW_ID
 
 
-def score_columns(schema: GroupSchema) -> list[str]:
-    """Return the columns that hold scores: score, or of more than two levels score_{level}."""
-    levels = schema.levels[-1]
-    return ["score"] if len(levels) == 2 else [f"score_{level}" for level in levels]
-
-
 def predictions_table(
     row_ids: pa.ChunkedArray, schema: GroupSchema, groups: np.ndarray, score: np.ndarray
 ) -> pa.Table:
-    """Return row_id, subgroup, y and scores of test rows.
+    """Return row_id, subgroup, y and score of test rows.
 
     Parameters
     ----------
@@ -25,23 +19,28 @@ def predictions_table(
     schema : GroupSchema
     groups : ndarray of int64, shape (n,)
     score : ndarray of float64, shape (n,) or (n, K)
+        Of more than two levels the column holds a list in each row.
     """
-    facts = {
-        ROW_ID: row_ids,
-        "subgroup": schema.subgroup_of(groups),
-        "y": schema.target_of(groups).astype(np.int8),
-    }
-    scores = zip(score_columns(schema), np.atleast_2d(score.T), strict=True)
-    return pa.table({**facts, **{name: pa.array(column) for name, column in scores}})
+    values = pa.array(score.ravel())
+    if score.ndim == 2:
+        values = pa.FixedSizeListArray.from_arrays(values, score.shape[1])
+    return pa.table(
+        {
+            ROW_ID: row_ids,
+            "subgroup": schema.subgroup_of(groups),
+            "y": schema.target_of(groups).astype(np.int8),
+            "score": values,
+        }
+    )
 
 
-def scores_of(predictions: pa.Table, schema: GroupSchema) -> np.ndarray:
+def scores_of(predictions: pa.Table) -> np.ndarray:
     """Return scores of shape (n,), or (n, K) of more than two levels; null is NaN."""
-    columns = [
-        predictions.column(name).combine_chunks().cast(pa.float64()).to_numpy(zero_copy_only=False)
-        for name in score_columns(schema)
-    ]
-    return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
+    column = predictions.column("score").combine_chunks()
+    if not pa.types.is_fixed_size_list(column.type):
+        return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    flat = column.flatten().cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return flat.reshape(len(column), -1)
 
 
 def threshold_rule(schema: GroupSchema, threshold: float) -> str:
