@@ -23,8 +23,10 @@ from mcrage.report import summary_text
 from mcrage.report.answer import answer, question
 from mcrage.report.columns import columns_table
 from mcrage.report.costs import files_of_run, generator_costs, stage_costs
+from mcrage.report.fairness import gap_tables
 from mcrage.report.numbers import difference, interval, number, p_value, signed
 from mcrage.report.page import FIGURES, FigureFile, render_report
+from mcrage.report.primary import primary_verdict
 from mcrage.report.published import read_published
 from mcrage.report.results import Results, split_results
 from mcrage.report.synthetic import synthetic_sections
@@ -586,3 +588,90 @@ def test_sections_are_kept_apart():
     key = ("smote", EVERYONE, "f1")
     np.testing.assert_allclose(second.values[key], first.values[key] / 2)
     assert first.n_replicates == second.n_replicates == 5
+
+
+# --- the declared question and gaps ----------------------------------------------------------
+
+
+PRIMARY = {
+    "metric": "auroc",
+    "attribute": "SEX",
+    "subgroup": "SEX=F",
+    "classifier": "random_forest",
+    "treatment": "smote",
+    "baseline": "imbalanced",
+}
+
+
+def asked(**changes) -> list[str]:
+    [results] = sections()
+    key = ("imbalanced", "smote", "SEX=F", "auroc")
+    row = {**results.differences[key], **changes}
+    return primary_verdict(
+        dataclasses.replace(results, differences={**results.differences, key: row}), PRIMARY
+    )
+
+
+def test_the_declared_question_is_answered_with_what_could_be_found():
+    question, told = asked(
+        mean_difference=-0.02, ci_low=-0.03, ci_high=-0.01, p_adjusted=0.01, p_equivalence=0.9,
+        detectable_difference=0.014,
+    )  # fmt: skip
+    assert question == ("Declared before the run: AUROC for women, against “imbalanced”.")
+    assert (
+        "\N{MINUS SIGN}0.020 [\N{MINUS SIGN}0.030, \N{MINUS SIGN}0.010] (p = 0.010), worse" in told
+    )
+    assert "would show is 0.014." in told
+
+
+def test_no_difference_is_said_only_where_a_test_shows_it():
+    around = {"mean_difference": 0.0, "ci_low": -0.01, "ci_high": 0.01, "p_adjusted": 1.0}
+    assert (
+        "no difference could be shown, and equivalence neither"
+        in asked(**around, p_equivalence=0.2)[1]
+    )
+    assert "equivalent within ±0.005 (p = 0.010)" in asked(**around, p_equivalence=0.01)[1]
+    above = {"mean_difference": 0.02, "ci_low": 0.001, "ci_high": 0.03, "p_equivalence": 0.9}
+    assert "not shown after the correction" in asked(**above, p_adjusted=0.2)[1]
+    assert "fair because useless" in asked(**around, p_equivalence=0.5,
+                                           caution="fair because useless")[1]  # fmt: skip
+
+
+def test_the_question_is_of_one_classifier_and_without_a_treatment_of_all():
+    [results] = sections()
+    assert primary_verdict(dataclasses.replace(results, classifier="knn"), PRIMARY) == []
+    question, *told = primary_verdict(results, {**PRIMARY, "treatment": None})
+    assert question.endswith("Holm's correction for 4 treatments.")
+    assert len(told) == 4
+    lost = {**PRIMARY, "subgroup": "SEX=X"}
+    assert "could not be computed" in primary_verdict(results, lost)[0]
+    [one] = sections(1)
+    assert "no interval and no verdict" in primary_verdict(one, PRIMARY)[1]
+
+
+def test_gaps_stand_beside_what_chance_gives_and_not_among_subgroups():
+    table = metrics().assign(dataset=DATASET)
+    men = table.query("subgroup == 'SEX=M' and metric == 'auroc'")
+    gaps = [
+        men.assign(subgroup=subgroup, metric=metric, value=men["value"] - less, support=426)
+        for subgroup, metric, less in (
+            ("all", "worst_auroc_difference", 0.7),
+            ("all", "worst_auroc_difference_null", 0.75),
+            ("all", "worst_auroc_difference_null_p_value", 0.75),
+            ("SEX=F against SEX=M", "signed_auroc_difference", 0.7),
+        )
+    ]
+    table = pd.concat([table, *gaps], ignore_index=True)
+    differences = compare(table, ["imbalanced"], {SCENARIO: 0.25})
+    roles = dataclasses.replace(ROLES, dataset=DATASET)
+    [results] = split_results(table, differences, {DATASET: roles}, list(TREATMENTS))
+    assert list(results.subgroups) == ["SEX=F", "SEX=M"]
+    [gap] = gap_tables(results, "imbalanced")
+    assert gap.title == "SEX"
+    entry = dict(gap.rows)["smote"][0]
+    mean = gaps[0].query("treatment == 'smote'")["value"].mean()
+    assert entry.text == number(mean)
+    assert entry.small.startswith(f"by chance {number(mean - 0.05)}; beyond it in")
+    page = render_report([results], settings={**settings(), "primary": PRIMARY}, figures=[])
+    assert "Declared before the run" in page
+    assert "Gaps between subgroups" in page
