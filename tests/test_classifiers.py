@@ -1,28 +1,39 @@
 # SPDX-License-Identifier: MIT
 """Classifiers: every kind learns, takes weights, and shares across subgroups what it is told to."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import roc_auc_score
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from conftest import make_table
-from mcrage.classifiers.design_matrix import DesignMatrix
+from mcrage.classifiers.design_matrix import MAX_INDICATORS, DesignMatrix
 from mcrage.classifiers.registry import CLASSIFIERS, fit_and_score
+from mcrage.classifiers.teacher import soft_labels
 from mcrage.config.load import load_config
+from mcrage.datasets.roles import Attribute, Feature, Roles, Target
 from mcrage.encoding.scaling import SubgroupScaling
 from mcrage.errors import UserError
-from mcrage.groups import GroupSchema
+from mcrage.figures.samples import each_row_once
+from mcrage.groups import GroupSchema, filling_plan
+from mcrage.rebalancing import rebalance
 
 SMALL = {
     "random_forest": {"n_trees": 30, "min_samples_leaf": 5},
     "gradient_boosting": {"n_trees": 20, "learning_rate": 0.2},
     "kernel_logistic": {"n_components": 40},
     "perceptrons": {"n_models": 2, "epochs": 15},
+    "logistic_regression": {},
+    "decision_tree": {"max_depth": 3},
+    "naive_bayes": {},
+    "nearest_neighbours": {},
 }
 
 
@@ -173,3 +184,119 @@ def test_large_subgroups_have_their_own_moments_and_empty_ones_those_of_all():
 def test_wrong_classifiers_are_refused(classifier, told):
     with pytest.raises(UserError, match=told):
         load_config({"classifiers": {**default(), "e": classifier}})
+
+
+MIXED = Roles(
+    dataset="clinic",
+    title="A clinic",
+    features=(
+        Feature("age", "Age", kind="integer"),
+        Feature("iron", "Iron", missing="keep"),
+        Feature("drug", "Drug", kind="category", levels=tuple("abcd"), missing="keep"),
+        Feature("smokes", "Smokes", kind="category", levels=("false", "true")),
+        Feature("stage", "Stage", kind="ordinal", levels=("i", "ii", "iii"), missing="impute"),
+    ),
+    sensitive=(
+        Attribute("age", "Age", ("young", "old"), (), (-np.inf, 50.0, np.inf)),
+        Attribute("race", "Race", ("x", "y", "z"), ()),
+    ),
+    target=Target("outcome", "Outcome", ("well", "ill", "dead"), ()),
+    columns=("age", "iron", "drug", "smokes", "stage", "race", "outcome"),
+)
+
+
+def clinic(n: int, seed: int, drugs: str = "abc") -> pa.Table:
+    """Patients whose outcome follows from drug and stage; some values are missing."""
+    rng = np.random.default_rng(seed)
+    drug, stage = rng.choice(list(drugs), n), rng.integers(0, 3, n)
+    risk = 2.0 * (drug == "b") + stage + rng.normal(0, 0.5, n)
+    gone = rng.random((3, n)) < 0.2
+    return pa.table(
+        {
+            "age": pa.array(rng.integers(20, 90, n)),
+            "iron": pa.array(rng.normal(10, 2, n), mask=gone[0]),
+            "drug": pa.array(drug, mask=gone[1]),
+            "smokes": pa.array(rng.random(n) < 0.3),
+            "stage": pa.array(np.array(["i", "ii", "iii"])[stage], mask=gone[2]),
+            "race": pa.array(rng.choice(list("xyz"), n)),
+            "outcome": pa.array(np.array(["well", "ill", "dead"])[np.digitize(risk, [1, 3])]),
+        }
+    )
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_the_columns_of_a_mixed_table(native):
+    train, test = clinic(200, 0), clinic(50, 1, drugs="abd")
+    design = DesignMatrix.fit(train, MIXED, "raw", native=native)
+    x, frame = design.of(test), test.to_pandas()
+    known = train.to_pandas()
+    median = np.median(known["iron"].dropna())
+    missing_iron, missing_drug = frame["iron"].isna(), frame["drug"].isna()
+    stage = frame["stage"].fillna(known["stage"].mode()[0]).map({"i": 0, "ii": 1, "iii": 2})
+    # No training row has drug d: no column of its own, and not the missing value's.
+    one_hot = OneHotEncoder(categories=[["a", "b", "c"]], handle_unknown="ignore")
+    drug = one_hot.fit_transform(frame[["drug"]]).toarray()
+    race = OneHotEncoder().fit_transform(frame[["race"]]).toarray()
+    if native:
+        code = frame["drug"].map({"a": 0, "b": 1, "c": 2, "d": 3}).to_numpy()
+        expected = [frame["age"], frame["iron"], code]
+    else:
+        iron = frame["iron"].fillna(median)
+        expected = [frame["age"], iron, missing_iron, *drug.T, missing_drug]
+    expected += [frame["smokes"], stage, frame["age"] >= 50, *race.T]
+    np.testing.assert_array_equal(x, np.column_stack(expected).astype(float))
+    assert np.flatnonzero(design.categorical).tolist() == ([2] if native else [])
+    unseen = DesignMatrix.fit(train, MIXED, "raw", native=native, attributes=False).of(test)
+    assert unseen.shape[1] == x.shape[1] - 5
+
+
+def test_rare_levels_share_a_column():
+    codes = [f"d{number}" for number in range(400)]
+    drug = Feature("drug", "Drug", kind="category", levels=tuple(codes))
+    roles = replace(MIXED, features=(MIXED.features[0], drug))
+    drugs = np.repeat(codes, np.arange(400, 0, -1) // 40 + 1)
+    train = clinic(len(drugs), 0).set_column(2, "drug", pa.array(drugs))
+    indicators = DesignMatrix.fit(train, roles, "raw").of(train)
+    assert indicators.shape[1] == 1 + MAX_INDICATORS + 4
+    assert np.array_equal(indicators[:, 1:31].sum(axis=1), np.isin(drugs, codes[:30]))
+    native = DesignMatrix.fit(train, roles, "raw", native=True)
+    assert native.of(train)[:, native.categorical].max() == 254
+
+
+@pytest.mark.parametrize("kind", CLASSIFIERS)
+@pytest.mark.parametrize("features", ["raw", "both"])
+def test_every_kind_learns_three_outcomes_of_a_mixed_table(kind, features):
+    train, test = clinic(400, 0), clinic(300, 1)
+    score = fit_and_score(resolved(kind, features=features), train, None, test, MIXED, seed=0)
+    assert score.shape == (300, 3)
+    np.testing.assert_allclose(score.sum(axis=1), 1.0)
+    y = target(test, MIXED)
+    assert roc_auc_score(y, score, multi_class="ovr") > 0.75
+
+
+def test_an_outcome_that_no_training_row_has_is_never_expected():
+    train = clinic(200, 0)
+    train = train.filter(pc.not_equal(train["outcome"], "ill"))
+    score = fit_and_score(resolved("decision_tree"), train, None, clinic(20, 1), MIXED, seed=0)
+    assert not score[:, 1].any()
+    np.testing.assert_allclose(score.sum(axis=1), 1.0)
+
+
+def test_rows_with_every_outcome_weigh_as_one():
+    train, schema = clinic(200, 0), GroupSchema.of(MIXED)
+    synthetic = clinic(4000, 1).select([name for name in train.column_names])
+    train = train.add_column(0, "row_id", pa.array(np.arange(200)))
+    labels = soft_labels(resolved("decision_tree"), train, MIXED, seed=0)
+    table, weights = rebalance(train, schema, synthetic=synthetic, labels=labels)
+    plan = filling_plan(schema.counts(schema.index(train)))
+    n_added = int(plan.sum())
+    assert table.num_rows == 200 + 3 * n_added
+    copies = weights["weight"].to_numpy()[200:].reshape(3, n_added)
+    np.testing.assert_allclose(copies.sum(axis=0), 1.0)
+    parts = [table.slice(200 + n_added * part, n_added) for part in range(3)]
+    assert [set(part["outcome"].to_pylist()) for part in parts] == [{"dead"}, {"ill"}, {"well"}]
+    np.testing.assert_allclose(copies.T[:, ::-1], labels(parts[0]))
+    once = each_row_once(table, 3)
+    assert once.num_rows == 200 + n_added
+    likeliest = np.array(["well", "ill", "dead"])[labels(parts[0]).argmax(axis=1)]
+    assert sorted(once["outcome"].to_pylist()[200:]) == sorted(likeliest)

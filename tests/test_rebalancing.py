@@ -143,7 +143,7 @@ def test_soft_labels_weigh_a_row_with_either_outcome_as_likely_as_it_is(table, s
 
 
 def test_a_teacher_learns_from_real_rows_alone(table, schema, roles):
-    settings = {"kind": "kernel_logistic", "features": "raw"}
+    settings = {"kind": "kernel_logistic", "features": "raw", "attributes": True}
     settings |= {"n_components": 20, "gamma": 0.1, "c": 1.0}
     synthetic = drawn(table, [20, 10, 30, 0])
     labels = soft_labels(settings, table, roles, seed=3)
@@ -152,7 +152,7 @@ def test_a_teacher_learns_from_real_rows_alone(table, schema, roles):
 
 
 def test_a_teacher_is_asked_about_no_rows_where_nothing_lacks(table, schema, roles):
-    settings = {"kind": "kernel_logistic", "features": "both"}
+    settings = {"kind": "kernel_logistic", "features": "both", "attributes": True}
     settings |= {"n_components": 20, "gamma": 0.1, "c": 1.0}
     labels = soft_labels(settings, table, roles, seed=3)
     nothing = drawn(table, [0, 0, 0, 0])

@@ -65,6 +65,7 @@ class Stage:
                 "kind": "random_forest",
                 **{"n_trees": 3, "max_depth": None, "min_samples_split": 2, "min_samples_leaf": 1},
                 "features": "raw",
+                "attributes": True,
             }
         stage = {"settings": settings, "seeds": {"train": 5}, "code": "c0de", "versions": {}}
         self.checkpoints = folder / "checkpoints"

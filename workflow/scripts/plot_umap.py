@@ -19,7 +19,9 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     original = Sample.of(read_table(input.original), roles)
     panels = {"original": original}
     for treatment, path in zip(params["settings"]["treatments"], input.rebalanced, strict=True):
-        panels[treatment] = Sample.of(each_row_once(read_table(path)), roles)
+        panels[treatment] = Sample.of(
+            each_row_once(read_table(path), len(roles.target.levels)), roles
+        )
     figure = draw_umap(roles, original, panels, seed=params["seeds"]["umap"])
     save(figure, output.svg, output.png, origin)
 

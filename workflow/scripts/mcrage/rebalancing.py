@@ -13,7 +13,8 @@ from mcrage.groups import GroupSchema, filling_plan, subgroup_filling_plan
 from mcrage.tables import IS_SYNTHETIC, LABEL_WEIGHT, ROW_ID
 
 Labels = Callable[[pa.Table], np.ndarray]
-"""Synthetic rows to the probability of the positive level of each, float64 of shape (m,)."""
+"""Synthetic rows to the probability of the positive level of each, float64 of shape (m,), or where
+the target has more than two levels of each level, (m, n_levels)."""
 
 
 def synthetic_table(
@@ -156,7 +157,7 @@ def rebalance(
         How large, in multiples of the largest.
     labels : callable, optional
         Told the synthetic rows that are added, returns how likely each has the positive level.
-        Each is then added once with either level of the target, and weighs as likely as it is.
+        Each is then added once with every level of the target, and weighs as likely as it is.
     oversample : {"target", "group"}, optional
         Repeat real rows; with ``fill = 1`` until these are equally frequent.
     weights : {"target", "group"}, optional
@@ -168,11 +169,11 @@ def rebalance(
     -------
     rebalanced : pyarrow.Table
         The user's columns and is_synthetic, and with `labels` label_weight. Real rows first,
-        repeated ones after them, synthetic ones last: with `labels` all with the positive level,
-        then all with the other.
+        repeated ones after them, synthetic ones last: with `labels` all with the last level (of
+        two, the positive one), then all with the one before.
     weights : pyarrow.Table
         row_id (null for synthetic rows) and weight, in the same order. Their mean is 1; with
-        `labels` a real row weighs 1, and so do both of a synthetic one together.
+        `labels` a real row weighs 1, and so do all of a synthetic one together.
     """
     groups = schema.index(train)
     real = np.arange(train.num_rows)
@@ -191,7 +192,10 @@ def rebalance(
         added = synthetic.take(taken).select(parts[0].column_names)
         if labels is not None:
             likely = labels(added)
-            added = pa.concat_tables([_labelled(added, schema, level) for level in (1, 0)])
+            if likely.ndim == 1:
+                likely = np.stack([1.0 - likely, likely], axis=1)
+            falling = range(schema.shape[-1])[::-1]
+            added = pa.concat_tables([_labelled(added, schema, level) for level in falling])
         parts.append(added)
         row_ids.append(pa.nulls(added.num_rows, pa.int64()))
         flags.append(np.ones(added.num_rows, dtype=bool))
@@ -201,7 +205,7 @@ def rebalance(
     if synthetic is None or labels is None:
         weight = row_weights(np.concatenate(all_groups), schema, weights)
     else:
-        weight = np.concatenate([np.ones(len(real)), likely, 1.0 - likely])
+        weight = np.concatenate([np.ones(len(real)), likely[:, ::-1].T.ravel()])
         table = table.append_column(LABEL_WEIGHT, pa.array(weight))
     return table, pa.table({ROW_ID: pa.concat_arrays(row_ids), "weight": weight})
 

@@ -84,6 +84,44 @@ def perceptrons(settings: dict[str, Any], seed: int, threads: int) -> Any:
     )
 
 
+def logistic_regression(settings: dict[str, Any], seed: int, threads: int) -> Any:
+    """Return logistic regression of standardised features with an L2 penalty."""
+    from sklearn.linear_model import LogisticRegression
+
+    return _of_standard_features(LogisticRegression(C=settings["c"], max_iter=1000))
+
+
+def decision_tree(settings: dict[str, Any], seed: int, threads: int) -> Any:
+    """Return one of CART's trees."""
+    from sklearn.tree import DecisionTreeClassifier
+
+    return DecisionTreeClassifier(
+        max_depth=settings["max_depth"],
+        min_samples_leaf=settings["min_samples_leaf"],
+        random_state=seed,
+    )
+
+
+def naive_bayes(settings: dict[str, Any], seed: int, threads: int) -> Any:
+    """Return Gaussian naive Bayes."""
+    from sklearn.naive_bayes import GaussianNB
+
+    return GaussianNB(var_smoothing=settings["smoothing"])
+
+
+def nearest_neighbours(settings: dict[str, Any], seed: int, threads: int) -> Any:
+    """Return k nearest neighbours of standardised features."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    return _of_standard_features(
+        KNeighborsClassifier(
+            settings["n_neighbours"],
+            weights="distance" if settings["nearer_count_more"] else "uniform",
+            n_jobs=threads,
+        )
+    )
+
+
 def _of_standard_features(*steps: Any) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -97,11 +135,20 @@ CLASSIFIERS: dict[str, Callable[[dict[str, Any], int, int], Any]] = {
     "gradient_boosting": gradient_boosting,
     "kernel_logistic": kernel_logistic,
     "perceptrons": perceptrons,
+    "logistic_regression": logistic_regression,
+    "decision_tree": decision_tree,
+    "naive_bayes": naive_bayes,
+    "nearest_neighbours": nearest_neighbours,
 }
+_NATIVE = {"gradient_boosting"}
+"""Those that take categories as codes and missing values as they are."""
+_WITHOUT_WEIGHTS = {"nearest_neighbours"}
+"""Those that take no weights: they get rows drawn in proportion to theirs."""
 
 
 Score = Callable[[pa.Table], np.ndarray]
-"""A fitted classifier: rows to the probability of the positive level of the target, in [0, 1]."""
+"""A fitted classifier: rows to probabilities in [0, 1], float64; of the positive level, shape (n,),
+or where the target has more than two levels of each level, shape (n, n_levels)."""
 
 
 def fit(
@@ -129,7 +176,7 @@ def fit(
     Returns
     -------
     callable
-        Rows, a pyarrow.Table, to ndarray of float64, shape (n,).
+        See `Score`.
     """
     if settings["kind"] == "ensemble":
         members = [
@@ -143,15 +190,41 @@ def fit(
         weights = None
     y = schema.target_of(schema.index(train))
     present = np.unique(y if weights is None else y[weights > 0])
+    n_levels = schema.shape[-1]
     if len(present) == 1:
-        return lambda rows: np.full(rows.num_rows, float(present[0]))
-    design = DesignMatrix.fit(train, roles, settings["features"])
-    classifier = CLASSIFIERS[settings["kind"]](settings, seed, threads)
+        sure = np.eye(n_levels)[present]
+        return lambda rows: _told(np.repeat(sure, rows.num_rows, axis=0))
+    kind = settings["kind"]
+    native = kind in _NATIVE
+    design = DesignMatrix.fit(
+        train, roles, settings["features"], native=native, attributes=settings["attributes"]
+    )
+    classifier = CLASSIFIERS[kind](settings, seed, threads)
+    if native and any(design.categorical):
+        classifier.set_params(categorical_features=design.categorical)
+    x, options = design.of(train), {}
+    if weights is not None and kind in _WITHOUT_WEIGHTS:
+        drawn = np.random.default_rng(seed).choice(len(y), len(y), p=weights / weights.sum())
+        x, y = x[drawn], y[drawn]
+    elif weights is not None:
+        options = _weighted(classifier, weights)
     with warnings.catch_warnings():
         # Perceptrons take as many passes as they are told to.
         warnings.filterwarnings("ignore", "Stochastic Optimizer: Maximum iterations")
-        classifier.fit(design.of(train), y, **_weighted(classifier, weights))
-    return lambda rows: classifier.predict_proba(design.of(rows))[:, 1]
+        classifier.fit(x, y, **options)
+
+    def score(rows: pa.Table) -> np.ndarray:
+        # A level without a training row is not among the classes.
+        probabilities = np.zeros((rows.num_rows, n_levels))
+        probabilities[:, classifier.classes_] = classifier.predict_proba(design.of(rows))
+        return _told(probabilities)
+
+    return score
+
+
+def _told(probabilities: np.ndarray) -> np.ndarray:
+    """Return the positive level's probability alone where there are two levels."""
+    return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
 
 
 def fit_and_score(
@@ -175,15 +248,13 @@ def fit_and_score(
 
     Returns
     -------
-    ndarray of float64, shape (n_test,)
-        Predicted probability of the positive level of the target, in [0, 1].
+    ndarray of float64, shape (n_test,) or (n_test, n_levels)
+        See `Score`.
     """
     return fit(settings, train, weights, roles, seed=seed, threads=threads)(test)
 
 
-def _weighted(classifier: Any, weights: np.ndarray | None) -> dict[str, np.ndarray]:
+def _weighted(classifier: Any, weights: np.ndarray) -> dict[str, np.ndarray]:
     """Return how a classifier, or the last step of a pipeline, is told the rows' weights."""
-    if weights is None:
-        return {}
     last = f"{classifier.steps[-1][0]}__" if hasattr(classifier, "steps") else ""
     return {f"{last}sample_weight": weights}

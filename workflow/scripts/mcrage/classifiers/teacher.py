@@ -41,7 +41,7 @@ from mcrage.rebalancing import Labels
 def soft_labels(
     settings: dict[str, Any], train: pa.Table, roles: Roles, *, seed: int, threads: int = 1
 ) -> Labels:
-    """Fit a classifier on real rows, to tell how likely synthetic rows have the positive outcome.
+    """Fit a classifier on real rows, to tell how likely synthetic rows have each outcome.
 
     Parameters
     ----------
@@ -53,5 +53,6 @@ def soft_labels(
     seed, threads : int
     """
     score = fit(settings, train, None, roles, seed=seed, threads=threads)
+    shape = (0,) if roles.target.is_binary else (0, len(roles.target.levels))
     # Where nothing lacks there are no rows, which scikit-learn refuses.
-    return lambda rows: score(rows) if rows.num_rows else np.empty(0)
+    return lambda rows: score(rows) if rows.num_rows else np.empty(shape)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Settings of the classifiers: closed models, importable without scikit-learn."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Union
 
 from pydantic import Discriminator, Field
 
@@ -13,8 +13,12 @@ class _OfFeatures(Closed):
         "raw",
         description="raw (paper): features as they are. within_subgroup: less the mean of the "
         "row's subgroup and divided by its deviation, both of the training rows, so that subgroups "
-        "share what is learnt about either. both: one beside the other. Sensitive attributes are "
-        "always beside them.",
+        "share what is learnt about either. both: one beside the other. Numbers and dates only.",
+    )
+    attributes: bool = Field(
+        True,
+        description="Whether the sensitive attributes are seen (paper: they are). false also "
+        "leaves out a feature whose bands are one.",
     )
 
     def resolved(self, classifiers: dict[Name, "ClassifierSettings"]) -> dict[str, Any]:
@@ -67,6 +71,44 @@ class Perceptrons(_OfFeatures):
     epochs: int = Field(40, ge=1, description="Passes of the rows. Cost: linear.")
 
 
+class LogisticRegression(_OfFeatures):
+    """scikit-learn's LogisticRegression of standardised features."""
+
+    kind: Literal["logistic_regression"]
+    c: float = Field(1.0, gt=0, description="Inverse of the L2 penalty; smaller is smoother.")
+
+
+class DecisionTree(_OfFeatures):
+    """scikit-learn's DecisionTreeClassifier."""
+
+    kind: Literal["decision_tree"]
+    max_depth: int | None = Field(8, ge=1, description="null: unlimited.")
+    min_samples_leaf: int = Field(10, ge=1, description="Rows of a leaf, at least.")
+
+
+class NaiveBayes(_OfFeatures):
+    """scikit-learn's GaussianNB; indicators of levels count as numbers."""
+
+    kind: Literal["naive_bayes"]
+    smoothing: float = Field(
+        1e-9, ge=0, description="Share of the largest variance that is added to every variance."
+    )
+
+
+class NearestNeighbours(_OfFeatures):
+    """scikit-learn's KNeighborsClassifier of standardised features.
+
+    It takes no weights: where a treatment has some, it gets as many rows drawn with replacement,
+    each as likely as it weighs.
+    """
+
+    kind: Literal["nearest_neighbours"]
+    n_neighbours: int = Field(25, ge=1, description="Neighbours that vote.")
+    nearer_count_more: bool = Field(
+        False, description="true: votes weigh by the inverse of the distance."
+    )
+
+
 class Ensemble(Closed):
     """The mean probability of other classifiers."""
 
@@ -83,13 +125,14 @@ class Ensemble(Closed):
         }
 
 
+_MODELS = (
+    *(RandomForest, GradientBoosting, KernelLogistic, Perceptrons, LogisticRegression),
+    *(DecisionTree, NaiveBayes, NearestNeighbours, Ensemble),
+)
+
 KINDS: dict[str, type[Closed]] = {
-    model.model_fields["kind"].annotation.__args__[0]: model
-    for model in (RandomForest, GradientBoosting, KernelLogistic, Perceptrons, Ensemble)
+    model.model_fields["kind"].annotation.__args__[0]: model for model in _MODELS
 }
 """Models by the value of their ``kind``."""
 
-ClassifierSettings = Annotated[
-    RandomForest | GradientBoosting | KernelLogistic | Perceptrons | Ensemble,
-    Discriminator("kind"),
-]
+ClassifierSettings = Annotated[Union[_MODELS], Discriminator("kind")]  # noqa: UP007

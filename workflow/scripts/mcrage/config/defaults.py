@@ -70,6 +70,11 @@ TREATMENTS = {
 
 CLASSIFIERS = {
     "random_forest": {"kind": "random_forest"},
+    "gradient_boosting": {"kind": "gradient_boosting"},
+    "logistic_regression": {"kind": "logistic_regression"},
+    "decision_tree": {"kind": "decision_tree"},
+    "naive_bayes": {"kind": "naive_bayes"},
+    "nearest_neighbours": {"kind": "nearest_neighbours"},
     "random_forest_both": {"kind": "random_forest", "features": "both"},
     "gradient_boosting_both": {"kind": "gradient_boosting", "features": "both"},
     "kernel_logistic_within": {"kind": "kernel_logistic", "features": "within_subgroup"},

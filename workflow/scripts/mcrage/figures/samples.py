@@ -15,24 +15,27 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def each_row_once(table: "pa.Table") -> "pa.Table":
+def each_row_once(table: "pa.Table", n_outcomes: int = 2) -> "pa.Table":
     """Return a rebalanced table with each synthetic row once, with the likelier of its outcomes.
 
-    With labels from a classifier it stands in the table with either outcome and a weight, first
-    all rows with the positive one.
+    With labels from a classifier it stands in the table with every outcome and a weight, first
+    all rows with the last one.
 
     Parameters
     ----------
     table : pyarrow.Table
         Without a column ``label_weight`` it is returned as it is.
+    n_outcomes : int
+        Levels of the target.
     """
     if LABEL_WEIGHT not in table.column_names:
         return table
     synthetic = np.flatnonzero(table.column(IS_SYNTHETIC).to_numpy())
-    positive, negative = np.split(synthetic, 2)
-    likely = table.column(LABEL_WEIGHT).to_numpy()[positive] >= 0.5
+    copies = synthetic.reshape(n_outcomes, -1)
+    likeliest = np.argmax(table.column(LABEL_WEIGHT).to_numpy()[copies], axis=0)
     kept = np.ones(table.num_rows, dtype=bool)
-    kept[positive], kept[negative] = likely, ~likely
+    kept[synthetic] = False
+    kept[copies[likeliest, np.arange(copies.shape[1])]] = True
     return table.filter(kept)
 
 
