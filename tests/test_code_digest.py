@@ -7,7 +7,7 @@ import pytest
 
 from mcrage import code_digest as module
 from mcrage.code_digest import BESIDE_RESULTS, closure, code_digest, versions
-from mcrage.config.generators import CddpmSettings, SmoteSettings
+from mcrage.config.generators import GENERATORS
 from mcrage.errors import UserError
 from mcrage.generators.registry import needs
 from mcrage.rule_params import TEACHER
@@ -106,8 +106,7 @@ def test_what_is_passed_over_is_there():
 
 def needed(stage: str, **settings) -> tuple[set[str], set[str]]:
     """Return what decides a stage's result: modules of `mcrage`, libraries."""
-    model = SmoteSettings if settings["kind"] == "smote" else CddpmSettings
-    found = needs(stage, model(**settings).resolved())
+    found = needs(stage, GENERATORS[settings["kind"]](**settings).resolved())
     modules = closure(f"{stage}_generator", *found.modules)
     return {name.removeprefix("mcrage.") for name in modules}, set(found.libraries)
 
@@ -160,10 +159,24 @@ def test_smote_needs_imbalanced_learn_to_draw_only():
     assert not (trained | drawn) & (TRAINING | SAMPLING)
 
 
+@pytest.mark.parametrize("preset", ["paper", "small"])
+def test_the_stages_of_tabddpm_need_their_own_code(preset):
+    trained, libraries = needed("train", kind="tabddpm", preset=preset)
+    assert libraries == {"torch", "numpy", "scikit-learn", "scipy"}
+    drawn, libraries = needed("sample", kind="tabddpm", preset=preset)
+    assert libraries == {"torch", "numpy", "scipy"}
+    shared = {"diffusion.multinomial", "diffusion.mlp", "encoding.mixed", "generators.tabddpm"}
+    assert shared <= trained & drawn
+    assert "generators.tabddpm_fit" in trained - drawn
+    sampling = {"diffusion.sampling", "diffusion.gaussian_multinomial_sampling"}
+    assert sampling | {"generators.tabddpm_draw"} <= drawn - trained
+    assert not (trained | drawn) & ({"generators.cddpm", "generators.cddpm_fit"} | JUDGING)
+
+
 @pytest.mark.parametrize("stage", ["train", "sample"])
-@pytest.mark.parametrize("kind", ["cddpm", "smote"])
+@pytest.mark.parametrize("kind", ["cddpm", "smote", "tabddpm"])
 def test_another_generator_in_the_registry_reruns_nothing(stage, kind):
-    preset = {"preset": "paper"} if kind == "cddpm" else {}
+    preset = {} if kind == "smote" else {"preset": "paper"}
     assert "generators.registry" not in needed(stage, kind=kind, **preset)[0]
 
 

@@ -206,7 +206,7 @@ def test_noising_draws_from_the_marginals():
     )
     ends = torch.tensor([[0.0, 1.0]])
     assert chain.start(ends).tolist() == [[0, 4]]
-    assert chain.noised(codes[:1], torch.tensor([99]), 1 - ends).tolist()[0][1] == 3
+    assert chain.noised(codes[:1], torch.tensor([99]), ends).tolist() == [[0, 3]]
 
 
 def test_levels_of_probability_zero_are_never_drawn():

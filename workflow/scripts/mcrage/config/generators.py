@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, model_validator
 
 from mcrage.config.base import Closed
+from mcrage.config.generators_shared import MEMORISING, Memorising, told
+from mcrage.config.generators_tabddpm import TabddpmSettings
 
 # What MCRAGE's text and notebook state; see `mcrage.generators.cddpm` for each deviation.
 _PAPER: dict[str, Any] = {
@@ -92,15 +94,6 @@ _TUNED: dict[str, Any] = {
 }
 
 PRESETS: dict[str, dict[str, Any]] = {"paper": _PAPER, "tuned": _TUNED}
-
-Memorising = Literal["keep", "drop", "stop"]
-_MEMORISING = (
-    "What becomes of drawn rows that lie nearer to a training row of their group than all but 1 % "
-    "of training rows do to each other. keep (paper): they stay, and the report tells how many "
-    "there are. drop: they are drawn anew. stop: the run ends if there are more than chance "
-    "explains. No held-out row is looked at. Cost: about 1 % of the rows are drawn again, of "
-    "SMOTE's most."
-)
 
 _Probability = Annotated[float, Field(ge=0, lt=1)]
 
@@ -291,7 +284,7 @@ class CddpmSettings(Closed):
         "other. null: 80 % of what is free on the GPU, or half of this machine's memory.",
     )
 
-    memorising: Memorising | None = Field(None, description=_MEMORISING)
+    memorising: Memorising | None = Field(None, description=MEMORISING)
 
     @model_validator(mode="after")
     def _consistent(self) -> "CddpmSettings":
@@ -348,7 +341,7 @@ class CddpmSettings(Closed):
 
     def departures_told(self) -> str:
         """Return a sentence for the reader of the report, or nothing."""
-        return _told(self.departures())
+        return told(self.departures())
 
 
 class SmoteSettings(Closed):
@@ -364,7 +357,7 @@ class SmoteSettings(Closed):
         description="true: columns with a formula are recomputed, so identities hold. false: they "
         "are interpolated like the others, as SMOTE is published.",
     )
-    memorising: Memorising = Field("keep", description=_MEMORISING)
+    memorising: Memorising = Field("keep", description=MEMORISING)
 
     def resolved(self) -> dict[str, Any]:
         """Return all values, plain JSON."""
@@ -373,7 +366,7 @@ class SmoteSettings(Closed):
     def departures_told(self) -> str:
         """Return a sentence for the reader of the report, or nothing; SMOTE has one preset."""
         usual = SmoteSettings(kind="smote").resolved()
-        return _told(
+        return told(
             {
                 key: (value, usual[key])
                 for key, value in self.resolved().items()
@@ -382,20 +375,11 @@ class SmoteSettings(Closed):
         )
 
 
-def _told(departures: dict[str, tuple[Any, Any]]) -> str:
-    told = [
-        f"{key} {_short(value)} instead of {_short(usual)}"
-        for key, (value, usual) in departures.items()
-    ]
-    return f" Here with {'; '.join(told)}." if told else ""
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, list) and len(value) > 3:
-        return f"{len(value)} values from {_short(min(value))} to {_short(max(value))}"
-    if isinstance(value, list):
-        return ", ".join(_short(item) for item in value)
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-GeneratorSettings = Annotated[CddpmSettings | SmoteSettings, Discriminator("kind")]
+GENERATORS: dict[str, type[Closed]] = {
+    "cddpm": CddpmSettings,
+    "smote": SmoteSettings,
+    "tabddpm": TabddpmSettings,
+}
+GeneratorSettings = Annotated[
+    CddpmSettings | SmoteSettings | TabddpmSettings, Discriminator("kind")
+]

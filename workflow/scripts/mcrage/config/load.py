@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from mcrage.config.base import explain
 from mcrage.config.classifiers import KINDS as CLASSIFIERS
-from mcrage.config.generators import CddpmSettings, SmoteSettings
+from mcrage.config.generators import GENERATORS
 from mcrage.config.model import (
     Config,
     Experiment,
@@ -47,7 +47,6 @@ _ENTRIES: dict[str, type[BaseModel]] = {
     "scenarios": Scenario,
     "treatments": Treatment,
 }
-_GENERATORS: dict[str, type[BaseModel]] = {"cddpm": CddpmSettings, "smote": SmoteSettings}
 
 
 def _keys_at(location: tuple[int | str, ...]) -> list[str]:
@@ -60,7 +59,7 @@ def _keys_at(location: tuple[int | str, ...]) -> list[str]:
         case ("scenarios", _, "keep", *_):
             model = Keep
         case ("generators", _, str(kind), _):
-            model = _GENERATORS[kind]
+            model = GENERATORS[kind]
         case ("classifiers", _, str(kind), _):
             model = CLASSIFIERS[kind]
         case (str(section), _, _) if section in _ENTRIES:

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from mcrage.config.base import Closed
 from mcrage.config.classifiers import KINDS as CLASSIFIERS
-from mcrage.config.generators import CddpmSettings, SmoteSettings
+from mcrage.config.generators import GENERATORS
 from mcrage.config.model import (
     Config,
     Keep,
@@ -34,7 +34,7 @@ Sections are merged key by key, lists are replaced as a whole.
 
 _ENTRIES: dict[str, list[tuple[str, type[BaseModel]]]] = {
     "scenarios": [("each scenario", Scenario), ("each entry of keep", Keep)],
-    "generators": [("kind: cddpm", CddpmSettings), ("kind: smote", SmoteSettings)],
+    "generators": [(f"kind: {kind}", model) for kind, model in GENERATORS.items()],
     "treatments": [("each treatment", Treatment)],
     "classifiers": [(f"kind: {kind}", model) for kind, model in CLASSIFIERS.items()],
 }
@@ -88,7 +88,7 @@ def _explain(model: type[BaseModel]) -> list[str]:
             continue
         allowed = _allowed(field.annotation)
         default = "" if field.is_required() else f" Default: {_short(field.default)}."
-        if field.default is None and model is CddpmSettings:
+        if field.default is None and "preset" in model.model_fields:
             default = ""
         text = f"{key}{f' ({allowed})' if allowed else ''}: {field.description}{default}"
         lines += textwrap.wrap(text, _WIDTH, initial_indent="#   ", subsequent_indent="#       ")

@@ -78,7 +78,8 @@ class Multinomial:
         self._owner = torch.arange(len(counts)).repeat_interleave(counts).to(device)
         # Adds up what belongs to a column, or gives it to all levels, as a product: its gradient
         # is one, too, and sums in a fixed order.
-        self._belongs = torch.nn.functional.one_hot(self._owner, len(counts)).float()
+        columns = torch.arange(len(counts), device=device)
+        self._belongs = (self._owner.unsqueeze(1) == columns).float()
         counts = counts.to(device)
         self._starts = counts.cumsum(0) - counts
         self._counts = counts.float()
@@ -157,9 +158,9 @@ class Multinomial:
         uniform : Tensor of float32 in [0, 1], shape (..., C)
             One number decides whether a level is kept, and which takes its place.
         """
-        kept, lost = _at(self._until, t)
-        other = self._level((uniform - kept) / lost.clamp(min=_TINY))
-        return torch.where(uniform < kept, codes, other)
+        # Small numbers decide, since float32 has more of them.
+        lost = _at(self._until, t).lost
+        return torch.where(uniform < lost, self._level(uniform / lost), codes)
 
     def start(self, uniform: Tensor) -> Tensor:
         """Draw x_T, which is uniform over the levels of each column, from uniforms (..., C)."""

@@ -89,6 +89,14 @@ KINDS: dict[str, Kind] = {
         ),
         sampling_settings=("k_neighbors",),
     ),
+    "tabddpm": Kind(
+        module="mcrage.generators.tabddpm",
+        name="TabddpmGenerator",
+        train=Needs(("mcrage.generators.tabddpm_fit",), ("torch", "numpy")),
+        sample=Needs(("mcrage.generators.tabddpm_draw",), ("torch", "numpy")),
+        sampling_settings=("sampling_variance",),
+        on_gpu=True,
+    ),
 }
 # Quantiles are fitted with scikit-learn, and applied with scipy in both directions.
 _SCALING = {

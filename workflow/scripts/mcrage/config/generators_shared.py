@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT
+"""What the settings of all generators share."""
+
+from typing import Any, Literal
+
+Memorising = Literal["keep", "drop", "stop"]
+MEMORISING = (
+    "What becomes of drawn rows that lie nearer to a training row of their group than all but 1 % "
+    "of training rows do to each other. keep (paper): they stay, and the report tells how many "
+    "there are. drop: they are drawn anew. stop: the run ends if there are more than chance "
+    "explains. No held-out row is looked at. Cost: about 1 % of the rows are drawn again, of "
+    "SMOTE's most."
+)
+
+
+def told(departures: dict[str, tuple[Any, Any]]) -> str:
+    """Return a sentence for the reader of the report, or nothing.
+
+    Parameters
+    ----------
+    departures : dict of str to tuple
+        The keys whose value is not the usual one: (value, the usual value).
+    """
+    parts = [
+        f"{key} {_short(value)} instead of {_short(usual)}"
+        for key, (value, usual) in departures.items()
+    ]
+    return f" Here with {'; '.join(parts)}." if parts else ""
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list) and len(value) > 3:
+        return f"{len(value)} values from {_short(min(value))} to {_short(max(value))}"
+    if isinstance(value, list):
+        return ", ".join(_short(item) for item in value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
