@@ -10,12 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from conftest import make_table
 from mcrage.classifiers.design_matrix import MAX_INDICATORS, DesignMatrix
-from mcrage.classifiers.registry import CLASSIFIERS, fit_and_score
+from mcrage.classifiers.out_of_fold import log_loss, out_of_fold, real_folds
+from mcrage.classifiers.registry import CLASSIFIERS, fit, fit_and_score
 from mcrage.classifiers.teacher import soft_labels
 from mcrage.config.load import load_config
 from mcrage.datasets.roles import Attribute, Feature, Roles, Target
@@ -300,3 +303,64 @@ def test_rows_with_every_outcome_weigh_as_one():
     assert once.num_rows == 200 + n_added
     likeliest = np.array(["well", "ill", "dead"])[labels(parts[0]).argmax(axis=1)]
     assert sorted(once["outcome"].to_pylist()[200:]) == sorted(likeliest)
+
+
+def repeated(table: pa.Table, times: int) -> tuple[pa.Table, np.ndarray]:
+    """The rows of a table again and again, and which is which."""
+    ids = np.tile(np.arange(table.num_rows), times)
+    return table.take(ids), ids
+
+
+def test_repetitions_share_a_fold_and_synthetic_rows_have_none(roles):
+    table, ids = repeated(separated([10, 10, 10, 10]), 3)
+    ids[-40:] = -1
+    rows, of_row = real_folds(table, ids, roles, 4, seed=0)
+    assert rows.tolist() == list(range(40))
+    assert (of_row[ids < 0] == -1).all()
+    assert all(len(set(of_row[ids == each])) == 1 for each in range(40))
+    assert np.bincount(of_row[:40]).tolist() == [10] * 4
+    clustered = table.append_column("patient", pa.array(np.arange(120) % 40 // 2))
+    _, of_row = real_folds(clustered, ids, replace(roles, cluster="patient"), 4, seed=0)
+    assert all(len(set(of_row[:40][[2 * each, 2 * each + 1]])) == 1 for each in range(20))
+
+
+def test_held_out_scores_are_those_of_scikit_learn(roles):
+    table = separated([40, 40, 40, 40])
+    settings = resolved("logistic_regression")
+    ids = np.arange(160)
+    rows, scores = out_of_fold(fit, settings, table, None, ids, roles, folds=4, seed=0)
+    _, of_row = real_folds(table, ids, roles, 4, seed=0)
+    x, y = DesignMatrix.fit(table, roles, "raw").of(table), target(table, roles)
+    model = CLASSIFIERS["logistic_regression"](settings, 0, 1)
+    expected = cross_val_predict(model, x, y, cv=PredefinedSplit(of_row), method="predict_proba")
+    assert rows.tolist() == list(range(160))
+    np.testing.assert_allclose(scores, expected[:, 1])
+    assert log_loss(y, scores) == pytest.approx(sklearn_log_loss(y, scores))
+
+
+def test_a_grid_is_searched_by_rows_that_no_fit_saw(roles):
+    """One neighbour is best for a row that stands in the table again, and worst for others."""
+    table, ids = repeated(separated([50, 50, 50, 50]), 4)
+    grid = {"n_neighbours": [1, 40]}
+    settings = resolved("nearest_neighbours", grid=grid)
+    test = separated([50, 50, 50, 50], seed=5)
+    chosen = fit_and_score(settings, table, None, test, roles, seed=0, row_ids=ids)
+    wide = fit_and_score(
+        resolved("nearest_neighbours", n_neighbours=40), table, None, test, roles, seed=0
+    )
+    np.testing.assert_array_equal(chosen, wide)
+    fooled = fit_and_score(settings, table, None, test, roles, seed=0)
+    assert set(fooled) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize(
+    ("grid", "told"),
+    [
+        ({"trees": [1]}, "grid.trees: not a setting of random_forest"),
+        ({"n_trees": []}, "grid.n_trees: is empty"),
+        ({"n_trees": [10, 0]}, "grid.n_trees: found 0"),
+    ],
+)
+def test_wrong_grids_are_refused(grid, told):
+    with pytest.raises(UserError, match=told):
+        resolved("random_forest", grid=grid)

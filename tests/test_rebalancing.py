@@ -15,8 +15,9 @@ from sklearn.utils.class_weight import compute_sample_weight
 from conftest import WARD, make_table
 from mcrage.classifiers.registry import fit_and_score
 from mcrage.classifiers.teacher import soft_labels
+from mcrage.config.treatments import Treatment
 from mcrage.errors import UserError
-from mcrage.groups import subgroup_filling_plan
+from mcrage.groups import shared_filling_plan
 from mcrage.rebalancing import (
     equal_weights,
     rebalance,
@@ -106,7 +107,8 @@ def test_subgroups_are_filled_and_keep_their_share_of_outcomes(table, schema):
 )
 def test_filled_subgroups_end_as_large_as_asked_but_for_part_rows(counts, n_subgroups, size, fill):
     counts = np.array(counts)
-    plan = subgroup_filling_plan(counts, n_subgroups, fill, size)
+    subgroups = np.arange(len(counts)) % n_subgroups
+    plan = shared_filling_plan(counts, subgroups, fill, size)
     rows, added = (x.reshape(-1, n_subgroups).sum(axis=0) for x in (counts, plan))
     wanted = (size * rows.max() - rows) * fill
     present = rows > 0
@@ -114,7 +116,7 @@ def test_filled_subgroups_end_as_large_as_asked_but_for_part_rows(counts, n_subg
     assert not added[~present].any()
     assert (added[present] <= wanted[present] + 1e-6).all()
     assert (added[present] > wanted[present] - len(counts) // n_subgroups - 1).all()
-    larger = subgroup_filling_plan(counts, n_subgroups, 2.0, size)
+    larger = shared_filling_plan(counts, subgroups, 2.0, size)
     assert (larger >= plan).all()
 
 
@@ -234,3 +236,61 @@ def test_the_table_is_the_same_for_the_same_seed_and_another_for_another(schema)
     )
     assert first.equals(again)
     assert not first.equals(other)
+
+
+def test_what_volume_alone_does(table, schema):
+    plan = rows_to_add(np.array(COUNTS), schema, by="rows", size=1.0, fill=1.0)
+    # 20 + 10 + 30 rows lack in groups of 30, 40, 20 and 50 of 140.
+    assert plan.tolist() == [12, 17, 8, 21]
+    repeated, _ = rebalance(table, schema, oversample="rows", seed=5)
+    assert repeated.num_rows == 140 + 60
+    mix = schema.counts(schema.index(repeated.slice(140)))
+    assert mix.min() > 0
+    assert (mix > 0.4 * 60 * np.array(COUNTS) / 140).all()
+
+
+def test_outcomes_are_filled_and_keep_their_share_of_subgroups(table, schema):
+    plan = rows_to_add(np.array([30, 40, 20, 40]), schema, by="target", size=1.0, fill=1.0)
+    assert plan.tolist() == [0, 0, 3, 6]
+
+
+@pytest.mark.parametrize(("by", "smallest"), [("group", 20), ("subgroup", 50), ("target", 70)])
+def test_undersampling_agrees_with_imbalanced_learn(table, schema, by, smallest):
+    from imblearn.under_sampling import RandomUnderSampler
+
+    from mcrage.rebalancing import strata_of
+
+    strata = strata_of(by, schema.index(table), schema)
+    kept, weights = rebalance(table, schema, undersample=by, seed=3)
+    expected, _ = RandomUnderSampler(random_state=0).fit_resample(strata[:, None], strata)
+    found = strata_of(by, schema.index(kept), schema)
+    assert np.bincount(found).tolist() == np.bincount(expected.ravel()).tolist()
+    assert np.bincount(found).max() == smallest
+    ids = weights["row_id"].to_pylist()
+    assert sorted(set(ids)) == ids
+    assert table.take(ids).drop_columns(["row_id"]).equals(kept.drop_columns(["is_synthetic"]))
+
+
+def test_reweighing_makes_outcome_and_subgroup_independent(table, schema):
+    groups = schema.index(table)
+    weights = rebalance(table, schema, weights="reweighing")[1]["weight"].to_numpy()
+    # Kamiran and Calders by hand: P(F) P(out) / P(F, out) = (50/140) (70/140) / (30/140).
+    by_hand = [
+        50 * 70 / (140 * 30),
+        90 * 70 / (140 * 40),
+        50 * 70 / (140 * 20),
+        90 * 70 / (140 * 50),
+    ]
+    np.testing.assert_allclose(weights, np.array(by_hand)[groups])
+    together = np.bincount(groups, weights).reshape(2, 2)
+    np.testing.assert_allclose(together, np.outer([70, 70], [50, 90]) / 140)
+
+
+def test_filling_is_of_one_source():
+    for sources in (
+        {"generator": "g", "oversample": "group"},
+        {"generator": "g", "undersample": "group"},
+        {"oversample": "group", "undersample": "target"},
+    ):
+        with pytest.raises(ValueError, match="not both"):
+            Treatment(description="x", **sources)

@@ -94,7 +94,8 @@ def test_held_out_loss_is_the_mean_over_groups_of_the_mean_over_rows(network):
     net = one.network
     judged = HeldOut(net, condition, process, rows, groups, held, seed=4, n_levels=3, chunk_rows=37)
     losses = judged.losses(weights, [0, 1])
-    inputs, level, encoded, target, _ = judged._parts
+    encoded, clean, levels, noise, _ = judged._parts
+    inputs, level, target = process.corrupt(clean, levels, noise)
     values = StackedParameters(net.parameters, 2).views(weights)
     for place in (0, 1):
         own = {name: value[place : place + 1] for name, value in values.items()}
@@ -119,7 +120,8 @@ def test_noise_levels_of_held_out_rows_follow_those_of_training():
         n_levels=16,
     )
     process = one.batches._process
-    log_sigma = 4 * judged._parts[1].flatten()
+    _, level, _ = process.corrupt(*judged._parts[1:4])
+    log_sigma = 4 * level.flatten()
     assert log_sigma.mean() == pytest.approx(process.noise_mean, abs=0.02)
     assert log_sigma.std() == pytest.approx(process.noise_std, abs=0.02)
 

@@ -6,6 +6,7 @@ Inputs: rebalanced, weights, test, roles. Outputs: metrics (long), predictions.
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mcrage.classifiers.registry import fit_and_score
 from mcrage.datasets.roles import read_roles
@@ -21,14 +22,16 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     schema = GroupSchema.of(roles)
     test = read_table(input.test)
     settings = params["settings"]
+    weights = read_table(input.weights)
     score = fit_and_score(
         settings["classifier"],
         read_table(input.rebalanced),
-        read_table(input.weights).column("weight").to_numpy(),
+        weights.column("weight").to_numpy(),
         test,
         roles,
         seed=params["seeds"]["classifier"],
         threads=threads,
+        row_ids=pc.fill_null(weights.column(ROW_ID), -1).to_numpy(),
     )
     groups = schema.index(test)
     judged = judge(schema, groups, score, settings["threshold"])

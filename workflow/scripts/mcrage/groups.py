@@ -202,31 +202,31 @@ def filling_plan(counts: np.ndarray, fill: float = 1.0, size: float = 1.0) -> np
     return np.floor(gaps * fill + 1e-9).astype(np.int64)
 
 
-def subgroup_filling_plan(
-    counts: np.ndarray, n_subgroups: int, fill: float = 1.0, size: float = 1.0
+def shared_filling_plan(
+    counts: np.ndarray, strata: np.ndarray, fill: float = 1.0, size: float = 1.0
 ) -> np.ndarray:
-    """Return how many rows to add to each group so that subgroups, not groups, end alike.
+    """Return how many rows to add to each group so that strata of groups, not groups, end alike.
 
-    Within a subgroup they are shared out as its own rows are over the target's levels, so the
-    target stays as frequent in it as it is.
+    Within a stratum they are shared out as its own rows are over its groups. With subgroups for
+    strata, the target stays as frequent in each as it is.
 
     Parameters
     ----------
     counts : ndarray of int, shape (n_groups,)
-    n_subgroups : int
+    strata : ndarray of int, shape (n_groups,)
+        Number of each group's stratum, from 0. One without a row gets none.
     fill, size : float
-        See `filling_plan`, of subgroups.
+        See `filling_plan`, of strata.
 
     Returns
     -------
     ndarray of int64, shape (n_groups,)
         Rounded down to whole rows of each group.
     """
-    # A group's number is its subgroup's plus its target's level times the number of subgroups.
-    table = np.asarray(counts).reshape(-1, n_subgroups)
-    rows = table.sum(axis=0)
-    shares = table / np.maximum(rows, 1)
-    return np.floor(shares * filling_plan(rows, fill, size) + 1e-9).astype(np.int64).ravel()
+    counts = np.asarray(counts)
+    rows = np.bincount(strata, weights=counts).astype(np.int64)
+    shares = counts / np.maximum(rows, 1)[strata]
+    return np.floor(shares * filling_plan(rows, fill, size)[strata] + 1e-9).astype(np.int64)
 
 
 def plan_rows(plan: np.ndarray) -> np.ndarray:

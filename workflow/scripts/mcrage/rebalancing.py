@@ -9,7 +9,7 @@ import pyarrow as pa
 from mcrage.datasets.roles import Roles
 from mcrage.encoding.columns import feature_arrays, of_levels
 from mcrage.errors import UserError
-from mcrage.groups import GroupSchema, filling_plan, subgroup_filling_plan
+from mcrage.groups import GroupSchema, filling_plan, shared_filling_plan
 from mcrage.tables import IS_SYNTHETIC, LABEL_WEIGHT, ROW_ID
 
 Labels = Callable[[pa.Table], np.ndarray]
@@ -116,14 +116,20 @@ def rows_to_add(
     counts : ndarray of int, shape (n_groups,)
         Real rows.
     schema : GroupSchema
-    by : {"group", "subgroup"}
-        What is filled.
+    by : {"group", "subgroup", "target", "rows"}
+        What is filled. With ``rows`` nothing is balanced: as many rows as with ``group`` in all, in
+        the mix of the real ones; what volume alone does.
     size, fill : float
         See `mcrage.groups.filling_plan`.
     """
     if by == "group":
         return filling_plan(counts, fill, size)
-    return subgroup_filling_plan(counts, schema.n_subgroups, fill, size)
+    if by == "rows":
+        n_added = filling_plan(counts, fill, size).sum()
+        return np.floor(n_added * counts / max(counts.sum(), 1) + 1e-9).astype(np.int64)
+    return shared_filling_plan(
+        counts, strata_of(by, np.arange(schema.n_groups), schema), fill, size
+    )
 
 
 def rebalance(
@@ -136,6 +142,7 @@ def rebalance(
     size: float = 1.0,
     labels: Labels | None = None,
     oversample: str | None = None,
+    undersample: str | None = None,
     weights: str | None = None,
     seed: int = 0,
 ) -> tuple[pa.Table, pa.Table]:
@@ -151,19 +158,22 @@ def rebalance(
     fill : float in (0, 2]
         The dose: rows to add over rows that are lacking. With the same seed and synthetic rows, a
         smaller dose adds a part of the rows that a larger one does.
-    fill_by : {"group", "subgroup"}
-        What the synthetic rows make equally large.
+    fill_by : {"group", "subgroup", "target", "rows"}
+        What the synthetic rows make equally large; see `rows_to_add`.
     size : float
         How large, in multiples of the largest.
     labels : callable, optional
         Told the synthetic rows that are added, returns how likely each has the positive level.
         Each is then added once with every level of the target, and weighs as likely as it is.
-    oversample : {"target", "group"}, optional
-        Repeat real rows; with ``fill = 1`` until these are equally frequent.
-    weights : {"target", "group"}, optional
-        Weight rows so that these weigh the same.
+    oversample : {"group", "subgroup", "target", "rows"}, optional
+        Repeat real rows; with ``fill = 1`` until these are equally frequent. With ``rows`` any are
+        repeated, as many as with ``group`` in all.
+    undersample : {"group", "subgroup", "target"}, optional
+        Leave real rows out until these are as frequent as the rarest of them.
+    weights : {"group", "subgroup", "target", "reweighing"}, optional
+        Weight rows so that these weigh the same; for reweighing see `reweighing`.
     seed : int
-        For the choice of repeated rows.
+        For the choice of repeated rows, and of those left out.
 
     Returns
     -------
@@ -172,13 +182,19 @@ def rebalance(
         repeated ones after them, synthetic ones last: with `labels` all with the last level (of
         two, the positive one), then all with the one before.
     weights : pyarrow.Table
-        row_id (null for synthetic rows) and weight, in the same order. Their mean is 1; with
+        row_id (null for synthetic rows) and weight, in the same order. Their mean is 1 (that of
+        reweighing is less where a group is empty); with
         `labels` a real row weighs 1, and so do all of a synthetic one together.
     """
     groups = schema.index(train)
     real = np.arange(train.num_rows)
-    if oversample:
-        strata = _strata(oversample, groups, schema)
+    if undersample:
+        real = thinned_rows(strata_of(undersample, groups, schema), seed)
+    if oversample == "rows":
+        n_added = int(filling_plan(schema.counts(groups), fill).sum())
+        real = np.concatenate([real, np.random.default_rng(seed).integers(0, len(real), n_added)])
+    elif oversample:
+        strata = strata_of(oversample, groups, schema)
         real = np.concatenate([real, repeated_rows(strata, seed, fill)])
     parts = [train.take(real)]
     row_ids = [parts[0].column(ROW_ID).combine_chunks()]
@@ -219,8 +235,44 @@ def _labelled(rows: pa.Table, schema: GroupSchema, level: int) -> pa.Table:
     return rows.set_column(place, field, of_levels(codes, schema.levels[-1], field.type))
 
 
-def _strata(by: str, groups: np.ndarray, schema: GroupSchema) -> np.ndarray:
-    return groups if by == "group" else schema.target_of(groups)
+def strata_of(by: str, groups: np.ndarray, schema: GroupSchema) -> np.ndarray:
+    """Return the stratum of each group number: itself, its subgroup or its level of the target.
+
+    Parameters
+    ----------
+    by : {"group", "subgroup", "target"}
+    groups : ndarray of int64, shape (n,)
+    schema : GroupSchema
+    """
+    if by == "group":
+        return np.asarray(groups)
+    return schema.subgroup_of(groups) if by == "subgroup" else schema.target_of(groups)
+
+
+def thinned_rows(strata: np.ndarray, seed: int) -> np.ndarray:
+    """Return the numbers of rows that stay when all strata become as small as the smallest.
+
+    Drawn without replacement within a stratum, as imbalanced-learn's RandomUnderSampler does.
+
+    Parameters
+    ----------
+    strata : ndarray of int, shape (n,)
+        Not negative.
+    seed : int
+
+    Returns
+    -------
+    ndarray of int64
+        Sorted.
+    """
+    values, counts = np.unique(strata, return_counts=True)
+    kept = [
+        np.random.default_rng([seed, value]).choice(
+            np.flatnonzero(strata == value), size=counts.min(), replace=False
+        )
+        for value in values
+    ]
+    return np.sort(np.concatenate(kept))
 
 
 def repeated_rows(strata: np.ndarray, seed: int, fill: float = 1.0) -> np.ndarray:
@@ -259,14 +311,38 @@ def row_weights(groups: np.ndarray, schema: GroupSchema, by: str | None) -> np.n
     ----------
     groups : ndarray of int64, shape (n,)
     schema : GroupSchema
-    by : {"target", "group"} or None
+    by : {"group", "subgroup", "target", "reweighing"} or None
         What weighs the same; None: every row does.
 
     Returns
     -------
     ndarray of float64, shape (n,)
     """
-    return equal_weights(_strata(by, groups, schema)) if by else np.ones(len(groups))
+    if by is None:
+        return np.ones(len(groups))
+    if by == "reweighing":
+        return reweighing(schema.subgroup_of(groups), schema.target_of(groups))
+    return equal_weights(strata_of(by, groups, schema))
+
+
+def reweighing(subgroups: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return weights P(s) P(y) / P(s, y): subgroup and target become independent.
+
+    Kamiran and Calders 2012, doi:10.1007/s10115-011-0463-8. Both stay as frequent as they are.
+
+    Parameters
+    ----------
+    subgroups, targets : ndarray of int, shape (n,)
+        Not negative.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+    """
+    n_s, n_y = np.bincount(subgroups), np.bincount(targets)
+    together = np.zeros((len(n_s), len(n_y)))
+    np.add.at(together, (subgroups, targets), 1)
+    return n_s[subgroups] * n_y[targets] / (len(subgroups) * together[subgroups, targets])
 
 
 def equal_weights(strata: np.ndarray) -> np.ndarray:

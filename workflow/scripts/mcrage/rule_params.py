@@ -229,7 +229,7 @@ class RuleParams:
         family = self.plan.config.families[wildcards.treatment]
         settings = {
             "treatment": treatment.model_dump(
-                include={"fill", "fill_by", "size", "oversample", "weights"}
+                include={"fill", "fill_by", "size", "oversample", "undersample", "weights"}
             ),
             # Which tables are its inputs: a file alone must be able to tell.
             "made_from": treatment.model_dump(include={"train_on", "generator"}),

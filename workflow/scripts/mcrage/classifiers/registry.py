@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Classifiers by kind: a function and a line in the registry each."""
 
+import logging
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from mcrage.classifiers.design_matrix import DesignMatrix
+from mcrage.classifiers.out_of_fold import choose
 from mcrage.datasets.roles import Roles
 from mcrage.groups import GroupSchema
+
+logger = logging.getLogger(__name__)
 
 _FARTHEST = 3.0
 """Where standardised features end for smooth classifiers, which would follow an outlier far."""
@@ -159,6 +163,7 @@ def fit(
     *,
     seed: int,
     threads: int = 1,
+    row_ids: np.ndarray | None = None,
 ) -> Score:
     """Fit a classifier on a treated training set.
 
@@ -172,18 +177,26 @@ def fit(
     weights : ndarray of float64, shape (n_train,), or None
     roles : Roles
     seed, threads : int
+    row_ids : ndarray of int64, shape (n_train,), optional
+        Which rows are repetitions or synthetic, for settings that are chosen by held-out rows; see
+        `mcrage.classifiers.out_of_fold.real_folds`. None: neither.
 
     Returns
     -------
     callable
         See `Score`.
     """
+    options = {"seed": seed, "threads": threads}
     if settings["kind"] == "ensemble":
         members = [
-            fit(member, train, weights, roles, seed=seed, threads=threads)
+            fit(member, train, weights, roles, **options, row_ids=row_ids)
             for member in settings["members"]
         ]
         return lambda rows: np.mean([member(rows) for member in members], axis=0)
+    if settings.get("grid"):
+        ids = np.arange(train.num_rows) if row_ids is None else row_ids
+        settings = choose(fit, settings, train, weights, ids, roles, **options)
+        logger.info("chosen by held-out training rows: %s", settings)
     schema = GroupSchema.of(roles)
     if weights is not None and np.ptp(weights) == 0:
         # Equal weights are no weights; the forest then takes its faster path.
@@ -202,16 +215,16 @@ def fit(
     classifier = CLASSIFIERS[kind](settings, seed, threads)
     if native and any(design.categorical):
         classifier.set_params(categorical_features=design.categorical)
-    x, options = design.of(train), {}
+    x, weighted = design.of(train), {}
     if weights is not None and kind in _WITHOUT_WEIGHTS:
         drawn = np.random.default_rng(seed).choice(len(y), len(y), p=weights / weights.sum())
         x, y = x[drawn], y[drawn]
     elif weights is not None:
-        options = _weighted(classifier, weights)
+        weighted = _weighted(classifier, weights)
     with warnings.catch_warnings():
         # Perceptrons take as many passes as they are told to.
         warnings.filterwarnings("ignore", "Stochastic Optimizer: Maximum iterations")
-        classifier.fit(x, y, **options)
+        classifier.fit(x, y, **weighted)
 
     def score(rows: pa.Table) -> np.ndarray:
         # A level without a training row is not among the classes.
@@ -236,12 +249,13 @@ def fit_and_score(
     *,
     seed: int,
     threads: int = 1,
+    row_ids: np.ndarray | None = None,
 ) -> np.ndarray:
     """Fit a classifier on a treated training set and score other rows.
 
     Parameters
     ----------
-    settings, train, weights, roles, seed, threads
+    settings, train, weights, roles, seed, threads, row_ids
         See `fit`.
     test : pyarrow.Table
         Rows to score.
@@ -251,7 +265,8 @@ def fit_and_score(
     ndarray of float64, shape (n_test,) or (n_test, n_levels)
         See `Score`.
     """
-    return fit(settings, train, weights, roles, seed=seed, threads=threads)(test)
+    options = {"seed": seed, "threads": threads, "row_ids": row_ids}
+    return fit(settings, train, weights, roles, **options)(test)
 
 
 def _weighted(classifier: Any, weights: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Settings of the classifiers: closed models, importable without scikit-learn."""
 
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, Self, Union
 
-from pydantic import Discriminator, Field
+from pydantic import Discriminator, Field, ValidationError, model_validator
 
-from mcrage.config.base import Closed, Name
+from mcrage.config.base import Closed, Name, closest
 
 
 class _OfFeatures(Closed):
@@ -21,9 +21,39 @@ class _OfFeatures(Closed):
         "leaves out a feature whose bands are one.",
     )
 
+    grid: dict[str, list[Any]] = Field(
+        {},
+        description="Other values of this classifier's settings to choose among, e.g. "
+        "{min_samples_leaf: [5, 20]}: those with the smallest log loss of real training rows held "
+        "out in turn, for every treatment by itself. Empty (paper): the settings above. Cost: "
+        "grid_folds times the points of the grid.",
+    )
+    grid_folds: int = Field(5, ge=2, le=20, description="Of the grid; clusters are kept whole.")
+
+    @model_validator(mode="after")
+    def _grid_is_of_settings(self) -> Self:
+        fields = type(self).model_fields.keys() - {"kind", "grid", "grid_folds"}
+        for name, values in self.grid.items():
+            if name not in fields:
+                hint = closest(name, sorted(fields))
+                raise ValueError(
+                    f"grid.{name}: not a setting of {self.kind}{hint}; allowed: "
+                    f"{', '.join(sorted(fields))}"
+                )
+            if not values:
+                raise ValueError(f"grid.{name}: is empty; list the values to choose among")
+            for value in values:
+                try:
+                    type(self)(**{**self.model_dump(exclude={"grid"}), name: value})
+                except ValidationError as error:
+                    told = error.errors()[0]["msg"]
+                    raise ValueError(f"grid.{name}: found {value!r}; {told}; correct it") from None
+        return self
+
     def resolved(self, classifiers: dict[Name, "ClassifierSettings"]) -> dict[str, Any]:
-        """Return all values, plain JSON."""
-        return self.model_dump()
+        """Return all values, plain JSON; without a grid where there is none."""
+        without = set() if self.grid else {"grid", "grid_folds"}
+        return self.model_dump(exclude=without)
 
 
 class RandomForest(_OfFeatures):

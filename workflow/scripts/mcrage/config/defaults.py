@@ -32,6 +32,15 @@ TREATMENTS = {
         "description": "Rows weighted so that every group weighs the same: what MCRAGE aims at, "
         "without synthesis.",
     },
+    "reweighing": {
+        "weights": "reweighing",
+        "description": "Rows weighted so that the outcome is equally frequent in every subgroup "
+        "(Kamiran and Calders). No new rows.",
+    },
+    "group_undersampling": {
+        "undersample": "group",
+        "description": "Rows left out until every group is as small as the smallest.",
+    },
     "target_oversampling": {
         "oversample": "target",
         "description": "Real rows of the rarer outcome repeated until both are equally frequent.",

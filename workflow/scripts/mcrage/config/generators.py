@@ -15,6 +15,7 @@ _PAPER: dict[str, Any] = {
     "scaling": "standard",
     "jitter": False,
     "derive": False,
+    "categories": "one_hot",
     "condition": "group",
     "group_residual": False,
     "group_weight_decay": 0.0,
@@ -37,6 +38,7 @@ _PAPER: dict[str, Any] = {
     "sampler": "ancestral",
     "sampling_steps": 35,
     "sampling_variance": "posterior",
+    "category_steps": 32,
     "optimizer": "adam",
     "learning_rates": [10**exponent for exponent in (-4.5, -4.35, -4.2, -4.05, -3.9)],
     "weight_decays": [1e-4],
@@ -65,6 +67,7 @@ _TUNED: dict[str, Any] = {
     "scaling": "within_subgroup",
     "jitter": True,
     "derive": True,
+    "categories": "masked",
     "condition": "additive",
     "group_residual": False,
     "group_weight_decay": 0.1,
@@ -126,6 +129,13 @@ class CddpmSettings(Closed):
         None,
         description="true: columns with a formula are recomputed, so identities hold. "
         "false (paper): they are modelled like the others.",
+    )
+    categories: Literal["one_hot", "masked"] | None = Field(
+        None,
+        description="one_hot (paper, which has none): an indicator a level, modelled as a number; "
+        "the largest tells the level. masked: categories, which values are missing, and which "
+        "numbers are 0 where a fifth or more are, come first, each predicted from those known; "
+        "then numbers, given them. Without such columns both are the same.",
     )
     condition: Literal["group", "additive"] | None = Field(
         None,
@@ -208,6 +218,12 @@ class CddpmSettings(Closed):
     )
     sampling_variance: Literal["posterior", "beta"] | None = Field(
         None, description="Of ancestral. posterior: the paper's text; beta: its notebook."
+    )
+    category_steps: int | None = Field(
+        None,
+        ge=1,
+        description="Of masked: most steps in which a row's categories are drawn. With fewer "
+        "than there are, some are drawn together, as if they were independent given the others.",
     )
     optimizer: Literal["adam", "adamw"] | None = Field(
         None, description="adam (paper) adds weight decay to the gradient; adamw does not."

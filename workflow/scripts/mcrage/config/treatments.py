@@ -34,12 +34,14 @@ class Treatment(Closed):
         "dose; no dose trains a model, and only the first above 1 draws a generator's rows anew "
         "(twice as many).",
     )
-    fill_by: Literal["group", "subgroup"] = Field(
+    fill_by: Literal["group", "subgroup", "target", "rows"] = Field(
         "group",
         description="What is to become equally large by a generator's rows. group: every group "
-        "(paper), so that both outcomes end equally frequent in every subgroup. subgroup: every "
-        "subgroup; the outcome stays as frequent in it as it is. A generator draws what any of its "
-        "treatments takes: the first to fill otherwise, or further, draws its rows anew.",
+        "(paper), so that all outcomes end equally frequent in every subgroup. subgroup: every "
+        "subgroup; the outcome stays as frequent in it as it is. target: every outcome. rows: "
+        "nothing; as many rows as with group, in the mix of the real ones, a control that shows "
+        "what volume alone does. A generator draws what any of its treatments takes: the first to "
+        "fill otherwise, or further, draws its rows anew.",
     )
     size: float = Field(
         1.0,
@@ -57,15 +59,23 @@ class Treatment(Closed):
         "label_weight): train with it as sample weight. null (paper): a row has the outcome that "
         "it was drawn for.",
     )
-    oversample: Literal["target", "group"] | None = Field(
+    oversample: Literal["group", "subgroup", "target", "rows"] | None = Field(
         None,
-        description="Repeat real rows at random until every level of the target, or every group, "
-        "is as large as the largest; fewer or more with another fill.",
+        description="Repeat real rows at random until every group, subgroup or level of the target "
+        "is as large as the largest; fewer or more with another fill. rows: any rows, as many as "
+        "with group, a control that shows what volume alone does.",
     )
-    weights: Literal["target", "group"] | None = Field(
+    undersample: Literal["group", "subgroup", "target"] | None = Field(
         None,
-        description="Weight rows so that every level of the target, or every group, weighs the "
-        "same.",
+        description="Leave real rows out at random until every group, subgroup or level of the "
+        "target is as small as the smallest.",
+    )
+    weights: Literal["group", "subgroup", "target", "reweighing"] | None = Field(
+        None,
+        description="Weight rows so that every group, subgroup or level of the target weighs the "
+        "same. reweighing (Kamiran and Calders 2012): so that the target is equally frequent in "
+        "every subgroup, and both as frequent as they are. With a generator its rows are weighted, "
+        "too.",
     )
 
     @field_validator("fill", mode="before")
@@ -92,8 +102,11 @@ class Treatment(Closed):
 
     @model_validator(mode="after")
     def _one_source_of_rows(self) -> Self:
-        if self.generator and self.oversample:
-            raise ValueError("give either generator or oversample, not both")
+        sources = [name for name in ("generator", "oversample") if getattr(self, name)]
+        if self.undersample:
+            sources.append("undersample")
+        if len(sources) > 1:
+            raise ValueError(f"give either {' or '.join(sources)}, not both")
         if self.generator and self.train_on == "original":
             raise ValueError(
                 "a generator fills the gaps of the imbalanced training set; remove generator, or "
@@ -121,7 +134,8 @@ class Treatment(Closed):
     @property
     def does_nothing(self) -> bool:
         """Whether the classifier gets the imbalanced training set as it is: a dose of 0."""
-        return not (self.generator or self.oversample or self.weights or self.train_on != "train")
+        acts = self.generator or self.oversample or self.undersample or self.weights
+        return not acts and self.train_on == "train"
 
     @property
     def _goal(self) -> str:

@@ -17,9 +17,8 @@ class HeldOut:
     Every held-out row is noised to `n_levels` levels, spread evenly over the distribution of the
     levels in training, with noise of its own. Levels and noise stay the same for all members and
     at all times: what differs is the network alone, so differences are far less noisy than the
-    losses. The loss of a row is the mean square of the error of the process's target, which has
-    unit weight; rows are averaged within their group and groups among each other, since small
-    groups are the ones that rows are drawn for.
+    losses. The loss of a row is the process's, as in training; rows are averaged within their
+    group and groups among each other, since small groups are the ones that rows are drawn for.
 
     Parameters
     ----------
@@ -54,7 +53,7 @@ class HeldOut:
         chunk_rows: int = 1024,
         device: torch.device | str = "cpu",
     ) -> None:
-        self._network = network
+        self._network, self._process = network, process
         self._chunk_rows = chunk_rows
         generator = torch.Generator().manual_seed(seed)
         chosen = [_thinned(index, groups, max_rows, generator) for index in held]
@@ -70,11 +69,10 @@ class HeldOut:
         levels = ((torch.arange(n_levels) + start) / n_levels).flatten(1)
         index, weights = (x.repeat_interleave(n_levels, dim=1) for x in (index, weights / n_levels))
         noise = torch.randn(*index.shape, rows.shape[1], generator=generator)
-        inputs, level, target = process.corrupt(
-            *(tensor.to(device) for tensor in (rows[index], levels, noise))
-        )
         encoded = condition.encode(groups[index].to(device))
-        self._parts = (inputs, level, encoded, target, weights.to(device))
+        parts = (rows[index], levels, noise, weights)
+        # Noised when they are judged, since indicators of codes take more room than the codes.
+        self._parts = (encoded, *(tensor.to(device) for tensor in parts))
 
     @torch.no_grad()
     def losses(self, weights: Tensor, subsets: Sequence[int]) -> list[float]:
@@ -96,9 +94,10 @@ class HeldOut:
         n_rows = self._parts[0].shape[1]
         for start in range(0, n_rows, self._chunk_rows):
             part = (x[:, start : start + self._chunk_rows][places] for x in self._parts)
-            inputs, level, condition, target, spread = part
+            condition, rows, levels, noise, spread = part
+            inputs, level, target = self._process.corrupt(rows, levels, noise)
             output = self._network(values, inputs, level, condition)
-            total += ((output - target).square().mean(dim=2) * spread).sum(dim=1)
+            total += (self._process.row_losses(output, target) * spread).sum(dim=1)
         return total.tolist()
 
 

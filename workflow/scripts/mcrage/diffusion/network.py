@@ -42,6 +42,10 @@ class Parameter:
         return math.prod(self.shape)
 
 
+Predictor = Callable[[Mapping[str, Tensor], Tensor, Tensor, Tensor], Tensor]
+"""(values, inputs, level, condition) -> outputs: a network as sampling uses it."""
+
+
 class Network(Protocol):
     """What training and sampling need of a network."""
 

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 """What a network is asked to predict from a noised row, and the denoiser that follows from it.
 
-Both processes present one denoiser in the frame x = x_0 + σ ε, so guidance and the deterministic
-samplers are written once. Targets have unit weight.
+Both processes of numbers present one denoiser in the frame x = x_0 + σ ε, so guidance and the
+deterministic samplers are written once. Targets have unit weight.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -19,7 +19,47 @@ Predict = Callable[[Tensor, float], Tensor]
 """A network with its condition bound: (inputs (M, n, d), level) -> outputs (M, n, d)."""
 
 
-class DiscreteProcess:
+class Process(Protocol):
+    """How rows become what a network learns from, and how its outputs are judged."""
+
+    def corrupt(self, rows: Tensor, uniform: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
+        """Noise rows to a random level.
+
+        Parameters
+        ----------
+        rows, noise : Tensor, shape (..., B, d)
+            Noise is standard normal.
+        uniform : Tensor in [0, 1), shape (..., B)
+            Chooses each row's level.
+
+        Returns
+        -------
+        inputs, level, target : Tensor, shapes (..., B, inputs), (..., B), (..., B, targets)
+        """
+        ...
+
+    def row_losses(self, output: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of each row, (..., B)."""
+        ...
+
+    def losses(self, output: Tensor, target: Tensor) -> Tensor:
+        """Return the mean loss of each member's rows, (M,)."""
+        ...
+
+
+class SquaredLoss:
+    """The loss of targets of unit weight."""
+
+    def row_losses(self, output: Tensor, target: Tensor) -> Tensor:
+        """Return the mean square of the error of each row, (..., B, d) -> (..., B)."""
+        return (output - target).square().mean(dim=-1)
+
+    def losses(self, output: Tensor, target: Tensor) -> Tensor:
+        """Return the mean square of the error of each member, (M, B, d) -> (M,)."""
+        return (output - target).square().mean(dim=(1, 2))
+
+
+class DiscreteProcess(SquaredLoss):
     """A chain of T steps whose noise (ε) or velocity (v) is predicted.
 
     Parameters
@@ -43,18 +83,7 @@ class DiscreteProcess:
         self._sigmas = schedule.sigmas
 
     def corrupt(self, rows: Tensor, uniform: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
-        """Noise rows to a random step.
-
-        Parameters
-        ----------
-        rows, noise : Tensor, shape (..., B, d)
-        uniform : Tensor in [0, 1), shape (..., B)
-            Chooses each row's step.
-
-        Returns
-        -------
-        inputs, level, target : Tensor, shapes (..., B, d), (..., B), (..., B, d)
-        """
+        """Noise rows to a random step; see `Process.corrupt`."""
         n_timesteps = self.schedule.n_timesteps
         step = (uniform * n_timesteps).long().clamp_(max=n_timesteps - 1)
         signal, spread = self._marginals[step].unsqueeze(-1).unbind(dim=-2)
@@ -80,7 +109,7 @@ class DiscreteProcess:
 
 
 @dataclass(frozen=True)
-class EdmProcess:
+class EdmProcess(SquaredLoss):
     """Continuous noise with the preconditioning of Karras et al. 2022, for data of unit variance.
 
     Attributes
@@ -97,7 +126,7 @@ class EdmProcess:
     sigma_max: float = 20.0
 
     def corrupt(self, rows: Tensor, uniform: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
-        """Noise rows to a random level; see `DiscreteProcess.corrupt`."""
+        """Noise rows to a random level; see `Process.corrupt`."""
         sigma = log_normal_sigmas(uniform, self.noise_mean, self.noise_std).unsqueeze(-1)
         scale = (1.0 + sigma**2).sqrt()
         x = rows + sigma * noise
@@ -119,4 +148,4 @@ class EdmProcess:
         return sigma.log() / 4
 
 
-Process = DiscreteProcess | EdmProcess
+NumberProcess = DiscreteProcess | EdmProcess

@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 from mcrage.diffusion.condition import Condition
-from mcrage.diffusion.network import Network
-from mcrage.diffusion.process import DiscreteProcess, EdmProcess, Process
+from mcrage.diffusion.masked import MaskedProcess
+from mcrage.diffusion.masked_sampling import draw_codes, given_codes
+from mcrage.diffusion.network import Network, Predictor
+from mcrage.diffusion.process import DiscreteProcess, EdmProcess, NumberProcess
 from mcrage.diffusion.schedule import DiscreteSchedule, geometric_sigmas
 
 Denoise = Callable[[Tensor, float], Tensor]
@@ -109,7 +111,7 @@ SOLVERS = {"dpm2m": dpm_solver_2m, "heun": heun, "unipc": uni_pc}
 
 
 class BlockNoise:
-    """Standard normal numbers for blocks of rows, each block from a seed of its own.
+    """Random numbers for blocks of rows, each block from a seed of its own.
 
     What a block gets does not depend on the blocks beside it, nor on how much of it is used.
 
@@ -135,9 +137,18 @@ class BlockNoise:
         self._shape, self._n_rows, self._device = shape, n_rows, device
 
     def __call__(self) -> Tensor:
-        """Return the next numbers, float32 of shape (M, n_rows, d)."""
+        """Return the next standard normal numbers, float32 of shape (M, n_rows, d)."""
         blocks = [
             torch.empty(self._shape, device=self._device).normal_(generator=source)
+            for source in self._sources
+        ]
+        return torch.cat(blocks, dim=1)[:, : self._n_rows]
+
+    def uniform(self, n_columns: int) -> Tensor:
+        """Return the next numbers of [0, 1), float32 of shape (M, n_rows, n_columns)."""
+        shape = (*self._shape[:2], n_columns)
+        blocks = [
+            torch.empty(shape, device=self._device).uniform_(generator=source)
             for source in self._sources
         ]
         return torch.cat(blocks, dim=1)[:, : self._n_rows]
@@ -178,7 +189,7 @@ def ancestral(
 def draw(
     network: Network,
     condition: Condition,
-    process: Process,
+    process: NumberProcess | MaskedProcess,
     values: Mapping[str, Tensor],
     groups: Tensor,
     *,
@@ -186,6 +197,7 @@ def draw(
     block_rows: int,
     sampler: Literal["ancestral", "dpm2m", "heun", "unipc"],
     n_steps: int = 32,
+    code_steps: int = 32,
     guidance: float = 0.0,
     variance: Literal["posterior", "beta"] = "posterior",
 ) -> Tensor:
@@ -206,37 +218,54 @@ def draw(
         Ancestral takes all steps of a discrete schedule and needs one.
     n_steps : int
         Of the others.
+    code_steps : int
+        Most steps in which the codes of a masked process are revealed, before the numbers.
     guidance : float
-        w of ε = (1 + w) ε_group - w ε_null; 0 leaves the second pass out.
+        w of ε = (1 + w) ε_group - w ε_null, and of logits alike; 0 leaves the second pass out.
     variance : {"posterior", "beta"}
         Of ancestral sampling.
 
     Returns
     -------
-    Tensor of float32, shape (M, n, d)
+    Tensor of float32, shape (M, n, d), or (M, n, d + D) with D columns of codes
     """
-    if sampler == "ancestral" and not isinstance(process, DiscreteProcess):
-        raise ValueError("ancestral sampling needs a discrete schedule")
     n_members, n_rows = groups.shape
-    n_columns = next(p.shape[1] for p in network.parameters if p.name == "output.weight")
-    noise = BlockNoise(seeds, (n_members, block_rows, n_columns), n_rows, groups.device)
-    denoise = guided_denoiser(network, condition, process, values, groups, guidance)
-    if sampler == "ancestral":
-        sigmas = process.schedule.sigmas.flip(0)
-    elif sampler == "unipc" and isinstance(process, EdmProcess):
-        sigmas = geometric_sigmas(n_steps, process.sigma_min, process.sigma_max)
+    masked = isinstance(process, MaskedProcess)
+    numbers = process.numbers if masked else process
+    if sampler == "ancestral" and not isinstance(numbers, DiscreteProcess):
+        raise ValueError("ancestral sampling needs a discrete schedule")
+    if masked:
+        n_columns = process.n_numbers
     else:
-        sigmas = process.sigmas(n_steps)
+        n_columns = next(p.shape[1] for p in network.parameters if p.name == "output.weight")
+    noise = BlockNoise(seeds, (n_members, block_rows, n_columns), n_rows, groups.device)
+    codes = None
+    if masked:
+        codes = draw_codes(
+            network, condition, process, values, groups, noise.uniform, code_steps, guidance
+        )
+        if n_columns == 0:
+            return codes
+        network = given_codes(network, process, codes)
+    denoise = guided_denoiser(network, condition, numbers, values, groups, guidance)
+    if sampler == "ancestral":
+        sigmas = numbers.schedule.sigmas.flip(0)
+    elif sampler == "unipc" and isinstance(numbers, EdmProcess):
+        sigmas = geometric_sigmas(n_steps, numbers.sigma_min, numbers.sigma_max)
+    else:
+        sigmas = numbers.sigmas(n_steps)
     x = noise().mul_(math.sqrt(1.0 + float(sigmas[0]) ** 2))
     if sampler == "ancestral":
-        return ancestral(denoise, x, process.schedule, noise, variance)
-    return SOLVERS[sampler](denoise, x, sigmas)
+        x = ancestral(denoise, x, numbers.schedule, noise, variance)
+    else:
+        x = SOLVERS[sampler](denoise, x, sigmas)
+    return x if codes is None else torch.cat([x, codes], dim=-1)
 
 
 def guided_denoiser(
-    network: Network,
+    network: Predictor,
     condition: Condition,
-    process: Process,
+    process: NumberProcess,
     values: Mapping[str, Tensor],
     groups: Tensor,
     guidance: float,

@@ -150,7 +150,7 @@ class Trainer:
         device: torch.device | str = "cpu",
         subsets: Sequence[Tensor] = (),
     ) -> None:
-        self.network, self.settings = network, settings
+        self.network, self.process, self.settings = network, process, settings
         self.members = tuple(members)
         self.device = torch.device(device)
         self.n_steps = 0
@@ -256,7 +256,7 @@ class Trainer:
         batch = self.batches.draw()
         drop = self.batches.drop if self.batches.drops else None
         output = self.network(self._values, batch.inputs, batch.level, batch.condition, drop)
-        losses = (output - batch.target).square().mean(dim=(1, 2))
+        losses = self.process.losses(output, batch.target)
         losses.sum().backward()
         if self.settings.clip_norm is not None:
             clip_members(self._gradient, self.settings.clip_norm)

@@ -54,6 +54,8 @@ class MixedEncoding:
         In the order of the raw matrix's columns.
     codes : tuple of Codes
         Of every feature that has any, also those of one kind.
+    counts : ndarray of float64, shape (all kinds of all codes,)
+        How many training rows have each.
     usual : ndarray of float64, shape (n_features,)
         What is put in where ``missing: impute`` finds nothing: the median, as recorded, or the
         most frequent level, of training rows. NaN for other features.
@@ -61,6 +63,8 @@ class MixedEncoding:
         The features in `numeric`, in its order.
     numeric : NumericEncoding or None
         Of amounts; None if there is no column of them.
+    options : dict
+        The ``scaling``, ``derive`` and ``split_zeros`` of the fit.
 
     Examples
     --------
@@ -77,9 +81,11 @@ class MixedEncoding:
 
     features: tuple[Feature, ...]
     codes: tuple[Codes, ...]
+    counts: np.ndarray
     usual: np.ndarray
     numbers: tuple[int, ...]
     numeric: NumericEncoding | None
+    options: dict[str, Any]
 
     @classmethod
     def fit(
@@ -122,7 +128,7 @@ class MixedEncoding:
         usual = np.array([_usual(rows[:, i], f) for i, f in enumerate(features)])
         recomputed = _recomputed(rows, features) if derive else {}
         in_formulas = set(recomputed).union(*recomputed.values())
-        codes, numbers, states = [], [], {}
+        codes, counts, numbers, states = [], [], [], {}
         for place, feature in enumerate(features):
             values = _imputed(rows[:, place], usual[place])
             split = split_zeros and feature.column not in in_formulas and _has_many_zeros(values)
@@ -132,9 +138,10 @@ class MixedEncoding:
                 states[place] = _states(values, feature, split)
                 if (states[place] == _AMOUNT).any():
                     numbers.append(place)
-            kinds = tuple(np.unique(states[place]).tolist())
-            if feature.levels or kinds != (_AMOUNT,):
-                codes.append(Codes(place, kinds))
+            kinds, n_each = np.unique(states[place], return_counts=True)
+            if feature.levels or kinds.tolist() != [_AMOUNT]:
+                codes.append(Codes(place, tuple(kinds.tolist())))
+                counts += n_each.tolist()
         numeric = None
         if numbers:
             rng = np.random.default_rng(seed)
@@ -157,7 +164,15 @@ class MixedEncoding:
                 seed=seed,
                 within=within,
             )
-        return cls(tuple(features), tuple(codes), usual, tuple(numbers), numeric)
+        return cls(
+            tuple(features),
+            tuple(codes),
+            np.array(counts, dtype=np.float64),
+            usual,
+            tuple(numbers),
+            numeric,
+            {"scaling": scaling, "derive": derive, "split_zeros": split_zeros},
+        )
 
     @property
     def modelled_codes(self) -> tuple[Codes, ...]:
@@ -168,6 +183,24 @@ class MixedEncoding:
     def cardinalities(self) -> tuple[int, ...]:
         """Number of codes of each column of codes, at least 2."""
         return tuple(len(column.kinds) for column in self.modelled_codes)
+
+    @property
+    def code_counts(self) -> tuple[tuple[int, ...], ...]:
+        """How many training rows have each code, of each column of codes."""
+        ends = np.cumsum([len(column.kinds) for column in self.codes])
+        parts = np.split(self.counts.astype(np.int64), ends[:-1]) if len(ends) else []
+        return tuple(tuple(part.tolist()) for part in parts if len(part) > 1)
+
+    @property
+    def states(self) -> tuple[tuple[int, int] | None, ...]:
+        """The column of codes and the code that make an encoded number an amount; None: always."""
+        found: dict[int, tuple[int, int]] = {}
+        for place, column in enumerate(self.modelled_codes):
+            if not self.features[column.feature].levels:
+                found[column.feature] = (place, column.kinds.index(_AMOUNT))
+        if self.numeric is None:
+            return ()
+        return tuple(found.get(self.numbers[column]) for column in self.numeric.modelled)
 
     @property
     def n_numbers(self) -> int:
@@ -280,26 +313,9 @@ class MixedEncoding:
                 rows[~amount, column.feature] = told[~amount]
         return rows
 
-    def amount_masks(self, codes: np.ndarray) -> np.ndarray:
-        """Return which encoded numbers are amounts, bool of shape (n, n_numbers).
-
-        Parameters
-        ----------
-        codes : ndarray of int64, shape (n, len(cardinalities))
-        """
-        masks = np.ones((len(codes), self.n_numbers), dtype=bool)
-        if self.numeric is None:
-            return masks
-        by_feature = {self.numbers[c]: place for place, c in enumerate(self.numeric.modelled)}
-        for used, column in enumerate(self.modelled_codes):
-            place = by_feature.get(column.feature)
-            if place is not None:
-                masks[:, place] = np.array(column.kinds)[codes[:, used]] == _AMOUNT
-        return masks
-
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return all that is needed to rebuild it: float64 arrays, and plain JSON values."""
-        arrays, numeric = {"usual": self.usual}, None
+        arrays, numeric = {"usual": self.usual, "counts": self.counts}, None
         if self.numeric is not None:
             own, numeric = self.numeric.state()
             arrays |= {f"numeric.{name}": array for name, array in own.items()}
@@ -308,6 +324,7 @@ class MixedEncoding:
             "codes": [[column.feature, list(column.kinds)] for column in self.codes],
             "numbers": list(self.numbers),
             "numeric": numeric,
+            "options": self.options,
         }
         return arrays, facts
 
@@ -322,9 +339,11 @@ class MixedEncoding:
         return cls(
             features=features_from(facts["features"]),
             codes=tuple(Codes(feature, tuple(kinds)) for feature, kinds in facts["codes"]),
+            counts=arrays["counts"],
             usual=arrays["usual"],
             numbers=tuple(facts["numbers"]),
             numeric=numeric,
+            options=facts["options"],
         )
 
 

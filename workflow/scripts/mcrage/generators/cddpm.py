@@ -53,7 +53,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from mcrage.encoding.numeric import NumericEncoding
 from mcrage.generators.base import (
     Checkpoint,
     Criterion,
@@ -61,6 +60,7 @@ from mcrage.generators.base import (
     TrainingData,
     standardised_within,
 )
+from mcrage.generators.cddpm_rows import RowEncoding
 from mcrage.generators.storage import load_model, save_model, schema_facts, schema_from
 
 if TYPE_CHECKING:
@@ -174,9 +174,7 @@ class CddpmGenerator(Generator):
     def _parts(self, place: "torch.device") -> "Parts":
         from mcrage.generators.cddpm_parts import make_parts
 
-        return make_parts(
-            self.settings, self._schema, self._encoding.n_modelled, self._timesteps, place
-        )
+        return make_parts(self.settings, self._schema, self._encoding, self._timesteps, place)
 
     def save(self, folder: str | os.PathLike) -> None:
         """Write ``model.safetensors`` and ``model.json``; equal seeds give equal bytes."""
@@ -214,9 +212,10 @@ class CddpmGenerator(Generator):
         self._schema = schema_from(facts["schema"])
         self._timesteps, self.choice = facts["timesteps"], facts["choice"]
         prefix = "encoding."
-        self._encoding = NumericEncoding.from_state(
+        self._encoding = RowEncoding.from_state(
             {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)},
             facts["encoding"],
+            self.settings["categories"],
         )
         network = self._parts(torch.device("cpu")).network
         names = [f"network.{parameter.name}" for parameter in network.parameters]

@@ -95,6 +95,7 @@ class _Drawing:
             block_rows=self.block_rows,
             sampler=self._settings["sampler"],
             n_steps=self._settings["sampling_steps"],
+            code_steps=self._settings["category_steps"],
             guidance=self._settings["guidance"],
             variance=self._settings["sampling_variance"],
         )

@@ -18,7 +18,6 @@ from mcrage.diffusion.heldout import HeldOut
 from mcrage.diffusion.memory import device_limit, member_bytes, partition
 from mcrage.diffusion.schedule import diameter, timesteps_rule
 from mcrage.diffusion.training import Member, Trainer, TrainingSettings
-from mcrage.encoding.numeric import NumericEncoding
 from mcrage.errors import UserError
 from mcrage.folds import stratified_folds
 from mcrage.generators.base import (
@@ -28,6 +27,7 @@ from mcrage.generators.base import (
     standardised_within,
 )
 from mcrage.generators.cddpm_parts import Parts, make_parts
+from mcrage.generators.cddpm_rows import RowEncoding
 from mcrage.generators.cddpm_run import Run
 from mcrage.generators.cddpm_select import Scores, Scoring, every, refit_members, snapshots
 from mcrage.generators.devices import check_device, device_name
@@ -44,7 +44,7 @@ class Fitted:
 
     Attributes
     ----------
-    encoding : NumericEncoding
+    encoding : RowEncoding
     timesteps : int or None
         T; None for continuous noise levels.
     weights : Tensor, shape (M, P)
@@ -53,7 +53,7 @@ class Fitted:
         See `mcrage.generators.cddpm.CddpmGenerator`.
     """
 
-    encoding: NumericEncoding
+    encoding: RowEncoding
     timesteps: int | None
     weights: Tensor
     history: dict[str, list]
@@ -78,9 +78,10 @@ def fit(
     if place.type == "cuda":
         torch.cuda.reset_peak_memory_stats(place)
     started = time.perf_counter()
-    encoding = NumericEncoding.fit(
+    encoding = RowEncoding.fit(
         train.features,
         train.roles.features,
+        categories=settings["categories"],
         scaling=settings["scaling"],
         derive=settings["derive"],
         seed=seed,
@@ -91,8 +92,9 @@ def fit(
         jitter_seed=seed if settings["jitter"] else None,
         within=train.within(settings["scaling"]),
     )
-    timesteps = count_timesteps(settings, rows)
-    parts = make_parts(settings, train.schema, encoding.n_modelled, timesteps, place)
+    numbers = rows[:, : encoding.n_numbers] if encoding.has_codes else rows
+    timesteps = count_timesteps(settings, numbers)
+    parts = make_parts(settings, train.schema, encoding, timesteps, place)
     data = (torch.from_numpy(rows), torch.from_numpy(np.asarray(train.groups, dtype=np.int64)))
     shared = training_settings(settings, len(rows))
     learnt, held = _folds(settings, train, seed)
@@ -211,7 +213,7 @@ def _heldout_losses(
 def _judge(
     settings: dict[str, Any],
     parts: Parts,
-    encoding: NumericEncoding,
+    encoding: RowEncoding,
     train: TrainingData,
     criterion: Criterion,
     seed: int,
@@ -271,7 +273,7 @@ def count_timesteps(settings: dict[str, Any], rows: np.ndarray) -> int | None:
     ----------
     settings : dict
     rows : ndarray of float32, shape (n, d)
-        Encoded training rows.
+        Encoded training rows, without codes.
     """
     if settings["target"] == "edm":
         return None

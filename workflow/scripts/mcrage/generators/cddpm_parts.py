@@ -7,9 +7,11 @@ import numpy as np
 import torch
 
 from mcrage.diffusion.condition import Condition, group_condition
+from mcrage.diffusion.masked import MaskedProcess
 from mcrage.diffusion.network import Network, PaperNetwork, ResidualNetwork
-from mcrage.diffusion.process import DiscreteProcess, EdmProcess, Process
+from mcrage.diffusion.process import DiscreteProcess, EdmProcess, NumberProcess
 from mcrage.diffusion.schedule import cosine_schedule, linear_schedule
+from mcrage.generators.cddpm_rows import RowEncoding
 from mcrage.groups import GroupSchema
 
 
@@ -17,27 +19,32 @@ class Parts(NamedTuple):
     """What training and sampling share: shapes and constants, no learnt values."""
 
     condition: Condition
-    process: Process
+    process: NumberProcess | MaskedProcess
     network: Network
 
 
 def make_parts(
     settings: dict[str, Any],
     schema: GroupSchema,
-    n_columns: int,
+    encoding: RowEncoding,
     n_timesteps: int | None,
     device: torch.device,
 ) -> Parts:
-    """Return condition, process and network of rows of `n_columns` encoded columns."""
+    """Return condition, process and network of encoded rows."""
     condition = make_condition(settings, schema, device)
     process = make_process(settings, n_timesteps, device)
+    n_columns = encoding.n_columns
+    if encoding.has_codes:
+        mixed = encoding.mixed
+        process = MaskedProcess(process, mixed.n_numbers, mixed.code_counts, mixed.states, device)
+        n_columns = process.n_columns
     return Parts(condition, process, make_network(settings, n_columns, condition, n_timesteps))
 
 
 def make_process(
     settings: dict[str, Any], n_timesteps: int | None, device: torch.device
-) -> Process:
-    """Return the noising process."""
+) -> NumberProcess:
+    """Return the noising process of numbers."""
     if n_timesteps is None:
         names = ("noise_mean", "noise_std", "sigma_min", "sigma_max")
         # Training does without the range of sampling.

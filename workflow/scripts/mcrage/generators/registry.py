@@ -76,7 +76,7 @@ KINDS: dict[str, Kind] = {
         ),
         sampling_settings=(
             *("sampler", "sampling_steps", "sampling_variance", "guidance"),
-            *("sigma_min", "sigma_max"),
+            *("sigma_min", "sigma_max", "category_steps"),
         ),
         on_gpu=True,
     ),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mcrage.encoding.mixed import MixedEncoding
 from mcrage.encoding.numeric import NumericEncoding
 from mcrage.generators.base import TrainingData
 from mcrage.groups import GroupSchema
@@ -249,8 +250,18 @@ def forbidden_files(
     return {name: file for name, file in files.items() if name != "validation" or not chosen}
 
 
-def _encoding_anew(facts: Mapping[str, Any], train: TrainingData, seed: int) -> NumericEncoding:
+def _encoding_anew(
+    facts: Mapping[str, Any], train: TrainingData, seed: int
+) -> NumericEncoding | MixedEncoding:
     """Fit an encoding as a stored one says that it was fitted."""
+    if "options" in facts:
+        return MixedEncoding.fit(
+            train.features,
+            train.roles.features,
+            **facts["options"],
+            seed=seed,
+            within=train.within(facts["options"]["scaling"]),
+        )
     return NumericEncoding.fit(
         train.features,
         train.roles.features,

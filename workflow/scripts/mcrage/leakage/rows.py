@@ -127,8 +127,10 @@ def check_treatment(
     copies = sum(key in fresh for key in drawn)
     places = [columns.index(column) for column in group]
     allowed_copies = by_chance(drawn, trained, held, places)
-    # One that stands in the table with either label is one row.
-    n_drawn = len(drawn) // (2 if LABEL_WEIGHT in rebalanced.column_names else 1)
+    n_drawn = len(drawn)
+    if LABEL_WEIGHT in rebalanced.column_names:
+        # One that stands in the table with every label is one row, and weighs as one.
+        n_drawn = round(pc.sum(rebalanced.column(LABEL_WEIGHT).filter(synthetic)).as_py() or 0)
     if copies > max(MAX_SHARE_OF_COPIES * n_drawn, allowed_copies):
         problems.append(
             f"{treatment}: {copies} of {n_drawn} synthetic rows equal a test or validation row, "
