@@ -2,7 +2,9 @@
 """Dataset cards: what the model refuses, and that each message says what to do."""
 
 import copy
+import datetime
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +14,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcrage.datasets.card_model import (
-    MAXIMUM_LEVELS,
-    DownloadSettings,
-    PrepareSettings,
-    closest,
-)
+from mcrage.config.base import closest
+from mcrage.datasets.card_model import DownloadSettings, PrepareSettings
 from mcrage.datasets.cards import (
     describe_settings,
     download_settings,
@@ -26,6 +24,7 @@ from mcrage.datasets.cards import (
     prepare_settings,
     read_card,
 )
+from mcrage.datasets.limits import MAXIMUM_LEVELS
 from mcrage.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -43,6 +42,9 @@ CARD = {
         "a": {"type": "continuous", "resolution": 0.1},
         "b": {"type": "continuous", "resolution": 0.1, "formula": "2 * a"},
         "sex": {"type": "category"},
+        "ward": {"type": "category", "missing": "keep"},
+        "pain": {"type": "ordinal", "levels": ["none", "some", "much"]},
+        "seen": {"type": "date", "date_format": "%d/%m/%Y", "missing": "impute"},
         "died": {"type": "category"},
         "patient": {"type": "category"},
         "note": {"type": "ignored"},
@@ -69,7 +71,7 @@ def changed(*changes):
 
 def test_card_that_uses_every_part_is_accepted():
     card = parse_card(CARD, "ward.yaml")
-    assert card.feature_columns == ["age", "a", "b"]
+    assert card.feature_columns == ["age", "a", "b", "ward", "pain", "seen"]
     assert card.format.delimiter == ","
 
 
@@ -90,20 +92,43 @@ def test_card_that_uses_every_part_is_accepted():
         ),
         ([("columns", "a", "resolution", 0)], ["columns.a.resolution: found 0", "greater than 0"]),
         ([("columns", "row_id", {"type": "integer"})], ["row_id is a name that the workflow"]),
-        ([("columns", "blood", {"type": "category"})], ["columns.blood: a category without a"]),
         ([("columns", "b", "formula", "2 * c")], ["columns.b.formula", "not derived", "age, a"]),
         ([("columns", "b", "formula", "2 * b")], ["columns.b.formula", "not derived"]),
         ([("columns", "b", "formula", "f(a)")], ["columns.b.formula", "'f(a)' is not allowed"]),
         ([("columns", "b", "formula", "3")], ["columns.b.formula: found '3'"]),
+        ([("columns", "b", "formula", "2 * ward")], ["columns.b.formula", "not derived"]),
+        ([("columns", "pain", "levels", ...)], ["columns.pain: levels: missing; an ordinal"]),
+        ([("columns", "pain", "levels", ["a", "b", "a"])], ["columns.pain: levels", "twice"]),
+        ([("columns", "pain", "levels", ["a", "(missing)"])], ["columns.pain.levels[1]: found"]),
+        ([("columns", "pain", "labels", ["a"])], ["columns.pain: labels: 1 labels for 3 levels"]),
+        ([("columns", "age", "levels", ["a", "b"])], ["columns.age: levels: for ordinal and"]),
+        ([("columns", "age", "date_format", "%Y")], ["columns.age: date_format: for date"]),
+        ([("columns", "seen", "date_format", "dd.mm")], ["date_format: found 'dd.mm'", "strptime"]),
+        (
+            [("columns", "ward", "missing", "drop")],
+            ["columns.ward.missing: found 'drop'", "'keep'"],
+        ),
         (
             [("target", "column", "dead")],
             ["target.column: found 'dead' (did you mean 'died'?)", "allowed: age, a, b, sex"],
         ),
-        ([("target", "column", "age")], ["column age is integer; it must be category"]),
+        ([("target", "column", "age")], ["column age is integer; it must be category or ordinal"]),
         ([("target", "threshold", 3)], ["column died is category; it must be continuous or"]),
         ([("target", "threshold", "mean")], ["target.threshold: found 'mean'"]),
         ([("target", "levels", ["yes"])], ["target.levels: found list", "at least 2"]),
-        ([("target", "levels", ["a", "b", "c"])], ["target.levels: found list", "at most 2"]),
+        (
+            [("target", "levels", ["a", "b", "c"]), ("target", "positive", "a")],
+            ["target: positive: the target has 3 levels"],
+        ),
+        ([("target", "positive", "maybe")], ["target: positive: found 'maybe'; allowed: no, yes"]),
+        (
+            [("target", {"column": "age", "threshold": 3, "levels": ["a", "b", "c"]})],
+            ["target: levels: a threshold makes two levels"],
+        ),
+        (
+            [("columns", "died", "levels", ["yes", "no"])],
+            ["target.levels: found no, yes, but columns.died.levels has yes, no"],
+        ),
         ([("target", "levels", ["a", "a"])], ["names one twice"]),
         ([("target", "levels", [0, 1])], ["target.levels[0]: found 0", "write '0' in quotes"]),
         (
@@ -112,7 +137,40 @@ def test_card_that_uses_every_part_is_accepted():
         ),
         ([("target", "labels", ["one"])], ["1 labels for 2 levels"]),
         ([("sensitive", {})], ["sensitive: found dict", "at least 1"]),
-        ([("sensitive", "age", {})], ["sensitive.age: column age is integer"]),
+        (
+            [("sensitive", "age", {})],
+            ["sensitive.age: column age is integer", "sensitive.age.bands: [18, 65]"],
+        ),
+        ([("sensitive", "sex", {"bands": [1]})], ["column sex is category; it must be continuous"]),
+        ([("sensitive", "seen", {"bands": [1]})], ["column seen is date; it must be continuous"]),
+        ([("sensitive", "age", {"bands": []})], ["sensitive.age.bands: found list", "at least 1"]),
+        ([("sensitive", "age", {"bands": [65, 18]})], ["bands: found 65.0, 18.0", "rising order"]),
+        ([("sensitive", "age", {"bands": [18, 18]})], ["bands: found 18.0, 18.0", "each once"]),
+        ([("sensitive", "age", {"bands": [18, math.inf]})], ["bands: found", "leave it out"]),
+        ([("sensitive", "age", {"bands": ["old"]})], ["sensitive.age.bands[0]: found 'old'"]),
+        (
+            [("sensitive", "age", {"bands": [18, "2000-01-01"]})],
+            ["sensitive.age: bands: found 18.0, 2000-01-01; write numbers alone"],
+        ),
+        (
+            [("sensitive", "age", {"bands": [18, 65], "levels": ["young", "old"]})],
+            ["sensitive.age: levels: 2 names for 3 bands"],
+        ),
+        (
+            [
+                ("sensitive", "age", {"bands": list(range(20))}),
+                ("sensitive", "a", {"bands": list(range(20))}),
+            ],
+            ["sensitive: the levels make 1764 groups, at most 1024"],
+        ),
+        (
+            [
+                ("sensitive", "age", {"bands": [18]}),
+                ("columns", "age", "missing", "keep"),
+            ],
+            ["columns.age.missing: found 'keep'", "drop_rows_without"],
+        ),
+        ([("drop_rows_without", ["sexe"])], ["drop_rows_without: found 'sexe' (did you mean"]),
         ([("sensitive", "died", {})], ["columns.died: it has more than one role"]),
         ([("sensitive", "sex", {"labels": ["x", "y"]})], ["given without levels"]),
         (
@@ -120,10 +178,18 @@ def test_card_that_uses_every_part_is_accepted():
             ["sensitive.sex.levels", f"at most {MAXIMUM_LEVELS}"],
         ),
         (
-            [("columns", "sex", "missing_allowed", True)],
-            ["columns.sex.missing_allowed: a row needs its sensitive"],
+            [("columns", "sex", "missing", "impute")],
+            ["columns.sex.missing: found 'impute', but a row needs its sensitive", "write keep"],
         ),
-        ([("cluster", "ward")], ["cluster: found 'ward'"]),
+        (
+            [("columns", "died", "missing", "keep")],
+            ["columns.died.missing: found 'keep', but a row needs its target"],
+        ),
+        (
+            [("columns", "patient", "missing", "keep")],
+            ["columns.patient.missing: found 'keep', but a row needs its cluster"],
+        ),
+        ([("cluster", "wards")], ["cluster: found 'wards' (did you mean 'ward'?)"]),
         ([("files", 0, "sha256", "abc")], ["files[0].sha256: found 'abc'", "sha256sum FILE"]),
         ([("files", 0, "sources", [])], ["files[0].sources"]),
         ([("files", 0, "sources", [{}])], ["files[0].sources[0]: a source has one of the keys"]),
@@ -168,6 +234,36 @@ def test_an_address_with_a_password_is_refused_without_repeating_it():
     with pytest.raises(UserError, match="no user or password") as caught:
         parse_card(changed(("files", 0, "sources", [{"url": url}])), "ward.yaml")
     assert "hunter2" not in str(caught.value)
+
+
+def test_what_bands_are_called():
+    card = parse_card(
+        changed(
+            ("columns", "a", "minimum", -9),
+            ("sensitive", "age", {"bands": [18, 40, 41, 65]}),
+            ("sensitive", "a", {"bands": [-1.5, 10]}),
+            ("sensitive", "seen", {"bands": ["2000-01-01", datetime.date(2010, 7, 1)]}),
+            ("columns", "seen", "missing", "refuse"),
+        ),
+        "ward.yaml",
+    )
+    levels = card.group_levels()
+    assert levels["age"] == ["below 18", "18 to 39", "40", "41 to 64", "65 and above"]
+    assert levels["a"] == ["below -1.5", "-1.5 to below 10", "10 and above"]
+    assert levels["seen"] == [
+        *("below 2000-01-01", "2000-01-01 to 2010-06-30", "2010-07-01 and above"),
+    ]
+    assert card.sensitive["age"].edges() == (-math.inf, 18.0, 40.0, 41.0, 65.0, math.inf)
+    assert card.sensitive["seen"].edges()[1] == 10957.0
+    # An attribute in bands stays a feature.
+    assert {"age", "a", "seen"} <= set(card.feature_columns)
+    again = parse_card(card.model_dump(mode="json"), "ward.yaml")
+    assert again == card
+
+
+def test_missing_values_of_an_attribute_are_a_level():
+    card = parse_card(changed(("columns", "sex", "missing", "keep")), "ward.yaml")
+    assert card.group_levels() == {"sex": ["f", "m", "(missing)"], "died": ["no", "yes"]}
 
 
 def test_every_problem_gets_a_line():

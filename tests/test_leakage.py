@@ -48,14 +48,14 @@ def tables() -> dict[str, pa.Table]:
 
 
 def test_honest_tables_pass(tables):
-    assert check_tables(tables, COLUMNS, None) == []
+    assert check_tables(tables, COLUMNS, ()) == []
 
 
 @pytest.mark.parametrize("seen", ["train", "original"])
 @pytest.mark.parametrize("held", ["validation", "test"])
 def test_a_held_out_row_in_training_is_found(tables, seen, held):
     tables[seen] = pa.concat_tables([tables[seen], tables[held].slice(3, 1)])
-    problems = check_tables(tables, COLUMNS, None)
+    problems = check_tables(tables, COLUMNS, ())
     assert f"1 row(s) of {held} are in {seen}, by row_id" in problems
     assert f"1 row(s) of {held} are in {seen}, by content" in problems
 
@@ -63,7 +63,7 @@ def test_a_held_out_row_in_training_is_found(tables, seen, held):
 def test_a_held_out_row_under_another_number_is_found_by_content(tables):
     copied = tables["test"].slice(0, 1).set_column(0, "row_id", pa.array([9999]))
     tables["train"] = pa.concat_tables([tables["train"], copied])
-    assert check_tables(tables, COLUMNS, None) == ["1 row(s) of test are in train, by content"]
+    assert check_tables(tables, COLUMNS, ()) == ["1 row(s) of test are in train, by content"]
 
 
 def test_patients_with_the_same_values_are_no_leak(tables):
@@ -72,9 +72,9 @@ def test_patients_with_the_same_values_are_no_leak(tables):
     tables["train"] = pa.concat_tables([tables["train"], twin])
     parts = [tables["train"], tables["validation"], tables["test"]]
     whole = pa.concat_tables(parts)
-    assert check_tables(tables, COLUMNS, None, whole) == []
+    assert check_tables(tables, COLUMNS, (), whole) == []
     without_twin = pa.concat_tables([parts[0].slice(0, 100), *parts[1:]])
-    assert len(check_tables(tables, COLUMNS, None, without_twin)) == 1
+    assert len(check_tables(tables, COLUMNS, (), without_twin)) == 1
 
 
 def test_a_patient_on_both_sides_is_found(tables):
@@ -82,10 +82,10 @@ def test_a_patient_on_both_sides_is_found(tables):
         name: table.append_column("patient", pa.array([f"{name}{i}" for i in range(len(table))]))
         for name, table in tables.items()
     }
-    assert check_tables(patients, COLUMNS, "patient") == []
+    assert check_tables(patients, COLUMNS, ("patient",)) == []
     shared = ["train0", *patients["test"]["patient"].to_pylist()[1:]]
     patients["test"] = patients["test"].set_column(5, "patient", [shared])
-    assert check_tables(patients, COLUMNS, "patient") == [
+    assert check_tables(patients, COLUMNS, ("patient",)) == [
         "1 value(s) of patient are in both test and train"
     ]
 

@@ -72,7 +72,7 @@ def test_clusters_of_a_table_are_read_and_rows_without_are_their_own():
     columns = dict(zip("ABCN", plain.features.T, strict=True))
     names = [f"p{place // 2}" for place in range(len(plain.groups) - 2)] + [None, None]
     tab = pa.table({**plain.schema.columns_of(plain.groups), **columns, "P": names})
-    clusters = TrainingData.of(tab, replace(ROLES, cluster="P")).clusters
+    clusters = TrainingData.of(tab, replace(ROLES, cluster=("P",))).clusters
     assert len(set(clusters[-2:])) == 2
     assert len(set(clusters)) == (len(names) - 2) // 2 + 2
     assert clusters[0] == clusters[1] != clusters[2]

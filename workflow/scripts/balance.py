@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Undersample until every subgroup is equally large (MCRAGE, section 4.1).
 
+An official test set stays as it is: training rows alone are undersampled.
+
 Inputs: table, roles. Output: table.
 """
 
 import logging
 
+import numpy as np
+
 from mcrage.datasets.roles import read_roles
 from mcrage.groups import GroupSchema
-from mcrage.scenario import undersample
+from mcrage.scenario import official_split, undersample
 from mcrage.stage import run_stage
 from mcrage.tables import read_table, write_table
 
@@ -18,8 +22,13 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     table = read_table(input.table)
     schema = GroupSchema.of(read_roles(input.roles))
     groups = schema.index(table)
-    if params["settings"]["balance"]:
-        kept = undersample(schema.subgroup_of(groups), params["seeds"]["balance"])
+    settings = params["settings"]
+    if settings["balance"]:
+        pool, test = np.arange(table.num_rows), np.array([], dtype=np.int64)
+        if settings["split"] == "official":
+            pool, test = official_split(table)
+        drawn = pool[undersample(schema.subgroup_of(groups[pool]), params["seeds"]["balance"])]
+        kept = np.sort(np.concatenate([drawn, test]))
         table, groups = table.take(kept), groups[kept]
     counts = schema.counts_by_label(groups)
     logging.info("rows by group: %s", counts)

@@ -15,7 +15,13 @@ from mcrage.stage import run_stage
 def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     card = DownloadSettings.model_validate(params["local"]["sources"])
-    fetch(card.files[0], Path(output.file), dataset=card.name, mirror=params["local"]["mirror"])
+    fetch(
+        card.files[0],
+        Path(output.file),
+        dataset=card.name,
+        mirror=params["local"]["mirror"],
+        layout=card.format,
+    )
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import logging
 
 import numpy as np
 
+from mcrage.clusters import clusters_of
 from mcrage.datasets.roles import read_roles
 from mcrage.groups import GroupSchema
 from mcrage.scenario import split, thin_out
@@ -25,20 +26,19 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     groups = schema.index_of(digits)
     settings, seeds = params["settings"], params["seeds"]
     induced = thin_out(digits, schema, settings["keep"], seeds["induce"])
-    clusters = pool.column(roles.cluster).to_numpy()[induced] if roles.cluster else None
+    clusters = clusters_of(pool, roles.cluster)
     train, validation = split(
         groups[induced],
         settings["validation_fraction"],
         seeds["validation"],
         schema.n_groups,
-        clusters,
+        None if clusters is None else clusters[induced],
     )
     held = induced[validation]
     original = np.setdiff1d(np.arange(pool.num_rows), held)
     if clusters is not None:
         # The other rows of a validation patient may not be learnt from either.
-        patients = np.unique(clusters[validation])
-        original = original[~np.isin(pool.column(roles.cluster).to_numpy()[original], patients)]
+        original = original[~np.isin(clusters[original], clusters[held])]
     for rows, path in (
         (induced[train], output.train),
         (held, output.validation),

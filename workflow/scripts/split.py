@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: MIT
 """Set the test rows aside, stratified by group; rows of one cluster stay together.
 
+With ``split: official`` they are those that the dataset names.
+
 Inputs: table, roles. Outputs: training_pool, test.
 """
 
 import logging
 
+from mcrage.clusters import clusters_of
 from mcrage.datasets.roles import read_roles
 from mcrage.groups import GroupSchema
-from mcrage.scenario import split
+from mcrage.scenario import official_split, split
 from mcrage.stage import run_stage
-from mcrage.tables import read_table, write_table
+from mcrage.tables import IS_OFFICIAL_TEST, read_table, write_table
 
 
 def main(input, output, params, wildcards, threads, origin) -> None:
@@ -19,14 +22,19 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     roles = read_roles(input.roles)
     schema = GroupSchema.of(roles)
     groups = schema.index(table)
-    clusters = table.column(roles.cluster).to_numpy() if roles.cluster else None
-    parts = split(
-        groups,
-        params["settings"]["test_fraction"],
-        params["seeds"]["split"],
-        schema.n_groups,
-        clusters,
-    )
+    settings = params["settings"]
+    if settings["split"] == "official":
+        parts = official_split(table)
+    else:
+        parts = split(
+            groups,
+            settings["test_fraction"],
+            params["seeds"]["split"],
+            schema.n_groups,
+            clusters_of(table, roles.cluster),
+        )
+    if IS_OFFICIAL_TEST in table.column_names:
+        table = table.drop_columns([IS_OFFICIAL_TEST])
     for rows, path in zip(parts, (output.training_pool, output.test), strict=True):
         counts = schema.counts_by_label(groups[rows])
         logging.info("%s: rows by group %s", path, counts)

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mcrage.datasets.limits import MISSING_LEVEL
 from mcrage.datasets.roles import Roles
 from mcrage.encoding.columns import as_text, level_codes, of_levels
 from mcrage.errors import UserError
@@ -91,6 +92,9 @@ class GroupSchema:
             values = table.column(column).combine_chunks()
             edges = self._bands(row)
             codes = _in_bands(values, edges) if edges else level_codes(values, levels)
+            if levels[-1] == MISSING_LEVEL:
+                missing = pa.scalar(len(levels) - 1, codes.type)
+                codes = pc.if_else(pc.is_null(values), missing, codes)
             if codes.null_count:
                 unknown = as_text(pc.unique(values.filter(pc.is_null(codes)))).to_pylist()
                 raise UserError(

@@ -62,31 +62,83 @@ class Plan:
             for name in self.config.published
             if name not in published
         ]
-        for dataset, card in self.cards.items():
-            gaps = [name for name in card.feature_columns if card.columns[name].missing_allowed]
-            if gaps and self.generators:
-                problems.append(
-                    f"experiment.treatments: generators need complete features, but {dataset} "
-                    f"allows missing values in {', '.join(gaps)}; leave out treatments with a "
-                    "generator, or make the columns type: ignored"
-                )
+        problems += self._type_problems()
         for scenario in self.scenarios:
-            for number, rule in enumerate(self.config.scenarios[scenario].keep):
-                for dataset, card in self.cards.items():
-                    for column, level in rule.where.items():
-                        key = f"scenarios.{scenario}.keep[{number}].where"
-                        if column not in card.sensitive:
-                            problems.append(
-                                f"{key}: '{column}' is not a sensitive attribute of {dataset}; "
-                                f"allowed: {', '.join(card.sensitive)}"
-                            )
-                        elif (known := card.sensitive[column].levels) and level not in known:
-                            problems.append(
-                                f"{key}.{column}: '{level}' is not a level in {dataset}; "
-                                f"allowed: {', '.join(known)}"
-                            )
+            for dataset, card in self.cards.items():
+                problems += self._scenario_problems(scenario, dataset, card)
         if problems:
             raise UserError("\n".join(f"config: {problem}" for problem in problems))
+
+    def _scenario_problems(self, scenario: str, dataset: str, card: Card) -> list[str]:
+        """Return a line for each thing of a scenario that a dataset lacks."""
+        settings = self.config.scenarios[scenario]
+        problems = []
+        if settings.split == "official" and card.official_test is None:
+            problems.append(
+                f"scenarios.{scenario}.split: found 'official', but {dataset} comes with no test "
+                "set (official_test in its card); write random, or leave the dataset out"
+            )
+        if settings.keep and not settings.keep_of(dataset):
+            problems.append(
+                f"scenarios.{scenario}.keep: no entry is for {dataset}; add one with "
+                f"datasets: [{dataset}] and a level of {' or '.join(card.sensitive)}, or leave the "
+                "dataset or the scenario out"
+            )
+        for number, rule in enumerate(settings.keep):
+            if rule.datasets is not None and dataset not in rule.datasets:
+                continue
+            for column, level in rule.where.items():
+                key = f"scenarios.{scenario}.keep[{number}].where"
+                if column not in card.sensitive:
+                    problems.append(
+                        f"{key}: '{column}' is not a sensitive attribute of {dataset}; allowed: "
+                        f"{', '.join(card.sensitive)}. An entry for other datasets names them "
+                        "under datasets"
+                    )
+                elif (known := card.group_levels()[column]) and level not in known:
+                    problems.append(
+                        f"{key}.{column}: '{level}' is not a level in {dataset}; allowed: "
+                        f"{', '.join(known)}"
+                    )
+        return problems
+
+    def _type_problems(self) -> list[str]:
+        """Return a line for each dataset with columns that a generator can't learn."""
+        plain = [name for name in self.generators if not KINDS[self.kind(name)].mixed]
+        problems = []
+        for dataset, card in self.cards.items():
+            hard = {
+                name: "has missing values" if column.is_numeric else f"is {column.type}"
+                for name in card.feature_columns
+                if not (column := card.columns[name]).is_numeric or column.missing != "refuse"
+            }
+            if plain and hard:
+                told = ", ".join(f"{name} ({why})" for name, why in list(hard.items())[:5])
+                more = f" and {len(hard) - 5} more" if len(hard) > 5 else ""
+                able = ", ".join(kind for kind, each in KINDS.items() if each.mixed)
+                problems.append(
+                    f"experiment.treatments: {', '.join(plain)} learn complete numbers alone, but "
+                    f"{dataset} has {told}{more}; choose treatments with a generator of another "
+                    f"kind ({able or 'there is none yet'}), or make the columns type: ignored"
+                )
+        return problems
+
+    def test_to_train(self) -> dict[str, float]:
+        """Return the rows in the test set over those in the training pool, by scenario.
+
+        Of an official split by ``dataset/scenario``, and before `balance`, whose losses depend on
+        the rows.
+        """
+        ratios = {}
+        for name in self.scenarios:
+            settings = self.config.scenarios[name]
+            if settings.split == "random":
+                ratios[name] = settings.test_fraction / (1 - settings.test_fraction)
+                continue
+            for dataset, card in self.cards.items():
+                test = card.official_test.rows
+                ratios[f"{dataset}/{name}"] = test / (card.expected.rows_kept - test)
+        return ratios
 
     @cached_property
     def generators(self) -> list[str]:

@@ -128,9 +128,9 @@ class RuleParams:
     def _download(self, wildcards: Any) -> dict:
         # The checksum fixes the content: neither another address nor other code brings another.
         files = self.plan.cards[wildcards.dataset].files
-        sha256 = next(file.sha256 for file in files if file.name == wildcards.file)
+        file = next(file for file in files if file.name == wildcards.file)
         return {
-            "settings": {"sha256": sha256},
+            "settings": {"sha256": file.sha256, **({"keep": file.keep} if file.keep else {})},
             "made_with": {"code": "any", "versions": {}},
         }
 
@@ -141,15 +141,16 @@ class RuleParams:
         return {"settings": describe_settings(self.plan.cards[wildcards.dataset])}
 
     def _balance(self, wildcards: Any) -> dict:
+        scenario = self.plan.config.scenarios[wildcards.scenario]
         return {
-            "settings": {"balance": self.plan.config.scenarios[wildcards.scenario].balance},
+            "settings": {"balance": scenario.balance, "split": scenario.split},
             "seeds": {"balance": self._seed(wildcards, "balance")},
         }
 
     def _split(self, wildcards: Any) -> dict:
         scenario = self.plan.config.scenarios[wildcards.scenario]
         return {
-            "settings": {"test_fraction": scenario.test_fraction},
+            "settings": {"split": scenario.split, "test_fraction": scenario.test_fraction},
             "seeds": {"split": self._seed(wildcards, "split")},
         }
 
@@ -157,7 +158,7 @@ class RuleParams:
         scenario = self.plan.config.scenarios[wildcards.scenario]
         return {
             "settings": {
-                "keep": [rule.model_dump() for rule in scenario.keep],
+                "keep": scenario.keep_of(wildcards.dataset),
                 "validation_fraction": scenario.validation_fraction,
             },
             "seeds": {
@@ -307,10 +308,7 @@ class RuleParams:
         }
 
     def _test_to_train(self) -> dict[str, float]:
-        fractions = {
-            name: self.plan.config.scenarios[name].test_fraction for name in self.plan.scenarios
-        }
-        return {name: fraction / (1 - fraction) for name, fraction in fractions.items()}
+        return self.plan.test_to_train()
 
     def _plot_rule_graph(self, wildcards: Any) -> dict:
         # What decides which rules there are and which follow which.

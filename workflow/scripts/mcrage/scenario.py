@@ -7,9 +7,11 @@ All functions return row numbers, sorted, so that tables keep the order of the f
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pyarrow as pa
 
 from mcrage.errors import UserError
 from mcrage.groups import GroupSchema
+from mcrage.tables import IS_OFFICIAL_TEST
 
 
 def undersample(subgroups: np.ndarray, seed: int) -> np.ndarray:
@@ -113,6 +115,23 @@ def split(
         second = _draw_clusters(groups, fraction, seed, clusters)
     first = np.setdiff1d(np.arange(len(groups)), second)
     return first, second
+
+
+def official_split(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows to learn from and those of the dataset's own test set.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        With the column is_official_test, as `mcrage.datasets.prepare` makes it.
+
+    Returns
+    -------
+    pool, test : ndarray of int64
+        Sorted row numbers.
+    """
+    test = table.column(IS_OFFICIAL_TEST).to_numpy()
+    return np.flatnonzero(~test), np.flatnonzero(test)
 
 
 def _draw_clusters(

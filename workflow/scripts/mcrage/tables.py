@@ -22,6 +22,7 @@ from mcrage.provenance import KEY, PARQUET_KEY, Origin, to_json
 ROW_ID = "row_id"
 IS_SYNTHETIC = "is_synthetic"
 LABEL_WEIGHT = "label_weight"
+IS_OFFICIAL_TEST = "is_official_test"
 _PARTIAL = ".partial"
 _ROWS_HASHED = 65_536  # at a time
 

@@ -5,6 +5,23 @@ SCENARIOS = {
     "natural": {"balance": False},
     "keep_25_percent_of_sex_2": {"keep": [{"where": {"sex": "2"}, "fraction": 0.25}]},
     "keep_10_percent_of_women": {"keep": [{"where": {"SEX": "F"}, "fraction": 0.1}]},
+    "few_women": {
+        "balance": False,
+        "keep": [
+            {"where": {"SEX": "F"}, "fraction": 0.1, "datasets": ["patient-treatment"]},
+            {
+                "where": {"sex": "Female"},
+                "fraction": 0.1,
+                "datasets": ["adult", "compas", "compas-two-races"],
+            },
+            {
+                "where": {"gender": "Female"},
+                "fraction": 0.1,
+                "datasets": ["diabetes-130", "eicu-demo"],
+            },
+        ],
+    },
+    "official_split": {"balance": False, "split": "official"},
 }
 
 GENERATORS = {

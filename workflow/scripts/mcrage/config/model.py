@@ -86,6 +86,12 @@ class Keep(Closed):
     where: dict[str, str] = Field(
         min_length=1, description="Sensitive attribute: level. All must hold for a row."
     )
+    datasets: list[Name] | None = Field(
+        None,
+        min_length=1,
+        description="Datasets that the entry is for, since attributes are called differently in "
+        "each; null: all. A dataset that none of a scenario's entries is for is refused.",
+    )
     fraction: Fraction = Field(description="Share of these rows to keep, in (0, 1]. Paper: 0.1.")
 
     @field_validator("where", mode="before")
@@ -107,14 +113,30 @@ class Scenario(Closed):
         [],
         description="Thin out training rows; the test set is never touched. Empty: natural.",
     )
+    split: Literal["random", "official"] = Field(
+        "random",
+        description="random (paper): every replicate has test rows of its own. official: those "
+        "that the dataset comes with, in every replicate, all of them whatever balance does; for "
+        "datasets whose card has official_test. Intervals then tell of these test rows alone.",
+    )
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.2, description="Share of rows for the test set, stratified by group. Paper: 0.2."
+        0.2,
+        description="Share of rows for the test set, stratified by group; not used by an official "
+        "split. Paper: 0.2.",
     )
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.1,
         description="Share of the induced training set that chooses checkpoints and is never "
         "trained on, by any treatment. Paper: 0.1.",
     )
+
+    def keep_of(self, dataset: str) -> list[dict[str, Any]]:
+        """Return the entries of `keep` that are for a dataset: where and fraction of each."""
+        return [
+            rule.model_dump(include={"where", "fraction"})
+            for rule in self.keep
+            if rule.datasets is None or dataset in rule.datasets
+        ]
 
 
 class Figures(Closed):

@@ -5,39 +5,30 @@ The model is closed: an unknown key is an error, since a misspelt one would othe
 in silence. Stages get slices of a card (`DownloadSettings`, `PrepareSettings`) as plain values.
 """
 
+import datetime
+from math import prod
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_validator
 
 from mcrage.config.base import Closed, closest
 from mcrage.datasets import formula as formulas
+from mcrage.datasets.assembly_model import Join, OfficialTest, RowFilter, assembly_problems
+from mcrage.datasets.column_model import Column, Level, SensitiveCard, TargetCard
+from mcrage.datasets.limits import MAXIMUM_GROUPS, MISSING_LEVEL
 from mcrage.errors import UserError
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 FILE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9 ._+-]*$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
-RESERVED_COLUMNS = ("row_id", "is_synthetic", "label_weight")
+RESERVED_COLUMNS = ("row_id", "is_synthetic", "label_weight", "is_official_test")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-MAXIMUM_LEVELS = 12
-
-
-def _text(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError(
-            "YAML reads unquoted yes, no, on, off, true and false as true or false; put the text "
-            "in quotes"
-        )
-    if isinstance(value, int | float):
-        raise ValueError(f"levels are text as it stands in the file; write '{value}' in quotes")
-    return value
+_IN_BANDS = {
+    "integer": "[18, 65]",
+    "continuous": "[18.5, 25]",
+    "date": "[2000-01-01, 2010-01-01]",
+}
 
 
 def _https(url: str) -> str:
@@ -54,7 +45,12 @@ def _https(url: str) -> str:
     raise ValueError("only https:// addresses are allowed (http:// on this machine only)")
 
 
-Level = Annotated[str, BeforeValidator(_text)]
+def _as_list(value: Any) -> Any:
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else value
+
+
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 FileName = Annotated[str, Field(pattern=FILE_PATTERN)]
 Sha256 = Annotated[str, Field(pattern=SHA256_PATTERN)]
@@ -95,6 +91,9 @@ class File(Closed):
     """One raw file: its plain name, its checksum and where to get it, in order of preference.
 
     `sha256` and `size` (bytes) are those of the file itself, also when it comes in an archive.
+
+    `keep` names columns: the others, such as names and dates of birth, are dropped while the file
+    is downloaded and never written to disk. Of columns with one name the first is kept.
     """
 
     name: FileName
@@ -102,6 +101,16 @@ class File(Closed):
     size: PositiveInt | None = None
     sources: list[Source] = Field(min_length=1)
     archive: Archive | None = None
+    keep: Annotated[list[str], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _plain_text(self) -> Self:
+        embedded = any(source.embedded for source in self.sources)
+        if self.keep is not None and (embedded or self.name.endswith((".gz", ".parquet"))):
+            raise ValueError(
+                "keep: for a CSV file alone that is neither compressed nor embedded; remove the key"
+            )
+        return self
 
 
 class CsvFormat(Closed):
@@ -115,6 +124,8 @@ class CsvFormat(Closed):
         Texts that mean "missing".
     trim : bool
         Drop white space around values.
+    comment : str, optional
+        Lines before the first row or header are passed over when they begin with this character.
     """
 
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
@@ -122,96 +133,7 @@ class CsvFormat(Closed):
     encoding: Literal["utf-8", "latin-1", "cp1252"] = "utf-8"
     na_values: list[Level] = Field([""])
     trim: bool = False
-
-
-class Column(Closed):
-    """One column of the raw file.
-
-    Attributes
-    ----------
-    type : {"continuous", "integer", "category", "ignored"}
-        Numeric columns are features; a category is an attribute, the target or the cluster; an
-        ignored column is left out of every table.
-    resolution : float, optional
-        Smallest recorded difference; found from the data when left out.
-    minimum, maximum : float, optional
-        Bounds that hold by definition, not merely in this sample.
-    formula : str, optional
-        For a derived column, how it follows from others, e.g. ``10 * A / B``.
-    """
-
-    type: Literal["continuous", "integer", "category", "ignored"]
-    label: str = ""
-    unit: str = ""
-    resolution: PositiveFloat | None = None
-    minimum: float | None = None
-    maximum: float | None = None
-    formula: str | None = None
-    missing_allowed: bool = False
-
-    @model_validator(mode="after")
-    def _numbers_only(self) -> Self:
-        keys = ("unit", "resolution", "minimum", "maximum", "formula")
-        numeric = [key for key in keys if getattr(self, key) not in ("", None)]
-        if not self.is_numeric and numeric:
-            raise ValueError(
-                f"{', '.join(numeric)}: for continuous and integer columns only, and this one is "
-                f"{self.type}; remove it"
-            )
-        if self.minimum is not None and self.maximum is not None and self.minimum >= self.maximum:
-            raise ValueError(f"minimum {self.minimum:g} is not below maximum {self.maximum:g}")
-        return self
-
-    @property
-    def is_numeric(self) -> bool:
-        """Whether values are numbers."""
-        return self.type in ("continuous", "integer")
-
-
-def _check_labels(levels: list[str] | None, labels: list[str] | None) -> None:
-    if levels is not None and len(set(levels)) != len(levels):
-        raise ValueError(f"levels: {levels} names one twice; name each level once")
-    if labels is None:
-        return
-    if levels is None:
-        raise ValueError("labels: given without levels; write the levels that they stand for")
-    if len(labels) != len(levels):
-        raise ValueError(
-            f"labels: {len(labels)} labels for {len(levels)} levels; write one for each"
-        )
-
-
-class Labelled(Closed):
-    """Levels of a category and how to show them to readers (the levels themselves by default).
-
-    Levels that are left out are found from the data, in alphabetical order.
-    """
-
-    levels: Annotated[list[Level], Field(min_length=2, max_length=MAXIMUM_LEVELS)] | None = None
-    labels: list[str] | None = None
-
-    @model_validator(mode="after")
-    def _match(self) -> Self:
-        _check_labels(self.levels, self.labels)
-        return self
-
-
-class TargetCard(Closed):
-    """The column to predict; the second level is the positive one.
-
-    With a `threshold` the column is numeric, and a row is positive when its value lies above it
-    (``median``: the median of the whole table, which defines the label and is not learnt).
-    """
-
-    column: str
-    levels: Annotated[list[Level], Field(min_length=2, max_length=2)]
-    labels: list[str] | None = None
-    threshold: float | Literal["median"] | None = None
-
-    @model_validator(mode="after")
-    def _match(self) -> Self:
-        _check_labels(self.levels, self.labels)
-        return self
+    comment: Annotated[str, Field(min_length=1, max_length=1)] | None = None
 
 
 class Expected(Closed):
@@ -220,18 +142,30 @@ class Expected(Closed):
     Attributes
     ----------
     rows, columns : int
-        Size of the raw table, without `row_id`, with ignored columns.
+        Size of the raw table, without `row_id`, with ignored and joined columns, before rows are
+        left out.
+    rows_kept : int
+        Rows that are left after `filters` and `drop_rows_without`.
     groups : dict of str to int
         Rows per group, named as in ``SEX=F, SOURCE=in``.
     """
 
     rows: PositiveInt | None = None
+    rows_kept: PositiveInt | None = None
     columns: PositiveInt | None = None
     groups: dict[str, Annotated[int, Field(ge=0)]] = Field({})
 
 
 class Card(Closed):
-    """A dataset card. See the module's and each part's description."""
+    """A dataset card. See the module's and each part's description.
+
+    Several files have their rows one after the other, but those under `joins` give columns. Then
+    `filters` leave rows out, and so does `drop_rows_without`, which names columns: rows in which
+    one of them is missing go. The log says how many.
+
+    `cluster` names one column or several, such as patient and hospital: rows that agree in one of
+    them stay on one side of a split.
+    """
 
     name: Name
     title: str
@@ -243,13 +177,35 @@ class Card(Closed):
     format: CsvFormat = CsvFormat()
     columns: dict[str, Column]
     target: TargetCard
-    sensitive: dict[str, Labelled] = Field(min_length=1)
-    cluster: str | None = None
+    sensitive: dict[str, SensitiveCard] = Field(min_length=1)
+    cluster: Annotated[list[str], BeforeValidator(_as_list)] = Field([])
+    joins: list[Join] = Field([])
+    filters: list[RowFilter] = Field([])
+    official_test: OfficialTest | None = None
+    drop_rows_without: list[str] = Field([])
     expected: Expected = Expected()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         problems = [*self._file_problems(), *self._role_problems(), *self._formula_problems()]
+        problems += assembly_problems(
+            files=[file.name for file in self.files],
+            columns=self.columns,
+            joins=self.joins,
+            filters=self.filters,
+            official_test=self.official_test,
+        )
+        if self.official_test and self.expected.rows_kept is None:
+            problems.append(
+                "expected.rows_kept: missing; with an official test set the workflow needs to know "
+                "how many rows there are in all"
+            )
+        by_name = {"joins": self.joins, "files.keep": [file for file in self.files if file.keep]}
+        problems += [
+            f"{key}: columns are told by name; write format.header: true"
+            for key, used in by_name.items()
+            if used and not self.format.header
+        ]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -265,48 +221,77 @@ class Card(Closed):
             for name in RESERVED_COLUMNS
             if name in self.columns
         ]
-        numeric_target = self.target.threshold is not None
-        roles = {f"sensitive.{column}": (column, False) for column in self.sensitive}
-        roles["target.column"] = (self.target.column, numeric_target)
-        if self.cluster is not None:
-            roles["cluster"] = (self.cluster, False)
-        for key, (column, numeric) in roles.items():
-            problems += self._role_problem(key, column, numeric)
-        used = [column for column, _ in roles.values()]
+        roles = {f"sensitive.{column}": column for column in self.sensitive}
+        roles["target.column"] = self.target.column
+        several = len(self.cluster) > 1
+        for number, column in enumerate(self.cluster):
+            roles[f"cluster[{number}]" if several else "cluster"] = column
+        for key, column in roles.items():
+            problems += self._role_problem(key, column)
+        used = list(roles.values())
         problems += [
             f"columns.{column}: it has more than one role; it may be sensitive, the target or the "
             f"cluster, one of the three"
             for column in sorted({column for column in used if used.count(column) > 1})
         ]
         problems += [
-            f"columns.{name}: a category without a role, but features are numbers; list it under "
-            f"sensitive, target or cluster, or write type: ignored"
-            for name, column in self.columns.items()
-            if column.type == "category" and name not in used
+            self._unknown("drop_rows_without", column)
+            for column in self.drop_rows_without
+            if column not in self.columns
         ]
         if not self.feature_columns:
             problems.append(
-                "columns: no feature; declare a column that is continuous or integer and not the "
-                "target"
+                "columns: no feature; declare a column that is neither ignored nor the target, a "
+                "sensitive attribute (without bands) or the cluster"
+            )
+        n_groups = prod(len(levels or "12") for levels in self.group_levels().values())
+        if n_groups > MAXIMUM_GROUPS:
+            problems.append(
+                f"sensitive: the levels make {n_groups} groups, at most {MAXIMUM_GROUPS} are "
+                "allowed; choose fewer attributes or wider bands, or join levels in the file"
             )
         return problems
 
-    def _role_problem(self, key: str, column: str, numeric: bool) -> list[str]:
+    def _unknown(self, key: str, column: str) -> str:
+        return (
+            f"{key}: found {column!r}{closest(column, list(self.columns))}, which is not under "
+            f"columns; allowed: {', '.join(self.columns)}"
+        )
+
+    def _role_problem(self, key: str, column: str) -> list[str]:
         if column not in self.columns:
-            return [
-                f"{key}: found {column!r}{closest(column, list(self.columns))}, which is not under "
-                f"columns; allowed: {', '.join(self.columns)}"
-            ]
+            return [self._unknown(key, column)]
         found = self.columns[column]
+        role = key.partition(".")[0].partition("[")[0]
+        attribute = self.sensitive.get(column) if role == "sensitive" else None
+        bands = attribute.bands if attribute else None
         problems = []
-        if found.is_numeric != numeric or found.type == "ignored":
-            wanted = "continuous or integer (it has a threshold)" if numeric else "category"
-            problems.append(f"{key}: column {column} is {found.type}; it must be {wanted}")
-        if found.missing_allowed:
+        if role == "target" and self.target.threshold is not None:
+            fits, wanted = found.is_numeric, "continuous or integer (it has a threshold)"
+        elif bands is not None:
+            dates = isinstance(bands[0], datetime.date)
+            fits = found.type == "date" if dates else found.is_numeric
+            wanted = "date (its bands are)" if dates else "continuous or integer (it has bands)"
+        else:
+            fits, wanted = found.has_levels, "category or ordinal"
+        if not fits:
+            hint = ""
+            if role == "sensitive" and bands is None and found.type in _IN_BANDS:
+                hint = f", or have bands, e.g. {key}.bands: {_IN_BANDS[found.type]}"
+            problems.append(f"{key}: column {column} is {found.type}; it must be {wanted}{hint}")
+        levels = attribute.levels if attribute else self.target.levels
+        if role != "cluster" and fits and found.levels and levels and levels != found.levels:
             problems.append(
-                f"columns.{column}.missing_allowed: a row needs its {key.partition('.')[0]}; "
-                "remove the key, or make the missing mark a level and take it out of "
-                "format.na_values"
+                f"{key.removesuffix('.column')}.levels: found {', '.join(levels)}, but "
+                f"columns.{column}.levels has {', '.join(found.levels)}; leave one of the two out"
+            )
+        allowed = ("refuse", "keep") if attribute and bands is None else ("refuse",)
+        if found.missing not in allowed:
+            level = ", or write keep, which makes missing a level of its own"
+            problems.append(
+                f"columns.{column}.missing: found {found.missing!r}, but a row needs its {role}; "
+                f"remove the key and list the column under drop_rows_without"
+                f"{level if len(allowed) > 1 else ''}"
             )
         return problems
 
@@ -320,7 +305,11 @@ class Card(Closed):
             except UserError as error:
                 problems.append(f"columns.{name}.formula: {error}")
                 continue
-            plain = [other for other in self.feature_columns if self.columns[other].formula is None]
+            plain = [
+                other
+                for other in self.feature_columns
+                if self.columns[other].is_numeric and self.columns[other].formula is None
+            ]
             wrong = [other for other in used if other not in plain]
             if wrong or not used or name == self.target.column:
                 problems.append(
@@ -331,12 +320,31 @@ class Card(Closed):
 
     @property
     def feature_columns(self) -> list[str]:
-        """Names of the numeric columns that are not the target, in the card's order."""
+        """Names of the features, in the card's order; an attribute in bands is one, too."""
+        others = {self.target.column, *self.cluster}
+        others |= {name for name, each in self.sensitive.items() if each.bands is None}
         return [
             name
             for name, column in self.columns.items()
-            if column.is_numeric and name != self.target.column
+            if column.type != "ignored" and name not in others
         ]
+
+    def group_levels(self) -> dict[str, list[str] | None]:
+        """Return the levels that make groups, by column; None where the data will tell."""
+        found = {name: self._attribute_levels(name, each) for name, each in self.sensitive.items()}
+        target = self.target
+        return {**found, target.column: target.levels or self._column_levels(target.column)}
+
+    def _attribute_levels(self, name: str, attribute: SensitiveCard) -> list[str] | None:
+        if attribute.bands and name in self.columns:
+            return attribute.band_names(self.columns[name])
+        levels = attribute.levels or self._column_levels(name)
+        if levels and self.columns[name].missing == "keep":
+            return [*levels, MISSING_LEVEL]
+        return levels
+
+    def _column_levels(self, name: str) -> list[str] | None:
+        return self.columns[name].levels if name in self.columns else None
 
 
 class DownloadSettings(Closed):
@@ -344,13 +352,17 @@ class DownloadSettings(Closed):
 
     name: Name
     files: list[File]
+    format: CsvFormat
 
 
 class Checksum(Closed):
-    """A raw file and the SHA-256 that it must have."""
+    """A raw file and the SHA-256 that it must have.
+
+    Without one only some columns of it were kept: the download checked what they come from.
+    """
 
     name: FileName
-    sha256: Sha256
+    sha256: Sha256 | None
 
 
 class PrepareSettings(Closed):
@@ -365,6 +377,10 @@ class PrepareSettings(Closed):
     format: CsvFormat
     columns: list[tuple[str, Column]]
     target: TargetCard
-    sensitive: list[tuple[str, Labelled]]
-    cluster: str | None
+    sensitive: list[tuple[str, SensitiveCard]]
+    cluster: list[str]
+    joins: list[Join]
+    filters: list[RowFilter]
+    official_test: OfficialTest | None
+    drop_rows_without: list[str]
     expected: Expected

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from mcrage.config.base import closest, explain
+from mcrage.datasets.assembly_model import Join, OfficialTest, RowFilter
 from mcrage.datasets.card_model import (
     FILE_PATTERN,
     NAME_PATTERN,
@@ -17,16 +18,14 @@ from mcrage.datasets.card_model import (
     Archive,
     Card,
     Checksum,
-    Column,
     CsvFormat,
     DownloadSettings,
     Expected,
     File,
-    Labelled,
     PrepareSettings,
     Source,
-    TargetCard,
 )
+from mcrage.datasets.column_model import Column, SensitiveCard, TargetCard
 from mcrage.errors import UserError
 
 __all__ = [
@@ -103,7 +102,8 @@ def download_settings(card: Card, file: str | None = None) -> dict[str, Any]:
         Only this file, so that a job per file reruns for its own changes alone.
     """
     files = [item for item in card.files if file in (None, item.name)]
-    return DownloadSettings(name=card.name, files=files).model_dump(mode="json")
+    settings = DownloadSettings(name=card.name, files=files, format=card.format)
+    return settings.model_dump(mode="json")
 
 
 def prepare_settings(card: Card) -> dict[str, Any]:
@@ -112,10 +112,13 @@ def prepare_settings(card: Card) -> dict[str, Any]:
     Words for readers are left out (`describe_settings` has them): a better label is no reason to
     train a model again.
     """
-    wordless = {"label": "", "unit": ""}
+    wordless = {"label": "", "unit": "", "labels": None}
     return PrepareSettings(
         name=card.name,
-        files=[Checksum(name=file.name, sha256=file.sha256) for file in card.files],
+        files=[
+            Checksum(name=file.name, sha256=None if file.keep else file.sha256)
+            for file in card.files
+        ],
         format=card.format,
         columns=[(name, each.model_copy(update=wordless)) for name, each in card.columns.items()],
         target=card.target.model_copy(update={"labels": None}),
@@ -124,6 +127,10 @@ def prepare_settings(card: Card) -> dict[str, Any]:
             for name, each in card.sensitive.items()
         ],
         cluster=card.cluster,
+        joins=card.joins,
+        filters=card.filters,
+        official_test=card.official_test,
+        drop_rows_without=card.drop_rows_without,
         expected=card.expected,
     ).model_dump(mode="json")
 
@@ -133,8 +140,11 @@ _PARTS: dict[str, type[BaseModel]] = {
     "format": CsvFormat,
     "columns": Column,
     "target": TargetCard,
-    "sensitive": Labelled,
+    "sensitive": SensitiveCard,
     "expected": Expected,
+    "joins": Join,
+    "filters": RowFilter,
+    "official_test": OfficialTest,
 }
 _PATTERN_FIX = {
     NAME_PATTERN: "write letters, digits, '_' and '-', starting with a letter or digit",
@@ -145,7 +155,12 @@ _PATTERN_FIX = {
 
 def describe_settings(card: Card) -> dict[str, Any]:
     """Return a card's words for readers: title, labels and units, as plain JSON values."""
-    labelled = {card.target.column: card.target, **card.sensitive}
+    # An attribute's own labels stand over those of its column.
+    labelled = [
+        *card.columns.items(),
+        *card.sensitive.items(),
+        (card.target.column, card.target),
+    ]
     return {
         "title": card.title,
         "columns": {
@@ -154,7 +169,7 @@ def describe_settings(card: Card) -> dict[str, Any]:
         },
         "levels": {
             name: dict(zip(each.levels, each.labels, strict=True))
-            for name, each in labelled.items()
+            for name, each in labelled
             if each.levels and each.labels
         },
     }

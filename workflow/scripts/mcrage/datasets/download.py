@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Raw files: from a mirror, an address, a path or a library, checked before they get their name."""
 
+import hashlib
 import http.client
 import logging
 import lzma
@@ -19,11 +20,11 @@ from typing import IO
 from urllib import error, request
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
-from mcrage.datasets.card_model import LOOPBACK, Archive, File, Source
+from mcrage.datasets.card_model import LOOPBACK, Archive, CsvFormat, File, Source
+from mcrage.datasets.columns_kept import keep_columns
 from mcrage.datasets.embedded import write_embedded
 from mcrage.errors import UserError
 from mcrage.progress import Progress
-from mcrage.provenance import file_hash
 from mcrage.tables import atomic_output
 
 logger = logging.getLogger(__name__)
@@ -82,9 +83,12 @@ def fetch(
     *,
     dataset: str,
     mirror: str | None = None,
+    layout: CsvFormat | None = None,
     patience: Patience = Patience(),
 ) -> str:
     """Get one raw file from the first source that delivers it with the right checksum.
+
+    Of a file with `File.keep` only those columns are ever written to a named file.
 
     Parameters
     ----------
@@ -96,6 +100,8 @@ def fetch(
         The dataset's name: the mirror's folder.
     mirror : str, optional
         Folder tried before the card's sources, as ``<mirror>/<dataset>/<file>``.
+    layout : CsvFormat, optional
+        Of the file, where only some of its columns are kept.
     patience : Patience
         How long to try each address.
 
@@ -122,9 +128,11 @@ def fetch(
     for source in sources:
         told = describe(source)
         try:
-            with atomic_output(output) as temporary:
-                _get(source, file, temporary, patience)
-                _check(temporary, file)
+            with atomic_output(output) as temporary, _room(file, temporary) as whole:
+                _get(source, file, whole, patience)
+                _check(whole, file)
+                if file.keep is not None:
+                    keep_columns(whole, temporary, file.keep, layout or CsvFormat(), file.name)
         except SourceError as failure:
             level = logging.INFO if isinstance(failure, _AbsentError) else logging.WARNING
             logger.log(level, "%s: %s: %s", file.name, told, failure)
@@ -164,36 +172,46 @@ def _by_hand(file: File, output: str | os.PathLike, dataset: str, mirror: str | 
     )
 
 
-def _get(source: Source, file: File, target: Path, patience: Patience) -> None:
+def _room(file: File, temporary: Path) -> IO[bytes]:
+    """Return where a file is received: for one that holds more than is kept, under no name.
+
+    What has no name is gone with the process, however that ends.
+    """
+    return temporary.open("w+b") if file.keep is None else tempfile.TemporaryFile()
+
+
+def _get(source: Source, file: File, out: IO[bytes], patience: Patience) -> None:
+    limit = file.size or MAXIMUM_BYTES
     if source.embedded is not None:
-        write_embedded(source.embedded, target)
+        # It has nothing to hide, so its file has a name.
+        write_embedded(source.embedded, Path(out.name))
     elif source.path is not None:
-        _copy(Path(source.path), target)
+        _copy(Path(source.path), out)
     elif file.archive is None:
-        _download(source.url, target, file.size or MAXIMUM_BYTES, file.name, patience)
+        _download(source.url, out, limit, file.name, patience)
     else:
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".unpack.") as folder:
-            archive = Path(folder) / "archive"
-            limit = file.archive.size or MAXIMUM_BYTES
-            _download(source.url, archive, limit, file.name, patience)
-            unpack(archive, file.archive, target, file.size or MAXIMUM_BYTES)
+        with tempfile.TemporaryFile() as archive:
+            room = file.archive.size or MAXIMUM_BYTES
+            _download(source.url, archive, room, file.name, patience)
+            unpack(archive, file.archive, out, limit)
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, out: IO[bytes]) -> None:
     if not source.is_file():
         raise _AbsentError("no such file")
     try:
-        shutil.copyfile(source, target)
+        with source.open("rb") as stream:
+            shutil.copyfileobj(stream, out, _BLOCK)
     except OSError as problem:
         raise SourceError(f"could not be read ({problem.strerror})") from None
 
 
-def _check(path: Path, file: File) -> None:
-    found = file_hash(path)
+def _check(whole: IO[bytes], file: File) -> None:
+    whole.seek(0)
+    found = hashlib.file_digest(whole, "sha256").hexdigest()
     if found != file.sha256:
         raise SourceError(
-            f"wrong content: SHA-256 {found} ({path.stat().st_size:,} bytes), the card says "
-            f"{file.sha256}"
+            f"wrong content: SHA-256 {found} ({whole.tell():,} bytes), the card says {file.sha256}"
         )
 
 
@@ -236,11 +254,13 @@ def _opener(url: str) -> request.OpenerDirector:
     return opener
 
 
-def _download(url: str, target: Path, limit: int, label: str, patience: Patience) -> None:
+def _download(url: str, out: IO[bytes], limit: int, label: str, patience: Patience) -> None:
     pause = patience.first_pause
     for attempt in range(1, patience.attempts + 1):
         try:
-            _download_once(url, target, limit, label, patience.timeout)
+            out.seek(0)
+            out.truncate()
+            _download_once(url, out, limit, label, patience.timeout)
         except _TransientError as failure:
             if attempt == patience.attempts:
                 raise SourceError(f"{failure} ({attempt} attempts)") from None
@@ -251,9 +271,9 @@ def _download(url: str, target: Path, limit: int, label: str, patience: Patience
             return
 
 
-def _download_once(url: str, target: Path, limit: int, label: str, timeout: float) -> None:
+def _download_once(url: str, out: IO[bytes], limit: int, label: str, timeout: float) -> None:
     try:
-        with _opener(url).open(url, timeout=timeout) as answer, target.open("wb") as out:
+        with _opener(url).open(url, timeout=timeout) as answer:
             announced = answer.length or 0
             if announced > limit:
                 raise SourceError(f"too large: {announced:,} bytes, allowed are {limit:,}")
@@ -283,17 +303,17 @@ def _stream(source: IO[bytes], target: IO[bytes], limit: int, expected: int, lab
     return received
 
 
-def unpack(path: Path, archive: Archive, target: Path, limit: int) -> None:
-    """Copy one member of a zip or tar file to `target`; nothing else is ever written.
+def unpack(packed: IO[bytes], archive: Archive, out: IO[bytes], limit: int) -> None:
+    """Copy one member of a zip or tar file to `out`; nothing else is ever written.
 
     Parameters
     ----------
-    path : Path
+    packed : binary file
         The archive.
     archive : Archive
         Names the member.
-    target : Path
-        The file to write.
+    out : binary file
+        What to write to.
     limit : int
         Largest size of the unpacked member, bytes.
 
@@ -304,23 +324,24 @@ def unpack(path: Path, archive: Archive, target: Path, limit: int) -> None:
         member is a link, not a plain file or too large.
     """
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as opened:
+        if zipfile.is_zipfile(packed):
+            with zipfile.ZipFile(packed) as opened:
                 _check_names(opened.namelist(), archive.member)
                 entry = opened.getinfo(archive.member)
                 mode = entry.external_attr >> 16
                 if entry.is_dir() or (stat.S_IFMT(mode) not in (0, stat.S_IFREG)):
                     raise SourceError(f"archive: {archive.member} is a link or not a plain file")
                 with opened.open(entry) as source:
-                    _unpack_stream(source, target, limit)
+                    _unpack_stream(source, out, limit)
         else:
-            with tarfile.open(path) as opened:
+            packed.seek(0)
+            with tarfile.open(fileobj=packed) as opened:
                 _check_names(opened.getnames(), archive.member)
                 entry = opened.getmember(archive.member)
                 if not entry.isreg():
                     raise SourceError(f"archive: {archive.member} is a link or not a plain file")
                 with opened.extractfile(entry) as source:
-                    _unpack_stream(source, target, limit)
+                    _unpack_stream(source, out, limit)
     except _UNREADABLE as failure:
         raise SourceError(f"not a readable zip or tar file ({failure})") from None
 
@@ -335,11 +356,10 @@ def _check_names(names: list[str], member: str) -> None:
         raise SourceError(f"archive: it lacks {member!r}; it holds {shown}")
 
 
-def _unpack_stream(source: IO[bytes], target: Path, limit: int) -> None:
+def _unpack_stream(source: IO[bytes], out: IO[bytes], limit: int) -> None:
     written = 0
-    with target.open("wb") as out:
-        while block := source.read(_BLOCK):
-            written += len(block)
-            if written > limit:
-                raise SourceError(f"archive: the member is larger than the {limit:,} bytes allowed")
-            out.write(block)
+    while block := source.read(_BLOCK):
+        written += len(block)
+        if written > limit:
+            raise SourceError(f"archive: the member is larger than the {limit:,} bytes allowed")
+        out.write(block)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """From raw files to a typed table and its roles, refusing whatever the card doesn't promise."""
 
+import datetime
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +14,15 @@ import pyarrow.compute as pc
 
 from mcrage.config.base import closest
 from mcrage.datasets import formula as formulas
-from mcrage.datasets.card_model import (
-    MAXIMUM_LEVELS,
-    Column,
-    Labelled,
-    PrepareSettings,
-)
+from mcrage.datasets.card_model import PrepareSettings
+from mcrage.datasets.column_model import ISO_DATE, Column, SensitiveCard
+from mcrage.datasets.filters import filtered
+from mcrage.datasets.limits import MAXIMUM_FEATURE_LEVELS, MAXIMUM_LEVELS, MISSING_LEVEL
 from mcrage.datasets.reading import RawTable, read_files
 from mcrage.datasets.roles import Attribute, Feature, Roles, Target
 from mcrage.errors import UserError
 from mcrage.groups import GroupSchema
-from mcrage.tables import ROW_ID
+from mcrage.tables import IS_OFFICIAL_TEST, ROW_ID
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +39,9 @@ class Prepared:
     Attributes
     ----------
     table : pyarrow.Table
-        `row_id` (int64, 0 to n - 1 in file order), then the user's columns in the file's order:
-        float64, int64 or text.
+        `row_id` (int64, the row's number in the files, from 0 on), `is_official_test` where the
+        dataset comes with a test set, then the user's columns in the file's order: float64, int64,
+        date32 or text.
     roles : Roles
     group_counts : dict of str to int
         Rows per group by label.
@@ -72,12 +72,17 @@ def prepare(settings: PrepareSettings, paths: Sequence[str | os.PathLike]) -> Pr
         For anything that the card doesn't promise: see the functions below.
     """
     raw = read_files(settings, [Path(path) for path in paths])
+    _check_size(settings.name, "rows", raw.table.num_rows, settings.expected.rows)
+    _check_size(settings.name, "columns", raw.table.num_columns, settings.expected.columns)
+    raw = _without_gaps(filtered(raw, settings.filters), settings.drop_rows_without)
+    kept = settings.expected.rows_kept
+    if kept is not None and raw.table.num_rows != kept:
+        raise UserError(
+            f"dataset {settings.name}: {raw.table.num_rows} rows are left, the card expects "
+            f"{kept}; use the right files, or correct filters or expected.rows_kept in the card"
+        )
     table = raw.table
     columns = {name: dict(settings.columns)[name] for name in table.column_names}
-    expected = settings.expected
-    _check_size(settings.name, "rows", table.num_rows, expected.rows)
-    _check_size(settings.name, "columns", table.num_columns, expected.columns)
-
     typed = {
         name: _typed(raw, name, column)
         for name, column in columns.items()
@@ -86,18 +91,13 @@ def prepare(settings: PrepareSettings, paths: Sequence[str | os.PathLike]) -> Pr
     if settings.target.threshold is not None:
         typed[settings.target.column] = _above_threshold(settings, typed[settings.target.column])
     sensitive = tuple(
-        _attribute(raw, name, columns[name], labelled, typed[name])
-        for name, labelled in settings.sensitive
+        _attribute(raw, name, columns[name], attribute, typed[name])
+        for name, attribute in settings.sensitive
     )
-    target = settings.target
-    two_levels = Labelled(levels=target.levels, labels=target.labels)
-    attribute = _attribute(
-        raw, target.column, columns[target.column], two_levels, typed[target.column]
-    )
+    others = {settings.target.column, *settings.cluster}
+    others |= {attribute.column for attribute in sensitive if not attribute.edges}
     features = tuple(
-        _feature(raw, name, columns[name], typed[name])
-        for name in typed
-        if columns[name].is_numeric and name != target.column
+        _feature(raw, name, columns[name], typed[name]) for name in typed if name not in others
     )
     _check_formulas(settings.name, features, typed)
     roles = Roles(
@@ -105,14 +105,43 @@ def prepare(settings: PrepareSettings, paths: Sequence[str | os.PathLike]) -> Pr
         title=settings.name,
         features=features,
         sensitive=sensitive,
-        target=Target(attribute.column, attribute.label, attribute.levels, attribute.level_labels),
+        target=_target(raw, settings, columns, typed),
         columns=tuple(typed),
-        cluster=settings.cluster,
+        cluster=tuple(settings.cluster),
     )
-    row_id = pa.array(np.arange(table.num_rows, dtype=np.int64))
-    prepared = pa.table({ROW_ID: row_id, **typed})
+    official = _official_test(raw, settings)
+    prepared = pa.table({ROW_ID: pa.array(raw.kept), **official, **typed})
     counts = _group_counts(settings, roles, prepared)
     return Prepared(prepared, roles, counts)
+
+
+def _official_test(raw: RawTable, settings: PrepareSettings) -> dict[str, pa.Array]:
+    """Return the column that marks the rows of the official test set, if there is one."""
+    if settings.official_test is None:
+        return {}
+    marks = raw.of_files(settings.official_test.files)
+    if (found := int(marks.sum())) != settings.official_test.rows:
+        raise UserError(
+            f"dataset {settings.name}: the official test set has {found} rows, the card expects "
+            f"{settings.official_test.rows}; use the right files, or correct official_test.rows in "
+            "the card"
+        )
+    return {IS_OFFICIAL_TEST: pa.array(marks)}
+
+
+def _without_gaps(raw: RawTable, needed: Sequence[str]) -> RawTable:
+    """Leave out the rows in which one of the needed columns is missing."""
+    kept = np.ones(raw.table.num_rows, dtype=bool)
+    for name in needed:
+        gaps = pc.is_null(raw.table.column(name)).to_numpy()
+        logger.info("column %s: %d row(s) without it are left out", name, np.sum(gaps & kept))
+        kept &= ~gaps
+    if not kept.any():
+        raise UserError(
+            f"{raw.names}: no row is left without those that drop_rows_without names "
+            f"({', '.join(needed)}); correct the key in the card"
+        )
+    return replace(raw, table=raw.table.filter(pa.array(kept)), kept=raw.kept[kept])
 
 
 def _check_size(dataset: str, what: str, found: int, expected: int | None) -> None:
@@ -131,13 +160,15 @@ def _typed(raw: RawTable, name: str, column: Column) -> pa.Array:
             f"{raw.names}: every value of column {name} is missing; write type: ignored in the "
             f"card, or correct format.na_values"
         )
-    if values.null_count and not column.missing_allowed:
+    if values.null_count and column.missing == "refuse":
         first = _first(pc.is_null(values))
         raise UserError(
             f"column {name}: {values.null_count} of {len(values)} values are missing, the first "
-            f"at {raw.place(first)}; write columns.{name}.missing_allowed: true in the card if "
-            f"that is right"
+            f"at {raw.place(first)}; write columns.{name}.missing: keep (or impute) in the card, "
+            f"or list {name} under drop_rows_without"
         )
+    if column.type == "date":
+        return _dates(raw, name, column, values)
     if not column.is_numeric:
         return values
     whole = column.type == "integer"
@@ -161,6 +192,27 @@ def _typed(raw: RawTable, name: str, column: Column) -> pa.Array:
             )
             _refuse(raw, name, outside(numbers.cast(pa.float64()), bound), values, why)
     return numbers
+
+
+def _dates(raw: RawTable, name: str, column: Column, values: pa.Array) -> pa.Array:
+    """Return texts as days; each is read once, however often it stands in the table."""
+    layout = column.date_format or ISO_DATE
+    texts = values.dictionary_encode()
+    days = [_day(text, layout) for text in texts.dictionary.to_pylist()]
+    dates = pa.array(days, pa.date32()).take(texts.indices)
+    why = (
+        f"which is no date like {layout}; correct columns.{name}.date_format in the card, or mend "
+        "the file"
+    )
+    _refuse(raw, name, pc.and_(pc.is_null(dates), pc.is_valid(values)), values, why)
+    return dates
+
+
+def _day(text: str, layout: str) -> datetime.date | None:
+    try:
+        return datetime.datetime.strptime(text, layout).date()
+    except ValueError:
+        return None
 
 
 def _refuse(raw: RawTable, name: str, wrong: pa.Array, values: pa.Array, why: str) -> None:
@@ -188,58 +240,103 @@ def _above_threshold(settings: PrepareSettings, values: pa.Array) -> pa.Array:
     return pc.if_else(pc.greater(values.cast(pa.float64()), cut), high, low)
 
 
+def _target(
+    raw: RawTable, settings: PrepareSettings, columns: dict[str, Column], typed: dict[str, pa.Array]
+) -> Target:
+    """Return the target; of two levels, the positive one is the second."""
+    card = settings.target
+    listed = None if card.threshold is not None else columns[card.column].levels
+    levels = _levels(raw, card.column, card.levels or listed, typed[card.column], MAXIMUM_LEVELS)
+    if card.positive is not None:
+        if card.positive not in levels or len(levels) != 2:
+            raise UserError(
+                f"{raw.names}: target.positive is {card.positive!r}, but column {card.column} has "
+                f"the levels {', '.join(map(repr, levels))}; name one of two levels, or remove "
+                "the key from the card"
+            )
+        levels = (*(level for level in levels if level != card.positive), card.positive)
+    return Target(card.column, card.column, levels, levels)
+
+
 def _attribute(
-    raw: RawTable, name: str, column: Column, labelled: Labelled, values: pa.Array
+    raw: RawTable, name: str, column: Column, card: SensitiveCard, values: pa.Array
 ) -> Attribute:
-    """Return a sensitive attribute, or the target, whose levels are as the card says."""
-    found = sorted(pc.unique(values).to_pylist())
+    """Return a sensitive attribute, whose levels are as the card says."""
+    if card.bands is not None:
+        names, edges = tuple(card.band_names(column)), card.edges()
+        return Attribute(name, name, names, names, edges)
+    levels = _levels(raw, name, card.levels or column.levels, values, MAXIMUM_LEVELS)
+    if values.null_count:
+        levels = (*levels, MISSING_LEVEL)
+    return Attribute(name, name, levels, levels)
+
+
+def _levels(
+    raw: RawTable, name: str, listed: Sequence[str] | None, values: pa.Array, most: int
+) -> tuple[str, ...]:
+    """Return the levels of a column: those of the card, or else those that are found."""
+    found = sorted(pc.unique(values.drop_null()).to_pylist())
     if len(found) < 2:
         raise UserError(
-            f"{raw.names}: column {name} is constant ({found[0]!r} in every row); an attribute "
-            f"and a target need two levels at least"
+            f"{raw.names}: column {name} is constant ({found[0]!r} in every row), and of one level "
+            f"nothing is learnt; write type: ignored in the card, or choose another column"
         )
-    levels = labelled.levels or found
-    if len(levels) > MAXIMUM_LEVELS:
+    levels = listed or found
+    if len(levels) > most:
         raise UserError(
-            f"{raw.names}: column {name} has {len(levels)} levels, at most {MAXIMUM_LEVELS} are "
-            f"allowed; join levels in the file, or choose another column"
+            f"{raw.names}: column {name} has {len(levels)} levels, at most {most} are allowed; "
+            f"join levels in the file, choose another column, or write type: ignored"
         )
-    unknown = pc.invert(pc.is_in(values, value_set=pa.array(levels, pa.string())))
+    unknown = pc.invert(pc.is_in(values, value_set=pa.array([*levels, None], pa.string())))
     why = (
-        f"but the card allows the levels {', '.join(map(repr, levels))}; mend the file, or add "
-        f"the level to the card"
+        f"but the card allows the levels {', '.join(map(repr, levels[:20]))}; mend the file, or "
+        f"add the level to the card"
     )
     _refuse(raw, name, unknown, values, why)
+    if MISSING_LEVEL in found:
+        raise UserError(
+            f"{raw.names}: column {name} has the level {MISSING_LEVEL!r}, which is what the "
+            "workflow calls missing values; list it in format.na_values, or rename it in the file"
+        )
     for level in levels:
         if level not in found:
             logger.warning("column %s: no row has level %r", name, level)
-    labels = labelled.labels or levels
-    return Attribute(name, column.label or name, tuple(levels), tuple(labels))
+    return tuple(levels)
 
 
 def _feature(raw: RawTable, name: str, column: Column, values: pa.Array) -> Feature:
-    """Return a feature with the resolution that the card states or the values show."""
-    numbers = values.cast(pa.float64())
-    resolution = column.resolution
-    if resolution is None:
-        resolution = 1.0 if column.type == "integer" else _found_resolution(numbers)
-        logger.info("column %s: recorded to %g, found from the data", name, resolution)
-    else:
-        why = (
-            f"finer than the resolution {resolution:g}; correct columns.{name}.resolution in the "
-            f"card, or leave it out to have it found"
-        )
-        _refuse(raw, name, pc.invert(_on_grid(numbers, resolution)), values, why)
+    """Return a feature with the levels or the resolution that the card or the values tell."""
+    missing = column.missing if values.null_count else "none"
+    if column.has_levels:
+        levels = _levels(raw, name, column.levels, values, MAXIMUM_FEATURE_LEVELS)
+        return Feature(name, name, kind=column.type, levels=levels, missing=missing)
+    if column.type == "date":
+        return Feature(name, name, kind="date", resolution=1.0, missing=missing)
     return Feature(
         column=name,
-        label=column.label or name,
-        unit=column.unit,
+        label=name,
         kind=column.type,
-        resolution=resolution,
+        resolution=_resolution(raw, name, column, values),
         lower=column.minimum,
         upper=column.maximum,
         formula=column.formula,
+        missing=missing,
     )
+
+
+def _resolution(raw: RawTable, name: str, column: Column, values: pa.Array) -> float:
+    """Return the resolution that the card states or the values show."""
+    numbers = values.cast(pa.float64())
+    if column.resolution is None:
+        resolution = 1.0 if column.type == "integer" else _found_resolution(numbers)
+        logger.info("column %s: recorded to %g, found from the data", name, resolution)
+        return resolution
+    why = (
+        f"finer than the resolution {column.resolution:g}; correct columns.{name}.resolution in "
+        f"the card, or leave it out to have it found"
+    )
+    _refuse(raw, name, pc.invert(_on_grid(numbers, column.resolution)), values, why)
+    return column.resolution
 
 
 def _found_resolution(numbers: pa.Array) -> float:
@@ -262,7 +359,11 @@ def _check_formulas(
     A recorded value may differ from the formula of the recorded others by half its own resolution
     and by what half a resolution of each of the others amounts to.
     """
-    resolutions = {feature.column: feature.resolution for feature in features}
+    resolutions = {
+        feature.column: feature.resolution
+        for feature in features
+        if feature.kind in ("continuous", "integer")
+    }
     numbers = {
         name: typed[name].cast(pa.float64()).to_numpy(zero_copy_only=False) for name in resolutions
     }

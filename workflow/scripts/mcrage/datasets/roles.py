@@ -3,7 +3,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from mcrage.tables import read_json
@@ -32,6 +32,8 @@ class Feature:
         Whether values may be missing, and what is made of it: ``keep`` takes it for information
         that generators draw and classifiers see; with ``impute`` generators and classifiers put
         what is usual in training rows in its place, and synthetic rows are complete.
+    level_labels : tuple of str
+        The levels in the reader's words, as `with_words` found them; empty before.
     """
 
     column: str
@@ -44,6 +46,7 @@ class Feature:
     formula: str | None = None
     levels: tuple[str, ...] = ()
     missing: Literal["none", "keep", "impute"] = "none"
+    level_labels: tuple[str, ...] = ()
 
     @property
     def is_numeric(self) -> bool:
@@ -57,6 +60,8 @@ class Attribute:
 
     Attributes
     ----------
+    levels : tuple of str
+        The last may be `mcrage.datasets.limits.MISSING_LEVEL`, which stands for missing values.
     edges : tuple of float
         Of a feature in bands, such as an age: level i holds edges[i] <= value < edges[i + 1], and
         the first and last edge may be infinite. Empty for a column of its own, which holds levels.
@@ -92,8 +97,9 @@ class Roles:
     ----------
     columns : tuple of str
         The user's own columns in the table's order.
-    cluster : str or None
-        Column that names the patient or hospital; rows of one cluster stay on one side of a split.
+    cluster : tuple of str
+        Columns that name the patient or hospital; rows that agree in one of them stay on one side
+        of a split (see `mcrage.clusters`). Empty: every row is its own.
     """
 
     dataset: str
@@ -102,7 +108,7 @@ class Roles:
     sensitive: tuple[Attribute, ...]
     target: Target
     columns: tuple[str, ...]
-    cluster: str | None = field(default=None)
+    cluster: tuple[str, ...] = ()
 
     @property
     def feature_columns(self) -> list[str]:
@@ -133,7 +139,7 @@ class Roles:
             ),
             target=Target(**_tuples(value["target"], "levels", "level_labels")),
             columns=tuple(value["columns"]),
-            cluster=value["cluster"],
+            cluster=tuple(value["cluster"]),
         )
 
 
@@ -148,19 +154,20 @@ def with_words(roles: Roles, words: dict[str, Any]) -> Roles:
         ``title``; ``columns``: name to label and unit; ``levels``: column to level to label.
     """
 
+    def labels(part: Feature | Attribute | Target) -> tuple[str, ...]:
+        found = words["levels"].get(part.column, {})
+        return tuple(found.get(level, level) for level in part.levels)
+
     def told(part: Attribute | Target) -> Attribute | Target:
-        labels = words["levels"].get(part.column, {})
-        return replace(
-            part,
-            label=words["columns"][part.column]["label"],
-            level_labels=tuple(labels.get(level, level) for level in part.levels),
-        )
+        label = words["columns"][part.column]["label"]
+        return replace(part, label=label, level_labels=labels(part))
 
     return replace(
         roles,
         title=words["title"],
         features=tuple(
-            replace(feature, **words["columns"][feature.column]) for feature in roles.features
+            replace(feature, **words["columns"][feature.column], level_labels=labels(feature))
+            for feature in roles.features
         ),
         sensitive=tuple(told(attribute) for attribute in roles.sensitive),
         target=told(roles.target),
@@ -169,7 +176,7 @@ def with_words(roles: Roles, words: dict[str, Any]) -> Roles:
 
 def features_from(values: Sequence[dict[str, Any]]) -> tuple[Feature, ...]:
     """Rebuild features from plain JSON values, as `dataclasses.asdict` made them."""
-    return tuple(Feature(**_tuples(value, "levels")) for value in values)
+    return tuple(Feature(**_tuples(value, "levels", "level_labels")) for value in values)
 
 
 def _tuples(value: dict[str, Any], *keys: str) -> dict[str, Any]:

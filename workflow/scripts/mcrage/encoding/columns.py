@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mcrage.datasets.limits import MISSING_LEVEL
 from mcrage.datasets.roles import Feature
 from mcrage.errors import UserError
 
@@ -84,7 +85,9 @@ def level_codes(values: pa.Array | pa.ChunkedArray, levels: Sequence[str]) -> pa
 
 
 def of_levels(codes: np.ndarray, levels: Sequence[str], kind: pa.DataType) -> pa.Array:
-    """Return the levels of codes as a column of type `kind`; null where a code is negative.
+    """Return the levels of codes as a column of type `kind`.
+
+    Null where a code is negative, and where it stands for missing values.
 
     Parameters
     ----------
@@ -93,7 +96,11 @@ def of_levels(codes: np.ndarray, levels: Sequence[str], kind: pa.DataType) -> pa
     kind : pyarrow.DataType
         Text, a dictionary of text, boolean or a number.
     """
-    places = pa.array(codes, pa.int32(), mask=codes < 0)
+    missing = codes < 0
+    if levels[-1] == MISSING_LEVEL:
+        missing |= codes == len(levels) - 1
+        levels = levels[:-1]
+    places = pa.array(codes, pa.int32(), mask=missing)
     named = pa.array(levels, pa.string())
     if pa.types.is_dictionary(kind):
         return pa.DictionaryArray.from_arrays(places, named.cast(kind.value_type)).cast(kind)

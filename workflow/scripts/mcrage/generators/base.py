@@ -9,6 +9,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 import numpy as np
 import pyarrow as pa
 
+from mcrage.clusters import clusters_of
 from mcrage.datasets.roles import Roles
 from mcrage.encoding.columns import feature_matrix
 from mcrage.groups import GroupSchema
@@ -70,7 +71,7 @@ class TrainingData:
         features = feature_matrix(table, roles.features)
         return cls(
             *(features, schema.index(table), schema, roles),
-            clusters=_clusters(table, roles.cluster),
+            clusters=clusters_of(table, roles.cluster),
         )
 
     def within(self, scaling: str) -> np.ndarray:
@@ -94,16 +95,6 @@ def standardised_within(scaling: str, groups: np.ndarray, schema: GroupSchema) -
     schema : GroupSchema
     """
     return groups if scaling == "within_group" else schema.subgroup_of(groups)
-
-
-def _clusters(table: pa.Table, column: str | None) -> np.ndarray | None:
-    if column is None or column not in table.column_names:
-        return None
-    codes = table.column(column).combine_chunks().dictionary_encode().indices
-    own = np.arange(-1, -1 - len(codes), -1)
-    codes = codes.to_numpy(zero_copy_only=False).astype(np.float64)
-    # Synthetic rows belong to no patient.
-    return np.where(np.isnan(codes), own, np.nan_to_num(codes)).astype(np.int64)
 
 
 @runtime_checkable

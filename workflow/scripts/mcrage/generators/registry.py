@@ -54,6 +54,9 @@ class Kind:
         Settings that only sampling reads; they decide training, too, where there is a judge.
     on_gpu : bool
         Whether training is faster on a GPU.
+    mixed : bool
+        Whether it learns categories, ordinals, dates and missing values; else complete numbers
+        alone.
     """
 
     module: str
@@ -63,6 +66,7 @@ class Kind:
     judge: Needs = Needs()
     sampling_settings: tuple[str, ...] = ()
     on_gpu: bool = False
+    mixed: bool = False
 
 
 KINDS: dict[str, Kind] = {

@@ -21,7 +21,7 @@ _COMMONER = 2.0
 def check_tables(
     tables: Mapping[str, pa.Table],
     columns: Sequence[str],
-    cluster: str | None,
+    cluster: Sequence[str],
     whole: pa.Table | None = None,
 ) -> list[str]:
     """Check that the training tables share no row, and no patient, with those held out.
@@ -32,8 +32,8 @@ def check_tables(
         ``train``, ``original``, ``validation`` and ``test``, each with row_id.
     columns : sequence of str
         The user's columns: a row's content.
-    cluster : str or None
-        Column that names the patient.
+    cluster : sequence of str
+        Columns that name the patient or hospital.
     whole : pyarrow.Table, optional
         The prepared table. Different patients may have the same values; content that it holds
         more than once proves nothing and is passed over.
@@ -55,10 +55,10 @@ def check_tables(
         content = _shared(tables[seen], tables[held], columns, alike)
         if content:
             problems.append(f"{content} row(s) of {held} are in {seen}, by content")
-        if cluster:
-            patients = _shared(tables[seen], tables[held], [cluster])
+        for column in cluster:
+            patients = _shared(tables[seen], tables[held], [column])
             if patients:
-                problems.append(f"{patients} value(s) of {cluster} are in both {held} and {seen}")
+                problems.append(f"{patients} value(s) of {column} are in both {held} and {seen}")
     return problems
 
 

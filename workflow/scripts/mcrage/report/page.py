@@ -18,6 +18,7 @@ from mcrage.report.results import Results
 from mcrage.report.selection import AGREEMENT_HEADS, CHOICE_HEADS
 from mcrage.report.synthetic import SyntheticRows
 from mcrage.report.tables import difference_tables, overall_table, subgroup_tables
+from mcrage.statistics.paired import ratio_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -155,8 +156,8 @@ def render_report(
     settings : mapping
         ``title``; ``induced``: whether any scenario takes rows away; ``treatments``: name to
         description, in order; ``datasets``: name to the card's title, description, licence,
-        citation, homepage; ``test_to_train``: by scenario; ``config``: the resolved config;
-        ``seed``.
+        citation, homepage; ``test_to_train``: see `mcrage.statistics.paired.ratio_of`; ``config``:
+        the resolved config; ``seed``.
     figures : sequence of FigureFile
     published : sequence of Published
     benchmarks : sequence of Path
@@ -225,7 +226,7 @@ def _section(
     published: Sequence[Published],
     number: int,
 ) -> dict[str, Any]:
-    ratio = settings["test_to_train"][results.scenario]
+    ratio = ratio_of(settings["test_to_train"], results.dataset, results.scenario)
     papers = [paper for paper in published if _applies(paper, results)]
     mine = [figure for figure in figures if figure.belongs_to(results)]
     return {

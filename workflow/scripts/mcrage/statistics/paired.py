@@ -1,8 +1,22 @@
 # SPDX-License-Identifier: MIT
 """Differences between treatments, paired over replicates, with intervals fit for resplitting."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from scipy import stats
+
+
+def ratio_of(test_to_train: Mapping[str, float], dataset: str, scenario: str) -> float:
+    """Return the rows in the test set over those in the training pool.
+
+    Parameters
+    ----------
+    test_to_train : mapping of str to float
+        By scenario, or where datasets come with test sets of their own by ``dataset/scenario``.
+    dataset, scenario : str
+    """
+    return test_to_train.get(f"{dataset}/{scenario}") or test_to_train[scenario]
 
 
 def corrected_interval(

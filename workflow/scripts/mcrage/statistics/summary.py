@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import pyarrow as pa
 
-from mcrage.statistics.paired import corrected_interval, holm
+from mcrage.statistics.paired import corrected_interval, holm, ratio_of
 
 _CONTEXT = ["dataset", "scenario", "classifier", "threshold", "attribute", "subgroup", "metric"]
 
@@ -76,7 +76,7 @@ def compare(
     baselines : sequence of str
         Treatments to compare with.
     test_to_train : mapping of str to float
-        By scenario, rows in the test set over rows in the training pool.
+        Rows in the test set over rows in the training pool, by scenario (see `ratio_of`).
     controls : sequence of str
         Treatments that no user has (real rows before thinning); never a finding, so each is a
         family of its own.
@@ -100,7 +100,8 @@ def compare(
                 if treatment == baseline:
                     continue
                 difference = (block[treatment] - block[baseline]).to_numpy()
-                low, high, p = corrected_interval(difference, test_to_train[facts["scenario"]])
+                ratio = ratio_of(test_to_train, facts["dataset"], facts["scenario"])
+                low, high, p = corrected_interval(difference, ratio)
                 known = difference[~pd.isna(difference)]
                 rows.append(
                     {
