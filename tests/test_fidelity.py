@@ -19,7 +19,12 @@ from mcrage.fidelity.judge import judge_synthetic
 from mcrage.fidelity.likeness import shape, told_apart, trend
 from mcrage.fidelity.memorising import memorised, nearer_share
 from mcrage.fidelity.nearest import Nearest, quantiles, typical
-from mcrage.fidelity.structure import off_resolution, out_of_bounds, violated_identities
+from mcrage.fidelity.space import Points
+from mcrage.fidelity.structure import (
+    off_resolution,
+    out_of_bounds,
+    violated_identities,
+)
 from mcrage.rebalancing import synthetic_table
 
 FEATURES = (
@@ -28,6 +33,7 @@ FEATURES = (
     Feature("ratio", "A over B", resolution=0.1, formula="10 * a / b"),
     Feature("n", "Count", kind="integer"),
 )
+NUMBERS = tuple(Feature(name, name) for name in "xyz")
 
 
 def recorded(n: int, seed: int) -> np.ndarray:
@@ -91,26 +97,26 @@ def test_shape_is_one_minus_scipys_ks(seed, m, n):
     expected = [
         1 - stats.ks_2samp(mine[:, i], other[:, i], method="asymp").statistic for i in range(2)
     ]
-    assert np.allclose(shape(mine, other), expected)
+    assert np.allclose(shape(mine, other, NUMBERS[:2]), expected)
 
 
 def test_trend_is_about_correlations_alone():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 2))
     related, opposed = np.column_stack([x[:, 0], x[:, 0]]), np.column_stack([x[:, 0], -x[:, 0]])
-    assert trend(related, 100 + 3 * related) == pytest.approx(1)
-    assert trend(related, opposed) == pytest.approx(0)
-    assert trend(x, related) == pytest.approx(0.5, abs=0.05)
-    assert np.isnan(trend(np.ones((5, 2)), x))
+    assert trend(related, 100 + 3 * related, NUMBERS[:2]) == pytest.approx(1)
+    assert trend(related, opposed, NUMBERS[:2]) == pytest.approx(0)
+    assert trend(x, related, NUMBERS[:2]) == pytest.approx(0.5, abs=0.05)
+    assert np.isnan(trend(np.ones((5, 2)), x, NUMBERS[:2]))
 
 
 def test_a_classifier_tells_apart_what_differs_and_nothing_else():
     rng = np.random.default_rng(3)
     rows, same = rng.normal(size=(300, 3)), rng.normal(size=(200, 3))
-    auroc, error = told_apart(rows, same, 0)
+    auroc, error = told_apart(rows, same, NUMBERS, 0)
     assert abs(auroc - 0.5) < 5 * error
-    assert told_apart(rows + 3, same, 0)[0] > 0.95
-    assert np.isnan(told_apart(rows[:10], same, 0)).all()
+    assert told_apart(rows + 3, same, NUMBERS, 0)[0] > 0.95
+    assert np.isnan(told_apart(rows[:10], same, NUMBERS, 0)).all()
 
 
 # --- nearest ------------------------------------------------------------------------------------
@@ -120,7 +126,7 @@ def test_distances_are_scipys_within_the_group():
     rng = np.random.default_rng(4)
     rows, groups = rng.normal(5, [1, 10, 0.1], (60, 3)), np.repeat([0, 1, 3], [30, 29, 1])
     others, theirs = rng.normal(5, [1, 10, 0.1], (40, 3)), np.repeat([0, 1, 2, 3], 10)
-    nearest = Nearest.of(rows, groups)
+    nearest = Nearest.of(rows, groups, NUMBERS)
     scale = rows.std(axis=0)
     all_pairs = cdist(others / scale, rows / scale)
     all_pairs[theirs[:, None] != groups] = np.inf
@@ -132,7 +138,8 @@ def test_distances_are_scipys_within_the_group():
 
 def test_a_copy_has_distance_zero_among_many_columns():
     rows = np.random.default_rng(5).normal(1000, 1, (50, 40))
-    nearest = Nearest.of(rows, np.zeros(50, dtype=int))
+    features = [Feature(str(k), str(k)) for k in range(40)]
+    nearest = Nearest.of(rows, np.zeros(50, dtype=int), features)
     assert (nearest.distances(rows[:5].copy(), np.zeros(5, dtype=int)) == 0).all()
     assert nearest.own().min() > 0
 
@@ -167,7 +174,7 @@ def cloud(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def judged(synthetic, groups) -> dict[tuple[str, int], object]:
-    shares = memorised(synthetic, groups, *cloud(400, 10), *cloud(600, 11), seed=0)
+    shares = memorised(synthetic, groups, *cloud(400, 10), *cloud(600, 11), NUMBERS, seed=0)
     return {(share.metric, share.group): share for share in shares}
 
 
@@ -199,10 +206,12 @@ def test_the_error_of_the_share_is_that_of_exchanged_sides():
     """Which real rows were learnt from, tossed anew: the spread is what the formula says."""
     rng = np.random.default_rng(2)
     synthetic, real = rng.normal(size=(500, 2)), rng.normal(size=(80, 2))
+    none = np.empty((500, 0), dtype=np.int32)
     found = []
     for _ in range(200):
         order = rng.permutation(80)
-        found.append(nearer_share(synthetic, real[order[:40]], real[order[40:]], rng))
+        sides = (synthetic, real[order[:40]], real[order[40:]])
+        found.append(nearer_share(*(Points(each, none[: len(each)]) for each in sides), rng))
     shares, errors = np.array(found).T
     assert shares.mean() == pytest.approx(0.5, abs=0.02)
     assert errors.mean() == pytest.approx(shares.std(), rel=0.2)
@@ -259,7 +268,7 @@ def copier(schema):
         copies = np.array([train[rng.choice(np.flatnonzero(groups == k))] for k in wanted])
         return np.where(rng.random(len(wanted))[:, None] < 0.5, copies, fresh)
 
-    return Gate.of(train, groups, schema), draw, asked
+    return Gate.of(train, groups, schema, NUMBERS), draw, asked
 
 
 def test_what_is_too_near_is_drawn_anew_and_counted(copier, schema):
@@ -301,8 +310,9 @@ def test_who_does_nothing_but_copy_is_given_up_with_the_group(copier):
     gate, _, _ = copier
 
     def copy(wanted, seed):
-        scale, mean = gate.nearest.scale, gate.nearest.mean
-        return np.array([gate.nearest.trees[k]._fit_X[0] * scale + mean for k in wanted])
+        space, searches = gate.nearest.space, gate.nearest.searches
+        first = np.array([searches[k].points.numbers[0] for k in wanted])
+        return first * space.scale + space.centre
 
     with pytest.raises(UserError, match=r"drop: after 50 rounds .*'SEX=F, SOURCE=in': 3"):
         gate.draw(copy, np.array([2, 2, 2]), seed=0)

@@ -50,7 +50,9 @@ def draw_past_gate(
         Rows of each group that were drawn and left out; None where none is.
     """
     # By name: rows that pass no gate do not depend on it.
-    gate = import_module("mcrage.fidelity.gate").Gate.of(train.features, train.groups, train.schema)
+    gate = import_module("mcrage.fidelity.gate").Gate.of(
+        train.features, train.groups, train.schema, train.roles.features
+    )
     if memorising == "drop":
         return gate.draw(draw, groups, seed)
     features = draw(groups, seed)

@@ -20,11 +20,13 @@ default: where it would matter, the generator is the trouble.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from mcrage.datasets.roles import Feature
+from mcrage.encoding.usual import completed, usual_values
 from mcrage.errors import UserError
 from mcrage.fidelity.nearest import Nearest, quantiles, typical
 from mcrage.groups import GroupSchema
@@ -61,17 +63,25 @@ class Gate:
     limits: dict[int, tuple[float, float, int]]
 
     @classmethod
-    def of(cls, features: np.ndarray, groups: np.ndarray, schema: GroupSchema) -> "Gate":
+    def of(
+        cls,
+        rows: np.ndarray,
+        groups: np.ndarray,
+        schema: GroupSchema,
+        features: Sequence[Feature],
+    ) -> "Gate":
         """Learn from training rows, and from nothing else.
 
         Parameters
         ----------
-        features : ndarray of float64, shape (n, d)
+        rows : ndarray of float64, shape (n, d)
             Raw units, of real training rows.
         groups : ndarray of int64, shape (n,)
         schema : GroupSchema
+        features : sequence of Feature
         """
-        nearest = Nearest.of(features, groups)
+        rows = completed(rows, features, usual_values(rows, features))
+        nearest = Nearest.of(rows, groups, features)
         own = nearest.own()
         return cls(nearest, schema, quantiles(own, groups, LEVEL, typical(own, groups)))
 

@@ -7,16 +7,20 @@ the standard error of their difference if there is none. Distances tell of copie
 they are no proof of privacy (arXiv 2505.01524).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from mcrage.fidelity.nearest import Nearest, fit_tree, quantiles, typical
+from mcrage.datasets.roles import Feature
+from mcrage.fidelity.nearest import Nearest, quantiles, typical
+from mcrage.fidelity.space import Points, Search
 
 LEVELS = {"nearest_1_percent": 0.01, "nearest_5_percent": 0.05, "nearest_half": 0.5}
 _RATIO = 1 / 3
 _SUBSETS = 10
+# Of synthetic rows with those of one side; 20 million tell the share to half a percent.
+_MAX_PAIRS = 20_000_000
 # Copies differ by the rounding of floating point numbers at most.
 _SAME = 1e-9
 
@@ -56,6 +60,7 @@ def memorised(
     train_groups: np.ndarray,
     held_out: np.ndarray,
     held_groups: np.ndarray,
+    features: Sequence[Feature],
     seed: int,
 ) -> Iterator[Share]:
     """Judge synthetic rows group by group.
@@ -66,6 +71,8 @@ def memorised(
         Raw units.
     groups, train_groups, held_groups : ndarray of int64
         Of the rows above.
+    features : sequence of Feature
+        In the order of the columns.
     seed : int
         Of the subsets of equal size.
 
@@ -75,7 +82,7 @@ def memorised(
         For each group that has synthetic and training rows. Where a group has too few held-out
         rows for a quantile, see `mcrage.fidelity.nearest.quantiles`.
     """
-    nearest = Nearest.of(train, train_groups)
+    nearest = Nearest.of(train, train_groups, features)
     usual = typical(nearest.own(), train_groups)
     near = nearest.distances(synthetic, groups, k=2)
     held_near = nearest.distances(held_out, held_groups, k=2)
@@ -83,11 +90,11 @@ def memorised(
         metric: quantiles(held_near[:, 0], held_groups, level, usual)
         for metric, level in LEVELS.items()
     }
-    scores = nearest.scores(synthetic), nearest.scores(train), nearest.scores(held_out)
+    points = [nearest.space.points(rows) for rows in (synthetic, train, held_out)]
     rng = np.random.default_rng(seed)
     for group in np.unique(groups):
         mine, held = groups == group, held_groups == group
-        if group not in nearest.trees:
+        if group not in nearest.searches:
             continue
         n, h = int(mine.sum()), int(held.sum())
         for metric, found in limits.items():
@@ -102,13 +109,14 @@ def memorised(
             reference = float(np.mean(said(held_near[held]))) if h else float("nan")
             pooled = (value * n + reference * h) / (n + h) if h else float("nan")
             yield Share(metric, int(group), value, reference, _error(pooled, n, h))
-        sides = [scores[0][mine], scores[1][train_groups == group], scores[2][held]]
+        masks = (mine, train_groups == group, held)
+        sides = [rows.take(mask) for rows, mask in zip(points, masks, strict=True)]
         value, error = nearer_share(*sides, rng)
         yield Share("nearer_to_training", int(group), value, 0.5, error)
 
 
 def nearer_share(
-    synthetic: np.ndarray, train: np.ndarray, held_out: np.ndarray, rng: np.random.Generator
+    synthetic: Points, train: Points, held_out: Points, rng: np.random.Generator
 ) -> tuple[float, float]:
     """Return the share of synthetic rows nearer to training rows than to as many held-out ones.
 
@@ -117,8 +125,7 @@ def nearer_share(
 
     Parameters
     ----------
-    synthetic, train, held_out : ndarray of float64, shapes (m, d), (n, d) and (h, d)
-        Standardised.
+    synthetic, train, held_out : Points
     rng : Generator
 
     Returns
@@ -133,14 +140,18 @@ def nearer_share(
     size = min(len(train), len(held_out))
     if size == 0 or len(synthetic) == 0:
         return float("nan"), float("nan")
+    if len(synthetic) * size > _MAX_PAIRS:
+        taken = rng.choice(len(synthetic), max(1, _MAX_PAIRS // size), replace=False)
+        synthetic = synthetic.take(np.sort(taken))
     repeats = _SUBSETS if len(train) != len(held_out) else 1
     shares, variances = [], []
     for _ in range(repeats):
         sides = [
-            rows[np.sort(rng.choice(len(rows), size, replace=False))] for rows in (train, held_out)
+            rows.take(np.sort(rng.choice(len(rows), size, replace=False)))
+            for rows in (train, held_out)
         ]
         (near, row), (other, other_row) = (
-            (found[:, 0] for found in fit_tree(rows).kneighbors(synthetic, 1)) for rows in sides
+            (found[:, 0] for found in Search.of(rows).nearest(synthetic)) for rows in sides
         )
         shares.append(np.mean(near < other) + 0.5 * np.mean(near == other))
         owner = np.where(near <= other, row, size + other_row)

@@ -1,68 +1,66 @@
 # SPDX-License-Identifier: MIT
 """How near rows lie to the training rows of their group."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from sklearn.neighbors import NearestNeighbors
+from mcrage.datasets.roles import Feature
+from mcrage.fidelity.space import Search, Space
+
+# So many rows of a group tell how near its rows lie to each other.
+_MAX_ASKED = 10_000
 
 
 @dataclass(frozen=True)
 class Nearest:
     """Training rows, ready to be asked how near others lie to those of the same group.
 
-    Distances are Euclidean over all features, each divided by its standard deviation over all
-    training rows (1 for a constant feature): the space in which generators learn.
+    Distances are those of `mcrage.fidelity.space`, scaled by all training rows: in standard
+    deviations for numbers, 1 for two different levels.
 
     Attributes
     ----------
-    mean, scale : ndarray of float64, shape (d,)
+    space : Space
     groups : ndarray of int64, shape (n,)
-    trees : dict of int to NearestNeighbors
-        By group, of the standardised training rows; groups without rows have none.
+    searches : dict of int to Search
+        By group; groups without rows have none.
 
     Examples
     --------
     >>> rows = np.array([[0.0], [2.0], [10.0]])
-    >>> nearest = Nearest.of(rows, np.array([0, 0, 1]))
+    >>> nearest = Nearest.of(rows, np.array([0, 0, 1]), [Feature("a", "A")])
     >>> (nearest.distances(np.array([[1.5]]), np.array([0])) * rows.std()).round(6).tolist()
     [[0.5]]
     """
 
-    mean: np.ndarray
-    scale: np.ndarray
+    space: Space
     groups: np.ndarray
-    trees: dict[int, "NearestNeighbors"]
+    searches: dict[int, Search]
 
     @classmethod
-    def of(cls, features: np.ndarray, groups: np.ndarray) -> "Nearest":
+    def of(cls, rows: np.ndarray, groups: np.ndarray, features: Sequence[Feature]) -> "Nearest":
         """Take training rows.
 
         Parameters
         ----------
-        features : ndarray of float64, shape (n, d)
-            Raw units.
+        rows : ndarray of float64, shape (n, d)
+            Raw units; see `mcrage.encoding.columns.feature_matrix`.
         groups : ndarray of int64, shape (n,)
+        features : sequence of Feature
         """
-        mean, scale = features.mean(axis=0), features.std(axis=0)
-        scale = np.where(scale > 0, scale, 1.0)
-        scores = (features - mean) / scale
-        trees = {int(group): fit_tree(scores[groups == group]) for group in np.unique(groups)}
-        return cls(mean, scale, groups, trees)
+        space = Space.of(rows, features)
+        points = space.points(rows)
+        searches = {int(k): Search.of(points.take(groups == k)) for k in np.unique(groups)}
+        return cls(space, groups, searches)
 
-    def scores(self, features: np.ndarray) -> np.ndarray:
-        """Return features in raw units, shape (m, d), standardised."""
-        return (features - self.mean) / self.scale
-
-    def distances(self, features: np.ndarray, groups: np.ndarray, k: int = 1) -> np.ndarray:
+    def distances(self, rows: np.ndarray, groups: np.ndarray, k: int = 1) -> np.ndarray:
         """Return the distances of rows to the k nearest training rows of their group.
 
         Parameters
         ----------
-        features : ndarray of float64, shape (m, d)
+        rows : ndarray of float64, shape (m, d)
             Raw units; not the training rows themselves (see `own`).
         groups : ndarray of int64, shape (m,)
         k : int
@@ -73,12 +71,12 @@ class Nearest:
             Ascending; infinite where a group has fewer than k training rows.
         """
         out = np.full((len(groups), k), np.inf)
-        scores = self.scores(features)
-        for group, tree in self.trees.items():
+        points = self.space.points(rows)
+        for group, search in self.searches.items():
             mine = np.flatnonzero(groups == group)
-            known = min(k, tree.n_samples_fit_)
+            known = min(k, len(search.points))
             if len(mine):
-                out[mine, :known] = tree.kneighbors(scores[mine], known)[0]
+                out[mine, :known] = search.nearest(points.take(mine), known)[0]
         return out
 
     def own(self) -> np.ndarray:
@@ -87,23 +85,13 @@ class Nearest:
         Returns
         -------
         ndarray of float64, shape (n,)
-            Infinite for the only row of a group.
+            Infinite for the only row of a group; NaN where it was not looked for (see
+            `mcrage.fidelity.space.Search.among`).
         """
         out = np.full(len(self.groups), np.inf)
-        for group, tree in self.trees.items():
-            if tree.n_samples_fit_ > 1:
-                # Without rows to ask about, scikit-learn leaves each out of its own neighbours.
-                out[self.groups == group] = tree.kneighbors(n_neighbors=1)[0][:, 0]
+        for group, search in self.searches.items():
+            out[self.groups == group] = search.among(_MAX_ASKED)
         return out
-
-
-def fit_tree(scores: np.ndarray) -> "NearestNeighbors":
-    """Return a search structure over standardised rows, shape (n, d)."""
-    from sklearn.neighbors import NearestNeighbors
-
-    # A tree is exact to the last bit, so that copies have distance 0; the brute force that
-    # scikit-learn would choose for many columns is not.
-    return NearestNeighbors(algorithm="kd_tree").fit(scores)
 
 
 def typical(own: np.ndarray, groups: np.ndarray) -> dict[int, float]:
@@ -120,7 +108,7 @@ def typical(own: np.ndarray, groups: np.ndarray) -> dict[int, float]:
     dict of int to float
         Without groups of one row, and those most of whose rows are equal to another.
     """
-    found = {int(group): float(np.median(own[groups == group])) for group in np.unique(groups)}
+    found = {int(group): float(np.nanmedian(own[groups == group])) for group in np.unique(groups)}
     return {group: value for group, value in found.items() if 0 < value < np.inf}
 
 
@@ -154,6 +142,7 @@ def quantiles(
     out = {}
     for group, unit in typical.items():
         mine = distances[groups == group]
+        mine = mine[~np.isnan(mine)]
         if len(mine) >= 1 / level:
             value = float(np.quantile(mine, level))
             out[group] = (value, float(np.mean(mine < value)), len(mine))
