@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mcrage.clusters import clusters_of
 from mcrage.datasets.roles import Roles
 from mcrage.folds import stratified_folds
 from mcrage.groups import GroupSchema
@@ -97,10 +98,7 @@ def real_folds(
     ids, first, place = np.unique(row_ids, return_index=True, return_inverse=True)
     rows = first[ids >= 0]
     table = train.take(rows)
-    clusters = None
-    if roles.cluster is not None:
-        codes = table.column(roles.cluster).combine_chunks().dictionary_encode().indices
-        clusters = codes.to_numpy(zero_copy_only=False)
+    clusters = clusters_of(table, roles.cluster)
     dealt = stratified_folds(GroupSchema.of(roles).index(table), folds, seed, clusters)
     of_id = np.full(len(ids), -1)
     of_id[ids >= 0] = dealt
