@@ -38,6 +38,7 @@ rule all:
         generator_files("history.parquet"),
         generator_files("synthetic.parquet"),
         treatment_files("rebalanced.parquet"),
+        csv_files(),
         figure_files("png"),
 
 
@@ -80,6 +81,7 @@ distrust_results()
 
 onstart:
     note_holder()
+    tell_what_is_left_out()
     forget_noted_trainings()
     refuse_a_missing_gpu()
     refuse_a_folder_that_takes_nothing(Path("results"), Path("resources"))

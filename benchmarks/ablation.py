@@ -45,7 +45,7 @@ from mcrage.figures.words import subgroup_words  # noqa: E402
 from mcrage.generators.base import TrainingData  # noqa: E402
 from mcrage.generators.registry import generator_class  # noqa: E402
 from mcrage.groups import GroupSchema, plan_rows  # noqa: E402
-from mcrage.metrics.binary import judge  # noqa: E402
+from mcrage.metrics.judge import judge  # noqa: E402
 from mcrage.plan import Plan  # noqa: E402
 from mcrage.rebalancing import rebalance, rows_to_add, synthetic_table  # noqa: E402
 from mcrage.scenario import split, thin_out, undersample  # noqa: E402

@@ -46,7 +46,7 @@ sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 from mcrage.classifiers.registry import fit_and_score  # noqa: E402
 from mcrage.config.classifiers import GradientBoosting  # noqa: E402
-from mcrage.config.generators import GENERATORS  # noqa: E402
+from mcrage.config.generators import KINDS  # noqa: E402
 from mcrage.datasets.card_model import PrepareSettings  # noqa: E402
 from mcrage.datasets.cards import parse_card, prepare_settings  # noqa: E402
 from mcrage.datasets.prepare import prepare  # noqa: E402
@@ -132,14 +132,12 @@ def settings_of(told: str, budget: int | None = None) -> dict[str, Any]:
     # A comma may also stand in a list.
     name, *others = re.split(r",(?=\s*\w+=|\w+$)", told)
     kind, _, preset = name.partition(":")
-    if kind not in GENERATORS:
-        raise UserError(
-            f"--generators {told}: no kind {kind!r}; known are {', '.join(GENERATORS)}."
-        )
+    if kind not in KINDS:
+        raise UserError(f"--generators {told}: no kind {kind!r}; known are {', '.join(KINDS)}.")
     given: dict[str, Any] = {"kind": kind}
     if preset or kind in CHEAPER:
         given["preset"] = preset or CHEAPER[kind]
-    if budget is not None and "steps" in GENERATORS[kind].model_fields:
+    if budget is not None and "steps" in KINDS[kind].model_fields:
         given["steps"] = budget
     for other in others:
         key, found, value = other.partition("=")
@@ -147,7 +145,7 @@ def settings_of(told: str, budget: int | None = None) -> dict[str, Any]:
             raise UserError(f"--generators {told}: {other!r} is no key=value.")
         given[key] = yaml.safe_load(value)
     try:
-        return GENERATORS[kind].model_validate(given).resolved()
+        return KINDS[kind].model_validate(given).resolved()
     except ValueError as error:
         raise UserError(f"--generators {told}: {error}") from None
 

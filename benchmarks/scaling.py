@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""Measure how time and memory grow with the rows: encoding, training, drawing, hashing.
+"""Measure how time and memory grow with the rows: the stages of data, training, drawing, hashing.
 
     .venv/bin/python benchmarks/scaling.py                           # 10³ to 10⁷ rows
     .venv/bin/python benchmarks/scaling.py --sizes 1000 10000 100000
+    .venv/bin/python benchmarks/scaling.py --sizes 10000 100000 1000000 --stages prepare balance \
+        split induce rebalance                                       # a mixed table, 50 columns
 
 Every stage and size has a process of its own, on one thread, so that its peak memory is known.
 Seconds are of the processor, since the machine may be shared:
 
+- prepare, balance, split, induce, rebalance: the workflow's own scripts on a CSV file of 50 columns
+  (numbers with and without gaps, counts, categories of 2, 4 and 200 levels, ordinals, dates);
+  rebalance fills every group with rows of a synthetic table;
 - encode: fit the scaling (quantiles) and encode the rows with jitter; the table is made beforehand
   and is part of the peak;
 - train: 200 steps of `tuned`, which should not take longer on more rows;
@@ -25,13 +30,15 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "workflow" / "scripts")]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "workflow" / "scripts"), str(ROOT / "benchmarks")]
 
-STAGES = ("encode", "train", "sample", "hash")
+DATA_STAGES = ("prepare", "balance", "split", "induce", "rebalance")
+STAGES = (*DATA_STAGES, "encode", "train", "sample", "hash")
 UPPER = 100_000
 TRAINING_STEPS = 200
 LIMIT = 2 * 1024**3
@@ -115,6 +122,94 @@ def hash_content(n_rows: int, folder: Path) -> float:
     return time.process_time() - started
 
 
+def data_stage(stage: str, n_rows: int, folder: Path) -> float:
+    """Run the script of a data stage as the workflow does; what it reads was made before."""
+    import importlib
+
+    from mixed_table import prepare_settings_of
+
+    inputs, outputs, settings, seeds = {
+        "prepare": (
+            {"files": [folder / "raw.csv"]},
+            ["table", "roles"],
+            prepare_settings_of(folder / "raw.csv") if stage == "prepare" else {},
+            {},
+        ),
+        "balance": (["table"], [("table", "balanced")], {"balance": True, "split": "random"}, {}),
+        "split": (
+            [("table", "balanced")],
+            ["training_pool", "test"],
+            {"test_fraction": 0.2, "split": "random"},
+            {},
+        ),
+        "induce": (
+            ["training_pool"],
+            ["train", "validation", "original"],
+            {
+                "keep": [{"where": {"sex": "f"}, "fraction": 0.1}],
+                "validation_fraction": 0.1,
+            },
+            {"induce": 1, "validation": 2},
+        ),
+        "rebalance": (
+            ["train", "synthetic"],
+            ["rebalanced", "weights"],
+            {"treatment": {"fill": 1.0, "fill_by": "group", "size": 1.0}},
+            {},
+        ),
+    }[stage]
+
+    def paths(names: list) -> dict[str, Path]:
+        pairs = [(name, name) if isinstance(name, str) else name for name in names]
+        ends = {"roles": "json"}
+        return {key: folder / f"{file}.{ends.get(file, 'parquet')}" for key, file in pairs}
+
+    given = inputs if isinstance(inputs, dict) else paths([*inputs, "roles"])
+    script = importlib.import_module("induce_imbalance" if stage == "induce" else stage)
+    found = SimpleNamespace(**given, get=given.get)
+    started = time.process_time()
+    script.main(
+        input=found,
+        output=SimpleNamespace(**paths(outputs)),
+        params={"settings": settings, "seeds": seeds or {stage: 1}},
+        wildcards=None,
+        threads=1,
+        origin={},
+    )
+    return time.process_time() - started
+
+
+def make(n_rows: int, folder: Path) -> float:
+    """Write the CSV file that `prepare` reads."""
+    from mixed_table import write_raw
+
+    write_raw(folder / "raw.csv", n_rows)
+    return 1.0
+
+
+def make_synthetic(n_rows: int, folder: Path) -> float:
+    """Write more synthetic rows than the groups of the training set lack: repeated real ones."""
+    from mcrage.datasets.roles import read_roles
+    from mcrage.groups import GroupSchema
+    from mcrage.rebalanced_file import rebalance_files
+    from mcrage.tables import table_writer
+
+    schema = GroupSchema.of(read_roles(folder / "roles.json"))
+    repeated, _, _ = rebalance_files(
+        folder / "train.parquet",
+        schema,
+        synthetic=None,
+        labels=None,
+        seed=0,
+        treatment={"oversample": "group"},
+    )
+    columns = repeated.schema.remove(len(repeated.schema) - 1)
+    with table_writer(folder / "synthetic.parquet", columns) as write:
+        for portion in repeated.portions():
+            write(portion.select(columns.names))
+    return 1.0
+
+
 def measure(stage: str, n_rows: int, folder: Path) -> dict[str, float]:
     """Run one stage in a process of its own; return its seconds and peak memory in bytes."""
     command = [sys.executable, __file__, "--stage", stage, str(n_rows), str(folder)]
@@ -139,23 +234,32 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.stage:
         stage, n_rows, folder = arguments.stage
-        work = {"encode": encode, "train": train, "sample": sample, "hash": hash_content}[stage]
-        seconds = work(int(n_rows), Path(folder))
+        others = {"encode": encode, "train": train, "sample": sample, "hash": hash_content}
+        others |= {"make": make, "make_synthetic": make_synthetic}
+        if stage in others:
+            seconds = others[stage](int(n_rows), Path(folder))
+        else:
+            seconds = data_stage(stage, int(n_rows), Path(folder))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         print(json.dumps({"seconds": seconds, "peak": peak}))
         return
     sizes = sorted(arguments.sizes)
     with tempfile.TemporaryDirectory() as folder:
         # A model of the usual size, for those that only draw.
-        measure("train", 3000, Path(folder))
+        if {"sample", "hash"} & set(arguments.stages):
+            measure("train", 3000, Path(folder))
         found: dict[str, list[dict[str, float]]] = {stage: [] for stage in arguments.stages}
-        print(f"{'stage':<8}{'rows':>12}{'seconds':>10}{'rows/s':>12}{'peak MiB':>10}")
+        print(f"{'stage':<10}{'rows':>12}{'seconds':>10}{'rows/s':>12}{'peak MiB':>10}")
         for n_rows in sizes:
+            if "prepare" in arguments.stages:
+                measure("make", n_rows, Path(folder))
             for stage in arguments.stages:
+                if stage == "rebalance":
+                    measure("make_synthetic", n_rows, Path(folder))
                 told = measure(stage, n_rows, Path(folder))
                 found[stage].append(told)
                 print(
-                    f"{stage:<8}{n_rows:>12,}{told['seconds']:>10.2f}"
+                    f"{stage:<10}{n_rows:>12,}{told['seconds']:>10.2f}"
                     f"{n_rows / told['seconds']:>12,.0f}{told['peak'] / 2**20:>10,.0f}",
                     flush=True,
                 )

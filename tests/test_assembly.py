@@ -8,6 +8,8 @@ import copy
 import gzip
 import hashlib
 import logging
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,12 +25,12 @@ from mcrage.clusters import clusters_of
 from mcrage.config.load import load_config
 from mcrage.datasets import download
 from mcrage.datasets.assembly_model import RowFilter
-from mcrage.datasets.card_model import CsvFormat, File, PrepareSettings
+from mcrage.datasets.card_model import File, PrepareSettings
 from mcrage.datasets.cards import download_settings, parse_card, prepare_settings
 from mcrage.datasets.download import fetch
 from mcrage.datasets.filters import filtered
 from mcrage.datasets.prepare import prepare
-from mcrage.datasets.reading import RawTable
+from mcrage.datasets.reading import RawColumns, RawTable
 from mcrage.errors import UserError
 from mcrage.plan import Plan
 from mcrage.tables import read_table, write_json, write_table
@@ -175,6 +177,13 @@ def test_lines_are_counted_with_comments_and_rows_left_out(tmp_path):
     assert "stays.csv, line 7, column age: found 'sixty'" in told
 
 
+def test_a_row_without_a_key_has_no_partner(tmp_path):
+    """The other file has a line without a key, too; they are not the same stay."""
+    joins = [{**CARD["joins"][0], "unmatched": 4}]
+    table = icu(tmp_path, STAYS.replace("\n5,", "\n,"), joins=joins).table
+    assert table.column("score").to_pylist() == [11, None, None, None, 44]
+
+
 def test_a_blank_may_become_a_level(tmp_path):
     columns = merge(CARD["columns"], {"sex": {"replace": {"": "M"}}})
     filters = [CARD["filters"][0]]
@@ -198,10 +207,9 @@ def test_filters_leave_rows_out(filters, left):
     table = pa.table(
         {"age": ["30", "+90", "41", "6.3e1", None], "ward": ["a", "a", "b", None, "c"]}
     )
-    raw = RawTable(table, [Path("x.csv")], [5], CsvFormat(), np.arange(5))
-    found = filtered(raw, [RowFilter(**each) for each in filters])
-    assert found.kept.tolist() == left
-    assert found.table.equals(table.take(left))
+    sources = {name: partial(table.column, name) for name in table.column_names}
+    raw = RawTable(RawColumns(sources, np.arange(5)), [])
+    assert filtered(raw, [RowFilter(**each) for each in filters]).kept.tolist() == left
 
 
 @pytest.mark.parametrize(
@@ -314,6 +322,11 @@ def test_rows_without_a_value_are_clusters_of_their_own():
     assert len(set(found.tolist())) == 4
     assert clusters_of(table, ()) is None
     assert clusters_of(table, ("ward",)) is None
+
+
+def test_the_clusters_of_roles_are_several_columns(roles):
+    with pytest.raises(TypeError, match="found 'patient', expected a tuple"):
+        replace(roles, cluster="patient")
 
 
 # --- columns kept at download -------------------------------------------------------------------

@@ -320,7 +320,7 @@ def test_repetitions_share_a_fold_and_synthetic_rows_have_none(roles):
     assert all(len(set(of_row[ids == each])) == 1 for each in range(40))
     assert np.bincount(of_row[:40]).tolist() == [10] * 4
     clustered = table.append_column("patient", pa.array(np.arange(120) % 40 // 2))
-    _, of_row = real_folds(clustered, ids, replace(roles, cluster="patient"), 4, seed=0)
+    _, of_row = real_folds(clustered, ids, replace(roles, cluster=("patient",)), 4, seed=0)
     assert all(len(set(of_row[:40][[2 * each, 2 * each + 1]])) == 1 for each in range(20))
 
 

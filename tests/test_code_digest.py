@@ -7,11 +7,12 @@ import pytest
 
 from mcrage import code_digest as module
 from mcrage.code_digest import BESIDE_RESULTS, closure, code_digest, versions
-from mcrage.config.generators import GENERATORS
+from mcrage.config.generators import KINDS
 from mcrage.errors import UserError
 from mcrage.generators.registry import needs
 from mcrage.rule_params import TEACHER
 from mcrage.stage import PlannedCode
+from project import ASIDE
 
 # Where generators are listed (another one in the list changes no result), the digest itself, and
 # where a GPU is found.
@@ -106,7 +107,7 @@ def test_what_is_passed_over_is_there():
 
 def needed(stage: str, **settings) -> tuple[set[str], set[str]]:
     """Return what decides a stage's result: modules of `mcrage`, libraries."""
-    found = needs(stage, GENERATORS[settings["kind"]](**settings).resolved())
+    found = needs(stage, KINDS[settings["kind"]](**settings).resolved())
     modules = closure(f"{stage}_generator", *found.modules)
     return {name.removeprefix("mcrage.") for name in modules}, set(found.libraries)
 
@@ -117,7 +118,12 @@ TRAINING = {
     *("generators.cddpm_fit", "generators.cddpm_run"),
 }
 SHARED = {"diffusion.network", "diffusion.process", "generators.cddpm", "encoding.numeric"}
-JUDGING = {"classifiers.validation", "classifiers.registry", "metrics.f1"}
+JUDGING = {
+    "classifiers.validation",
+    "classifiers.registry",
+    "metrics.confusion",
+    "metrics.f1",
+}
 
 
 def test_an_edit_of_the_sampler_trains_nothing_anew():
@@ -173,17 +179,34 @@ def test_the_stages_of_tabddpm_need_their_own_code(preset):
     assert not (trained | drawn) & ({"generators.cddpm", "generators.cddpm_fit"} | JUDGING)
 
 
+@pytest.mark.parametrize("kind", ["mixture", "copula", "cart"])
+def test_the_cheap_generators_draw_by_other_code_than_they_are_fitted_by(kind):
+    trained, libraries = needed("train", kind=kind)
+    assert libraries >= {"numpy"}
+    drawn, _ = needed("sample", kind=kind)
+    assert f"generators.{kind}_fit" in trained - drawn
+    assert f"generators.{kind}_draw" in drawn
+    assert f"generators.{kind}_draw" not in trained
+    assert not (trained | drawn) & (TRAINING | SAMPLING | {"generators.smote"})
+    assert "scikit-learn" not in needed("sample", kind=kind)[1]
+
+
+def test_rows_that_rare_groups_borrow_are_of_training_alone():
+    for kind in ("smote", "cart"):
+        assert "rare_groups" in needed("train", kind=kind)[0] - needed("sample", kind=kind)[0]
+
+
 @pytest.mark.parametrize("stage", ["train", "sample"])
-@pytest.mark.parametrize("kind", ["cddpm", "smote", "tabddpm"])
+@pytest.mark.parametrize("kind", list(KINDS))
 def test_another_generator_in_the_registry_reruns_nothing(stage, kind):
-    preset = {} if kind == "smote" else {"preset": "paper"}
+    preset = {"preset": "paper"} if kind in ("cddpm", "tabddpm") else {}
     assert "generators.registry" not in needed(stage, kind=kind, **preset)[0]
 
 
 def test_the_digest_covers_what_stages_really_load(finished_run):
     """What a script had loaded at its end is in its closure, also what it loaded by name."""
     records = [json.loads(path.read_text()) for path in (finished_run.folder / "records").iterdir()]
-    scripts = {path.stem for path in module.SCRIPTS.glob("*.py")} - {"lineage", "preflight"}
+    scripts = {path.stem for path in module.SCRIPTS.glob("*.py")} - ASIDE
     assert {record["rule"] for record in records} == scripts
     for record in records:
         rule, settings = record["rule"], record["settings"]

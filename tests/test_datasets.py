@@ -219,14 +219,15 @@ def test_eicu_counts():
 @needs("eicu-demo")
 def test_eicu_files_are_as_the_card_says():
     """Of the raw files: ethnicities, deaths, and two lines of APACHE results for each stay."""
-    from mcrage.datasets.reading import read_text
+    from mcrage.datasets.csv_files import CsvFile
+    from mcrage.datasets.recoding import recoded
 
     made = card("eicu-demo")
     folder = MIRROR / "eicu-demo"
 
     def raw(file: str, *columns: str) -> dict[str, list]:
-        table = read_text(folder / file, made.format, {}, list(columns))
-        return {name: table.column(name).to_pylist() for name in columns}
+        found = CsvFile(folder / file, made.format, [], columns)
+        return {name: recoded(found.column(name), made.format).to_pylist() for name in columns}
 
     stays = raw("patient.csv.gz", "ethnicity", "hospitaldischargestatus", "uniquepid", "hospitalid")
     ethnicity = stays["ethnicity"]

@@ -16,17 +16,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from example_tables import ROLES, TREATMENTS, metrics, rows
-from mcrage.datasets.roles import Attribute
+from mcrage.datasets.roles import Attribute, Feature, Target
 from mcrage.errors import UserError
 from mcrage.figures import rule_graph, style
-from mcrage.figures.densities import columns_of, draw_densities, has_density
+from mcrage.figures.densities import MAX_COLUMNS, differing, draw_densities
+from mcrage.figures.densities import weights as density_weights
 from mcrage.figures.differences import draw_differences, verdict
 from mcrage.figures.dose_response import draw_dose_response
 from mcrage.figures.group_composition import Composition, draw_group_composition
+from mcrage.figures.marginals import has_density, share_interval
+from mcrage.figures.parts import part_names, part_of, shown_parts
 from mcrage.figures.roc import Predictions, draw_roc, mean_curve
 from mcrage.figures.samples import Sample, each_row_once
 from mcrage.figures.training_curves import draw_training_curves, lines_of, mean_line
-from mcrage.figures.umap_embedding import draw_umap, embed, standardise, thin
+from mcrage.figures.umap_embedding import coordinates, draw_umap, embed, thin
 from mcrage.figures.words import group_name, subgroup_name, subgroup_words
 from mcrage.groups import GroupSchema
 from mcrage.provenance import make_origin, read_origin
@@ -65,10 +68,10 @@ def test_names_follow_the_numbering_of_groups():
 
 
 def test_every_judged_subgroup_has_words():
-    from mcrage.metrics.binary import parts
+    from mcrage.metrics.sufficient import parts
 
     schema = GroupSchema.of(ROLES)
-    labels = {label for _, label, _ in parts(schema, np.arange(schema.n_groups))}
+    labels = {s for p in parts(schema, np.arange(schema.n_groups)) for s in p.subgroups}
     assert labels <= set(subgroup_words(ROLES))
 
 
@@ -212,10 +215,26 @@ def test_missing_values_and_integers_become_floats():
     assert sample.features.dtype == np.float64
 
 
-def test_standardise_uses_the_reference_only():
+def test_coordinates_use_the_reference_only():
     reference = np.array([[0.0, 5.0], [2.0, 5.0], [4.0, np.nan]])
-    scaled = standardise(reference, np.array([[2.0, 6.0], [np.nan, 5.0]]))
+    numbers = (Feature("a", "A"), Feature("b", "B"))
+    scaled = coordinates(reference, np.array([[2.0, 6.0], [np.nan, 5.0]]), numbers)
     np.testing.assert_allclose(scaled, [[0.0, 1.0], [0.0, 0.0]])
+
+
+def test_coordinates_have_the_distances_of_the_mixed_space():
+    from mcrage.fidelity.space import Search, Space
+
+    real, drawn = mixed(0), mixed(1, 60)
+    drawn.features[:5, 2] = 11
+    real.features[real.features[:, 2] == 11, 2] = 0  # a level that the reference does not have
+    known = coordinates(real.features, real.features, MIXED.features)
+    placed = coordinates(real.features, drawn.features, MIXED.features)
+    space = Space.of(real.features, MIXED.features)
+    search = Search.of(space.points(real.features))
+    distances, rows = search.nearest(space.points(drawn.features))
+    written = np.linalg.norm(placed[:, None] - known[rows], axis=2)
+    np.testing.assert_allclose(written, distances, atol=1e-4)
 
 
 def test_thinning_keeps_rows_and_order():
@@ -229,7 +248,7 @@ def test_thinning_keeps_rows_and_order():
     assert thin(sample, 1000, seed=3) is sample
 
 
-def first_two(reference, panels, *, seed):
+def first_two(reference, panels, features, *, seed):
     return {name: features[:, :2] for name, features in panels.items()}
 
 
@@ -250,8 +269,10 @@ def test_umap_figure_counts_rows_and_names_groups(tmp_path):
 def test_umap_places_equal_rows_alike_and_new_rows_near():
     original = Sample.of(rows(COUNTS), ROLES)
     near = original.features[::3] + 1e-3
-    placed = embed(original.features, {"all": original.features, "near": near}, seed=1)
-    again = embed(original.features, {"some": original.features[::3]}, seed=1)
+    placed = embed(
+        original.features, {"all": original.features, "near": near}, ROLES.features, seed=1
+    )
+    again = embed(original.features, {"some": original.features[::3]}, ROLES.features, seed=1)
     np.testing.assert_array_equal(placed["all"][::3], again["some"])
     spread = np.ptp(placed["all"], axis=0).max()
     assert np.median(np.abs(placed["near"] - placed["all"][::3])) < spread / 5
@@ -283,22 +304,132 @@ def test_no_density_where_there_is_none(values):
 
 
 def test_columns_are_groups_while_they_fit():
-    assert columns_of(ROLES) == (
-        4,
-        ["Women, outpatient", "Men, outpatient", "Women, inpatient", "Men, inpatient"],
-    )
+    parts = shown_parts(ROLES, MAX_COLUMNS)
+    assert part_names(parts) == [
+        "Women, outpatient", "Men, outpatient", "Women, inpatient", "Men, inpatient",
+    ]  # fmt: skip
+    assert part_of(ROLES, parts, np.arange(4)).tolist() == [0, 1, 2, 3]
 
 
-def test_columns_shrink_to_the_attributes_that_fit():
-    races = tuple("ABCDE")
-    roles = dataclasses.replace(
-        ROLES, sensitive=(Attribute("RACE", "Race", races, races), *ROLES.sensitive)
-    )
-    modulus, names = columns_of(roles)
-    schema = GroupSchema.of(roles)
+RACES = tuple("ABCDE")
+MANY = dataclasses.replace(
+    ROLES, sensitive=(Attribute("RACE", "Race", RACES, RACES), *ROLES.sensitive)
+)
+
+
+@pytest.mark.parametrize(
+    ("most", "first", "columns"),
+    [
+        (20, None, ["RACE", "SEX", "SOURCE"]),
+        (10, None, ["RACE", "SEX"]),
+        (10, "SOURCE", ["RACE", "SOURCE"]),
+        (6, None, ["RACE"]),
+        (6, "SOURCE", ["SEX", "SOURCE"]),
+        (1, None, []),
+    ],
+)
+def test_parts_shrink_to_what_fits(most, first, columns):
+    parts = shown_parts(MANY, most, first=first)
+    assert [part.column for part in parts] == columns
+    schema = GroupSchema.of(MANY)
     groups = np.arange(schema.n_groups)
-    assert names == list(races)
-    np.testing.assert_array_equal(groups % modulus, schema.indices_of(groups)[0])
+    found = part_of(MANY, parts, groups)
+    names = part_names(parts)
+    digits = dict(zip(schema.columns, schema.indices_of(groups), strict=True))
+    for group in groups:
+        labels = [part.level_labels[digits[part.column][group]] for part in parts]
+        assert names[found[group]].lower() == (", ".join(labels) or "all rows").lower()
+
+
+def test_rows_of_a_column_have_the_synthetic_mix_of_groups():
+    """Many men and few women are real, the synthetic rows are women: women are what is compared."""
+    roles = dataclasses.replace(ROLES, sensitive=MANY.sensitive)
+    n = GroupSchema.of(roles).n_groups
+    rng = np.random.default_rng(0)
+
+    def sample(counts):
+        groups = np.repeat(np.arange(n), counts)
+        return Sample(rng.normal(size=(len(groups), 3)), groups, np.zeros(len(groups), bool))
+
+    real, drawn = sample([100, 20, 3] + [30] * (n - 3)), sample([0, 50, 80] + [10] * (n - 3))
+    found = density_weights(roles, shown_parts(roles, MAX_COLUMNS), {"": real, "smote": drawn})
+    for name, rows_ in (("", real), ("smote", drawn)):
+        mass = np.bincount(rows_.groups, found[name], minlength=n)
+        assert mass == pytest.approx([0, 50, 0] + [10] * (n - 3))
+    assert density_weights(ROLES, shown_parts(ROLES, 6), {"": real}) == {"": None}
+
+
+def test_the_features_that_differ_most_are_shown():
+    roles = dataclasses.replace(
+        ROLES, features=tuple(Feature(f"f{k}", f"Feature {k}") for k in range(15))
+    )
+    rng = np.random.default_rng(0)
+    groups = np.arange(200) % 4
+    real, drawn = (Sample(rng.normal(size=(200, 15)), groups, np.zeros(200, bool)) for _ in "ab")
+    drawn.features[:, [3, 14]] += 2
+    shown = differing(roles, real, {"smote": drawn}, 12)
+    assert len(shown) == 12
+    assert shown == sorted(shown)
+    assert differing(roles, real, {"smote": drawn}, 2) == [3, 14]
+    words = texts(draw_densities(roles, real, {"smote": drawn}))
+    assert "12 of 15 features" in words
+
+
+MIXED = dataclasses.replace(
+    ROLES,
+    features=(
+        Feature("HGB", "Haemoglobin", "g/dL", missing="keep"),
+        Feature("GAIN", "Gain", "$"),
+        Feature("WARD", "Ward", kind="category", levels=tuple("abcdefghijkl"), missing="keep"),
+        Feature("SEEN", "Seen", kind="date"),
+    ),
+)
+
+
+def mixed(seed: int, n: int = 400) -> Sample:
+    rng = np.random.default_rng(seed)
+    gaps = rng.random((n, 2)) < [0.25, 0.1]
+    features = np.column_stack(
+        [
+            np.where(gaps[:, 0], np.nan, rng.normal(12, 1, n)),
+            np.where(rng.random(n) < 0.6, 0, rng.lognormal(7, 1, n)),
+            np.where(gaps[:, 1], np.nan, rng.integers(0, 12, n)),
+            18000 + rng.integers(0, 700, n),
+        ]
+    )
+    return Sample(features, np.arange(n) % 4, np.zeros(n, bool))
+
+
+def test_levels_have_bars_dates_are_dates_and_gaps_are_told(tmp_path):
+    real, drawn = mixed(0), mixed(1)
+    figure = draw_densities(MIXED, real, {"smote": drawn})
+    figure.draw_without_rendering()
+    words = texts(figure)
+    mine = real.groups == 0
+    gaps = 100 * np.isnan(real.features[mine, 0]).mean()
+    zeros = 100 * np.mean(real.features[mine, 1] == 0)
+    assert f"missing: real {gaps:.0f} %, " in words
+    assert f"0: real {zeros:.0f} %, " in words
+    assert "4 others" in words
+    assert "2020" in words  # and not 18,262 days
+    ward = figure.axes[2 * 4]
+    levels = [label.get_text() for label in ward.get_yticklabels()]
+    assert levels[-2:] == ["4 others", "missing"]
+    bars = [bar.get_width() for bar in ward.patches]
+    place = levels.index("c") if "c" in levels else levels.index("d")
+    code = "abcdefghijkl".index(levels[place])
+    assert bars[place] == pytest.approx(np.mean(real.features[mine, 2] == code))
+    assert sum(bars) == pytest.approx(1)
+    save(figure, tmp_path)
+
+
+@given(st.integers(1, 400), st.data())
+def test_intervals_of_shares_are_wilsons(n, data):
+    from scipy.stats import binomtest
+
+    k = data.draw(st.integers(0, n))
+    oracle = binomtest(k, n).proportion_ci(0.95, method="wilson")
+    assert share_interval(k / n, n) == pytest.approx((oracle.low, oracle.high), abs=2e-4)
 
 
 def test_densities_show_units_and_counts(tmp_path):
@@ -374,6 +505,36 @@ def test_composition_tells_numbers(tmp_path):
     assert "37 real + 43 synthetic" in words
     assert "what the rows count for by weight" in words
     assert "repeated rows" not in words
+
+
+def test_many_groups_make_a_table_that_marks_the_rare_ones():
+    n = GroupSchema.of(MANY).n_groups
+    real = np.full(n, 100)
+    real[:3] = [19, 20, 0]
+    none = np.zeros(n, dtype=int)
+    compositions = {
+        "imbalanced": Composition(real, none, none, real * 2.0),
+        "smote": Composition(real, none, 100 - real),
+    }
+    figure = draw_group_composition(MANY, compositions)
+    lines = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert lines[:4] == ["Care: outpatient", "† A, women", "B, women", "† C, women"]
+    assert len(lines) == n + 2
+    words = texts(figure)
+    assert "19 + 81" in words
+    assert "19 (as 38)" in words
+    assert "†: fewer than 20 real rows" in words
+
+
+def test_of_very_many_groups_the_smallest_are_drawn():
+    levels = tuple(map(str, range(60)))
+    roles = dataclasses.replace(ROLES, sensitive=(Attribute("UNIT", "Unit", levels, levels),))
+    real, none = np.arange(120) + 50, np.zeros(120, dtype=int)
+    figure = draw_group_composition(roles, {"imbalanced": Composition(real, none, none)})
+    words = texts(figure).split("\n")
+    assert "The 80 of 120 groups with the fewest real rows" in words
+    assert "129" in words
+    assert "130" not in words
 
 
 # --- training curves -------------------------------------------------------------------------
@@ -471,6 +632,48 @@ def test_one_class_gives_no_curve_and_says_so(tmp_path):
     assert "fewer than 10 rows" in words  # no men in the first replicate
 
 
+def outcomes(seed: int, n: int = 300) -> Predictions:
+    """Scores of three levels."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, n).astype(np.int8)
+    score = np.exp(np.eye(3)[y] + rng.normal(0, 1, (n, 3)))
+    return Predictions(rng.integers(0, 10, n), y, score / score.sum(axis=1, keepdims=True))
+
+
+def test_more_than_two_outcomes_are_each_held_against_the_rest():
+    from sklearn.metrics import roc_auc_score
+
+    replicates = [outcomes(seed) for seed in range(3)]
+    oracle = [roc_auc_score(p.y, p.score, multi_class="ovr", average="macro") for p in replicates]
+    curve = mean_curve(replicates)
+    assert curve.mean == pytest.approx(np.mean(oracle))
+    assert np.trapezoid(curve.true_positive_rate, dx=1 / 200) == pytest.approx(curve.mean, abs=0.01)
+    # Without one of the levels, the others.
+    two = replicates[0].take(replicates[0].y < 2)
+    levels = [roc_auc_score(two.y == k, two.score[:, k]) for k in (0, 1)]
+    assert mean_curve([two]).mean == pytest.approx(np.mean(levels))
+    assert mean_curve([two.take(two.y == 0)]) is None
+
+
+def test_predictions_of_either_kind_are_read():
+    made = outcomes(0)
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(made.score.ravel()), 3)
+    columns = {"subgroup": made.subgroup, "y": made.y, "score": lists}
+    read = Predictions.of(pa.table(columns))
+    np.testing.assert_array_equal(read.score, made.score)
+    plain = Predictions.of(pa.table({**columns, "score": made.score[:, 0]}))
+    np.testing.assert_array_equal(plain.score, made.score[:, 0])
+
+
+def test_many_subgroups_have_a_panel_for_each_level():
+    names = ("none", "late", "early")
+    roles = dataclasses.replace(MANY, target=Target("R", "Readmission", names, names))
+    figure = draw_roc(roles, {"smote": [outcomes(0), outcomes(1)]})
+    titles = [axis.get_title(loc="left").strip() for axis in figure.axes if axis.get_visible()]
+    assert titles == ["Everyone", *RACES, "Women", "Men"]
+    assert "Each of 3 outcomes against the rest" in texts(figure)
+
+
 # --- differences -----------------------------------------------------------------------------
 
 
@@ -510,6 +713,22 @@ def test_differences_are_drawn_where_they_are(comparisons, tmp_path):
     points = [x for x in axis.lines if len(x.get_xdata()) == 1 and x.get_ydata()[0] == line]
     assert row["mean_difference"] in [point.get_xdata()[0] for point in points]
     save(figure, tmp_path)
+
+
+def test_many_subgroups_make_a_table_below_the_panels(comparisons):
+    chosen = comparisons[comparisons["baseline"] == "imbalanced"].to_dict("records")
+    words = subgroup_words(MANY)
+    women = [row for row in chosen if row["subgroup"] == "SEX=F"]
+    others = [name for name in words if name not in ("all", "SEX=F", "SEX=M")]
+    chosen += [{**row, "subgroup": name} for row in women for name in others]
+    figure = draw_differences(chosen, treatments=TREATMENTS, subgroup_words=words)
+    assert len(figure.axes) == 4 + 1
+    told = texts(figure)
+    for name in others:
+        assert words[name].capitalize() in told
+    row = next(r for r in women if (r["metric"], r["treatment"]) == ("auroc", "original"))
+    mark = {"better": "▲ ", "worse": "▼ ", "unclear": ""}[verdict(row)]
+    assert f"{mark}{row['mean_difference']:+.3f}".replace("-", "\N{MINUS SIGN}") in told
 
 
 def test_differences_need_one_baseline(comparisons):

@@ -309,7 +309,7 @@ def test_a_damaged_model_is_refused(tmp_path):
 
 
 def test_an_unknown_kind_is_refused():
-    with pytest.raises(UserError, match="'gan' is unknown; known are cddpm, smote"):
+    with pytest.raises(UserError, match="'gan' is unknown; known are cart, cddpm"):
         generator_class("gan")
 
 

@@ -26,7 +26,7 @@ from mcrage.leakage.fitted import (
 )
 from mcrage.leakage.judged import check_run
 from mcrage.leakage.rows import by_chance, check_tables, check_treatment, refuse
-from mcrage.metrics.binary import judge
+from mcrage.metrics.judge import judge
 from mcrage.provenance import file_hash, read_origin
 from mcrage.rebalancing import equal_weights, rebalance
 from mcrage.tables import content_hash, read_json, read_table, write_json, write_table
@@ -415,6 +415,29 @@ def keep_test_rows(cheat: Cheat) -> None:
     write_arrays(arrays, folder / "model.safetensors")
 
 
+def lend_test_rows(cheat: Cheat) -> None:
+    """SMOTE whose rare groups borrow test rows in the place of training rows."""
+    from mcrage.datasets.roles import read_roles
+    from mcrage.generators.smote import SmoteGenerator
+
+    folder = cheat.folder / "smote"
+    test = TrainingData.of(
+        cheat.table("test.parquet"), read_roles(cheat.folder.parents[1] / "roles.json")
+    )
+    encoding = SmoteGenerator.load(folder, {"k_neighbors": 5})._encoding
+    arrays = read_arrays(folder / "model.safetensors")
+    arrays["rows"] = arrays["rows"].copy()
+    arrays["rows"][-5:] = encoding.transform(test.features[:5])
+    write_arrays(arrays, folder / "model.safetensors")
+
+
+def hide_a_loan(cheat: Cheat) -> None:
+    path = cheat.folder / "smote" / "model.json"
+    facts = read_json(path)
+    facts["rare_groups"][0]["borrowed"] = {}
+    write_json(facts, path)
+
+
 def train_on_more(cheat: Cheat) -> None:
     path = cheat.folder / "cddpm_tuned" / "model.json"
     both = pa.concat_tables(
@@ -577,7 +600,15 @@ CHEATS = {
     ),
     "SMOTE that keeps test rows, too": (
         keep_test_rows,
-        "smote: the 269 rows that the model keeps are not its 186 training rows",
+        "smote: the 282 rows that the model keeps are not its 199 training rows",
+    ),
+    "a rare group that borrows test rows": (
+        lend_test_rows,
+        "smote: the 199 rows that the model keeps are not its 199 training rows",
+    ),
+    "a rare group whose loan is hidden": (
+        hide_a_loan,
+        "smote: what the model says of rare groups is not what its training rows give",
     ),
     "a generator trained on test rows, too": (
         train_on_more,

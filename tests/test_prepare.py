@@ -190,7 +190,8 @@ def test_columns_of_the_card_in_another_order(tmp_path):
                                                    "format.encoding"]),
         (RAW.replace(",b,", ",b,c,"), ["ward.csv, line 3: found 6 values instead of 5"]),
         (RAW.replace(",b,", ","), ["ward.csv, line 3: found 4 values instead of 5"]),
-        (RAW.replace(",", ";"), ["lacks the card's column(s)", "age;hgb;sex;note;died"]),
+        (RAW.replace(",", ";"), ["divided by ';', not by ','", "age;hgb;sex;note;died",
+                                 "format.delimiter: ';'"]),
         (
             RAW.replace("41", "forty"),
             ["ward.csv, line 3, column age: found 'forty'", "not a whole number",
@@ -281,7 +282,7 @@ def test_found_levels_are_bounded(tmp_path):
     rows = [f"{i},12,s{i},,{'yes' if i % 2 else 'no'}" for i in range(33)]
     raw = "\n".join([HEADER, *rows])
     message = refused(tmp_path, raw, sensitive={"sex": {}})
-    assert "column sex has 33 levels, at most 32 are allowed" in message
+    assert "column sex has 33 levels in 33 rows, at most 32" in message
 
 
 def test_level_without_rows_is_kept_and_told(tmp_path, caplog):

@@ -16,7 +16,7 @@ from mcrage.datasets.card_model import PrepareSettings
 from mcrage.datasets.cards import prepare_settings, read_card
 from mcrage.datasets.prepare import prepare
 from mcrage.groups import GroupSchema, filling_plan
-from mcrage.metrics.binary import judge
+from mcrage.metrics.judge import judge
 from mcrage.scenario import split, thin_out
 
 ROOT = Path(__file__).resolve().parents[1]

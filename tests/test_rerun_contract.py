@@ -314,12 +314,29 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
             **{"plot_training_curves": 1, **SHOWN, **JUDGED},
         },
     ),
+    "config: rare_groups": (
+        config(rare_groups={"fewer_than": 10}),
+        {
+            **{"train_generator": 8, "sample_generator": 8, "rebalance": 8, "evaluate": 8},
+            **judged_anew(8),
+            **{"plot_training_curves": 1, **SHOWN, **JUDGED},
+        },
+    ),
     "config: lineage": (config(lineage="results/metrics.parquet"), {}),
+    "config: rebalanced_csv": (config(rebalanced_csv=True), {"export_csv": 16}),
     # Code
     "code of sampling": (
         edit(f"{LIBRARY}/diffusion/sampling.py", "from torch import Tensor\n", "EDITED = 1\n"),
         # The paper's checkpoints are chosen by the rows they draw.
         {"train_generator": 2, **DRAWN},
+    ),
+    "code that lends rows to rare groups": (
+        edit(f"{LIBRARY}/rare_groups.py", "@dataclass(frozen", "EDITED = 1\n\n\n@dataclass(frozen"),
+        {
+            **{"train_generator": 8, "sample_generator": 8, "rebalance": 8, "evaluate": 8},
+            **judged_anew(8),
+            **{"plot_training_curves": 1, **SHOWN, **JUDGED},
+        },
     ),
     "code of training": (
         edit(f"{LIBRARY}/diffusion/training.py", "self.n_steps += 1", "self.n_steps += 1 * 1"),
@@ -362,14 +379,14 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
     ),
     "code of metrics": (
         edit(
-            f"{LIBRARY}/metrics/binary.py",
-            "np.mean((score >= threshold) == y)",
-            "np.mean(y == (score >= threshold))",
+            f"{LIBRARY}/metrics/rates.py",
+            "ratio(_hits(counts).sum(axis=-1), counts.sum(axis=(-1, -2)))",
+            "ratio(_hits(counts).sum(-1), counts.sum(axis=(-1, -2)))",
         ),
         EVALUATED,
     ),
     "code of F1, by which the paper's checkpoints are chosen": (
-        edit(f"{LIBRARY}/metrics/f1.py", "2 * np.sum", "2.0 * np.sum"),
+        edit(f"{LIBRARY}/metrics/f1.py", "ratio(2 * hits", "ratio(2.0 * hits"),
         {
             "train_generator": 2,
             "sample_generator": 2,

@@ -120,21 +120,35 @@ def test_a_rule_that_matches_no_row_is_refused(schema):
         thin_out(men, schema, [{"where": {"SEX": "F"}, "fraction": 0.5}], seed=0)
 
 
-def test_groups_too_small_are_named_with_what_needs_them():
+def test_groups_too_small_are_named_with_what_needs_them(schema):
+    # Women with either outcome are rare; no man of the first outcome can lend.
+    train, validation = np.array([0, 0, 4, 90]), np.array([2, 0, 0, 0])
+    check = ({"smote": 6}, ["cddpm"])
     with pytest.raises(UserError) as caught:
-        check_groups(
-            {"a": 0, "b": 4, "c": 90},
-            {"a": 2, "b": 0, "c": 0},
-            {"smote": 6},
-            ["cddpm"],
-            positives=0,
-        )
+        check_groups(schema, train, validation, {"fewer_than": 5, "then": "back_off"}, *check)
     message = str(caught.value)
-    assert "group a has no training row left" in message
-    assert "group b has 4 training rows, but treatment 'smote' needs 6" in message
+    assert "group SEX=F, SOURCE=out has no training row left" in message
+    assert "group SEX=F, SOURCE=in has 5 training rows, but treatment 'smote' needs 6" in message
     assert "validation set of 2 rows has no positive one, but the checkpoint of cddpm" in message
-    assert "group c" not in message
+    assert "group SEX=M, SOURCE=in" not in message
 
 
-def test_groups_that_suffice_pass():
-    check_groups({"a": 6, "b": 90}, {"a": 1, "b": 9}, {"smote": 6}, ["cddpm"], 3)
+@pytest.mark.parametrize(
+    ("train", "rare_groups"),
+    [
+        ([6, 90, 6, 7], {"fewer_than": 1, "then": "back_off"}),
+        ([0, 90, 2, 7], {"fewer_than": 6, "then": "back_off"}),
+        ([0, 90, 2, 7], {"fewer_than": 6, "then": "leave"}),
+        ([6, 90, 6, 7], {"fewer_than": 6, "then": "stop"}),
+    ],
+)
+def test_groups_that_suffice_pass(schema, train, rare_groups):
+    check_groups(
+        schema, np.array(train), np.array([0, 1, 0, 1]), rare_groups, {"smote": 6}, ["cddpm"]
+    )
+
+
+def test_rare_groups_stop_a_run_that_shall_stop_with_their_names(schema):
+    counts = np.array([6, 90, 2, 7])
+    with pytest.raises(UserError, match=r"rare_groups: 1 group.*SEX=F, SOURCE=in: 2\), and then"):
+        check_groups(schema, counts, counts, {"fewer_than": 6, "then": "stop"}, {}, [])

@@ -7,9 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from sklearn.metrics import roc_auc_score
 
-from mcrage.statistics.paired import corrected_interval, holm
-from mcrage.statistics.summary import as_table, compare, summarise
+from mcrage.statistics.exact import delong, mcnemar
+from mcrage.statistics.guards import levelling
+from mcrage.statistics.paired import Paired, corrected_interval, detectable_in_errors, holm
+from mcrage.statistics.ranking import rank
+from mcrage.statistics.resampling import auroc_of, draws, mean_of, paired_bootstrap
+from mcrage.statistics.summary import Margins, as_table, compare, summarise
 
 differences = st.lists(
     st.floats(-1, 1, allow_nan=False).map(lambda x: round(x, 6)), min_size=3, max_size=30
@@ -51,9 +56,9 @@ def test_holm_is_the_step_down_definition(p_values):
     ours = holm(np.array(p_values))
     order = np.argsort(p_values, kind="stable")
     m = len(p_values)
-    for rank, position in enumerate(order):
+    for place, position in enumerate(order):
         by_definition = max(
-            min(1.0, (m - earlier) * p_values[order[earlier]]) for earlier in range(rank + 1)
+            min(1.0, (m - earlier) * p_values[order[earlier]]) for earlier in range(place + 1)
         )
         assert ours[position] == pytest.approx(by_definition)
 
@@ -158,3 +163,245 @@ def test_a_table_keeps_columns_and_types_even_without_rows():
     assert empty.column_names == filled.column_names
     assert filled.schema.field("n_replicates").type == "int64"
     assert filled.schema.field("mean_difference").type == "double"
+
+
+# --- what a difference leaves open --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", [3, 5, 20])
+def test_the_detectable_difference_is_found_80_times_in_100(k):
+    """Independent differences, so that the plain error is right; 4,000 experiments."""
+    rng = np.random.default_rng(k)
+    factor = detectable_in_errors(k - 1)
+    if k == 20:
+        assert factor == pytest.approx(stats.t.ppf(0.975, 19) + stats.t.ppf(0.8, 19), abs=0.02)
+    paired = Paired.of(rng.normal(factor / np.sqrt(k), 1.0, (4000, k)), 0.0)
+    assert np.mean(paired.p_value() < 0.05) == pytest.approx(0.8, abs=0.025)
+    assert paired.detectable() == pytest.approx(factor * paired.error)
+
+
+def test_resplits_of_one_table_are_covered_by_the_corrected_interval_and_not_by_the_naive():
+    """Mean of test rows over 80/20 resplits: the true mean is 0, as is that of every table."""
+    rng = np.random.default_rng(1)
+    found = np.empty((300, 10))
+    for number in range(300):
+        rows = rng.normal(size=200)
+        for replicate in range(10):
+            found[number, replicate] = rng.permutation(rows)[:40].mean()
+    covered = {}
+    for ratio in (0.0, 0.25):
+        low, high = Paired.of(found, ratio).interval()
+        covered[ratio] = np.mean((low <= 0) & (high >= 0))
+    assert covered[0.0] < 0.85 < 0.9 < covered[0.25]
+
+
+def test_rope_is_the_posterior_of_the_correlated_t_test():
+    values = np.random.default_rng(0).normal(0.01, 0.02, 15)
+    paired = Paired.of(values, 0.25)
+    below, within, above = paired.rope(0.005)
+    scale = np.sqrt((1 / 15 + 0.25) * values.var(ddof=1))
+    posterior = stats.t(14, values.mean(), scale)
+    assert below == pytest.approx(posterior.cdf(-0.005))
+    assert above == pytest.approx(posterior.sf(0.005))
+    assert below + within + above == pytest.approx(1)
+
+
+def test_equivalence_is_two_one_sided_tests():
+    values = np.random.default_rng(0).normal(0.001, 0.02, 15)
+    low = stats.ttest_1samp(values, -0.02, alternative="greater").pvalue
+    high = stats.ttest_1samp(values, 0.02, alternative="less").pvalue
+    assert Paired.of(values, 0.0).equivalence(0.02) == pytest.approx(max(low, high))
+
+
+def test_equal_differences_are_certain_on_either_side_of_the_margin():
+    paired = Paired.of(np.array([[0.0] * 4, [0.1] * 4, [np.nan] * 4]), 0.25)
+    below, within, above = paired.rope(0.02)
+    assert below[:2].tolist() == [0, 0]
+    assert (within[0], above[1]) == (1, 1)
+    assert paired.equivalence(0.02)[:2].tolist() == [0, 1]
+    assert np.isnan([below[2], within[2], above[2], paired.equivalence(0.02)[2]]).all()
+    assert paired.detectable()[:2].tolist() == [0, 0]
+
+
+def test_a_comparison_tells_what_it_could_have_found():
+    metrics = metrics_of({"imbalanced": [0.5, 0.9, 0.6, 0.8], "smote": [0.51, 0.92, 0.63, 0.82]})
+    row = compare(metrics, ["imbalanced"], {"few": 0.25}, margins=Margins(score=0.05)).iloc[0]
+    paired = Paired.of(np.array([0.01, 0.02, 0.03, 0.02]), 0.25)
+    assert row["detectable_difference"] == pytest.approx(paired.detectable())
+    assert row["margin"] == 0.05
+    assert row["probability_within"] == pytest.approx(paired.rope(0.05)[1])
+    assert row["p_equivalence"] == pytest.approx(paired.equivalence(0.05))
+    assert row["caution"] == ""
+
+
+def with_gaps(women, men, everyone, gap) -> pd.DataFrame:
+    """Two replicates of imbalanced and smote; each argument: (of imbalanced, of smote)."""
+    tables = []
+    for attribute, subgroup, metric, pair in (
+        ("SEX", "SEX=F", "auroc", women),
+        ("SEX", "SEX=M", "auroc", men),
+        ("SEX", "all", "worst_auroc_difference", gap),
+        ("SEX", "all", "worst_auroc_difference_null", gap),
+        ("overall", "all", "auroc", everyone),
+    ):
+        values = {
+            name: [value, value + 0.001] for name, value in zip(("imbalanced", "smote"), pair,
+                                                                strict=True)
+        }  # fmt: skip
+        tables.append(
+            metrics_of(values).assign(attribute=attribute, subgroup=subgroup, metric=metric)
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    ("women", "men", "everyone", "gap", "expected"),
+    [
+        ((0.70, 0.76), (0.80, 0.80), (0.75, 0.77), (0.10, 0.04), ""),
+        ((0.70, 0.70), (0.80, 0.74), (0.75, 0.74), (0.10, 0.04), "levelled down"),
+        ((0.70, 0.71), (0.80, 0.75), (0.75, 0.74), (0.10, 0.04), "levelled down"),
+        ((0.70, 0.74), (0.80, 0.78), (0.75, 0.76), (0.10, 0.04), ""),
+        ((0.70, 0.52), (0.80, 0.53), (0.75, 0.52), (0.10, 0.01), "fair because useless"),
+        ((0.70, 0.60), (0.80, 0.80), (0.75, 0.70), (0.10, 0.20), ""),
+    ],
+)
+def test_a_gap_that_closed_for_a_bad_reason_is_flagged(women, men, everyone, gap, expected):
+    metrics = with_gaps(women, men, everyone, gap)
+    out = compare(metrics, ["imbalanced"], {"few": 0.25})
+    assert "worst_auroc_difference_null" not in set(out["metric"])
+    flags = out.set_index(["attribute", "metric"])["caution"]
+    assert flags["SEX", "worst_auroc_difference"] == expected
+    assert (flags.drop(("SEX", "worst_auroc_difference")) == "").all()
+    [row] = levelling(out, summarise(metrics)).to_dict("records")
+    assert (row["best_off"], row["worst_off"]) == ("SEX=M", "SEX=F")
+    assert row["best_change"] == pytest.approx(men[1] - men[0])
+    assert row["best_low"] == pytest.approx(men[1] - men[0])
+    assert row["worst_change"] == pytest.approx(women[1] - women[0])
+
+
+def test_gaps_have_a_margin_of_their_own():
+    out = compare(with_gaps((0.7, 0.7), (0.8, 0.8), (0.7, 0.7), (0.1, 0.1)), ["imbalanced"],
+                  {"few": 0.25}, margins=Margins(score=0.001, gap=0.03))  # fmt: skip
+    margins = out.set_index(["attribute", "subgroup", "metric"])["margin"]
+    assert margins["SEX", "all", "worst_auroc_difference"] == 0.03
+    assert margins["SEX", "SEX=F", "auroc"] == 0.001
+
+
+# --- within a replicate -------------------------------------------------------------------------
+
+
+def two_scores(seed: int, n: int = 300) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 2, n)
+    shared = rng.normal(size=n)
+    first, second = (y * 0.7 + shared + rng.normal(size=n) * 0.5 for _ in range(2))
+    return y, np.round(first, 1), np.round(second, 1)  # ties
+
+
+def test_delong_is_the_definition_and_scipys_where_there_is_one_score():
+    y, first, second = two_scores(0)
+    difference, error, p_value = delong(y, first, second)
+    assert difference == pytest.approx(roc_auc_score(y, first) - roc_auc_score(y, second))
+    won = []
+    for score in (first, second):
+        up, down = score[y == 1][:, None], score[y == 0][None, :]
+        won.append((up > down) + 0.5 * (up == down))
+    structure = won[0] - won[1]
+    m, n = structure.shape
+    expected = np.sqrt(
+        structure.mean(axis=1).var(ddof=1) / m + structure.mean(axis=0).var(ddof=1) / n
+    )
+    assert error == pytest.approx(expected)
+    assert p_value == pytest.approx(2 * stats.norm.sf(abs(difference) / error))
+    assert delong(y, first, first) == (0.0, 0.0, 1.0)
+    assert np.isnan(delong(np.array([1, 0, 0]), np.zeros(3), np.ones(3))).all()
+
+
+def test_mcnemar_is_the_binomial_test():
+    rng = np.random.default_rng(0)
+    y, first, second = (rng.integers(0, 2, 200) for _ in range(3))
+    difference, p_value = mcnemar(y, first, second)
+    won, lost = np.sum((first == y) & (second != y)), np.sum((first != y) & (second == y))
+    assert p_value == pytest.approx(stats.binomtest(int(won), int(won + lost)).pvalue)
+    assert difference == pytest.approx((first == y).mean() - (second == y).mean())
+    assert mcnemar(y, first, first) == (0.0, 1.0)
+
+
+def test_weighted_statistics_are_those_of_repeated_rows():
+    y, first, _ = two_scores(1, 60)
+    rows = np.arange(60) % 3 > 0
+    weights = next(draws(y, n_draws=20, seed=3))
+    areas, means = auroc_of(y, first, rows)(weights), mean_of(first, rows)(weights)
+    for number, counts in enumerate(weights.astype(int)):
+        repeated = np.repeat(np.arange(60), counts * rows)
+        assert areas[number] == pytest.approx(roc_auc_score(y[repeated], first[repeated]))
+        assert means[number] == pytest.approx(first[repeated].mean())
+
+
+def test_draws_keep_strata_and_take_clusters_whole():
+    strata = np.repeat([0, 1, 4], [5, 20, 1])
+    weights = np.concatenate(list(draws(strata, n_draws=50, seed=0)))
+    assert weights.shape == (50, 26)
+    for value, size in ((0, 5), (1, 20), (4, 1)):
+        assert (weights[:, strata == value].sum(axis=1) == size).all()
+    patients = np.repeat(np.arange(13), 2)
+    whole = np.concatenate(list(draws(strata, n_draws=50, seed=0, clusters=patients)))
+    assert (whole[:, ::2] == whole[:, 1::2]).all()
+    assert (whole.sum(axis=1) == 26).all()
+    assert np.std(whole[:, strata == 0].sum(axis=1)) > 0
+
+
+def test_the_bootstrap_has_delongs_error_and_covers_the_truth():
+    y, first, second = two_scores(2, 600)
+    [found] = paired_bootstrap([(auroc_of(y, first), auroc_of(y, second))], y, seed=0)
+    difference, error, _ = delong(y, first, second)
+    assert found.difference == pytest.approx(difference)
+    assert found.error == pytest.approx(error, rel=0.1)
+    assert found.n_draws == 2000
+    covered = 0
+    for seed in range(60):
+        y, first, second = two_scores(100 + seed, 150)
+        [one] = paired_bootstrap(
+            [(auroc_of(y, first), auroc_of(y, second))], y, seed=seed, n_draws=300
+        )
+        covered += one.low <= 0 <= one.high
+    assert covered >= 51  # 95 % of 60 is 57; fewer than 51 has a chance below 1 in 1000
+
+
+def test_clusters_widen_the_interval_of_rows_that_repeat_each_other():
+    rng = np.random.default_rng(0)
+    patients = np.repeat(np.arange(40), 10)
+    values = rng.normal(size=40)[patients]
+    zero = mean_of(np.zeros(400))
+    strata = np.zeros(400, dtype=int)
+    [rows] = paired_bootstrap([(mean_of(values), zero)], strata, seed=0)
+    [whole] = paired_bootstrap([(mean_of(values), zero)], strata, seed=0, clusters=patients)
+    assert whole.error == pytest.approx(rows.error * np.sqrt(10), rel=0.1)
+
+
+def test_what_is_undefined_on_the_rows_themselves_has_no_interval():
+    y = np.zeros(10, dtype=int)
+    [found] = paired_bootstrap([(auroc_of(y, np.arange(10.0)),) * 2], y, seed=0, n_draws=20)
+    assert np.isnan([found.difference, found.low, found.error]).all()
+
+
+# --- across datasets ----------------------------------------------------------------------------
+
+
+def test_ranks_over_datasets_are_scipys():
+    rng = np.random.default_rng(0)
+    values = (
+        rng.normal(0.7, 0.05, (9, 1)) + np.array([0.0, 0.02, 0.05]) + rng.normal(0, 0.005, (9, 3))
+    )
+    found = rank(values, ("a", "b", "c"), "a")
+    assert found.mean_ranks.argmin() == 2
+    assert found.p_value == pytest.approx(stats.friedmanchisquare(*values.T).pvalue)
+    each = [stats.wilcoxon(values[:, k] - values[:, 0]).pvalue for k in (1, 2)]
+    assert found.p_values[1:] == pytest.approx(each)
+    assert found.p_adjusted[1:] == pytest.approx(holm(np.array(each)))
+    assert np.isnan(found.p_values[0])
+    assert found.different.tolist() == [False, True, True]
+    turned = rank(-values, ("a", "b", "c"), "a", lower_is_better=True)
+    assert np.array_equal(turned.mean_ranks, found.mean_ranks)
+    assert rank(values[:4], ("a", "b", "c"), "a") is None
+    assert rank(np.ones((6, 3)), ("a", "b", "c"), "a").different.tolist() == [False] * 3

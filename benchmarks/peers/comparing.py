@@ -13,7 +13,7 @@ from mcrage.classifiers.registry import fit_and_score
 from mcrage.config.classifiers import RandomForest
 from mcrage.config.generators import CddpmSettings, SmoteSettings
 from mcrage.groups import filling_plan
-from mcrage.metrics.binary import judge
+from mcrage.metrics.judge import judge
 from mcrage.rebalancing import rebalance, synthetic_table
 from mcrage.seeds import derive
 from peers.environments import PeerError, run_job

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 from mcrage.accelerator import require
 from mcrage.checkpoint_folders import sweep_checkpoints
 from mcrage.config.load import load_config
-from mcrage.datasets.cards import download_settings, read_card
+from mcrage.datasets.cards import download_settings, read_cards
 from mcrage.errors import UserError
 from mcrage.lineage import distrust
 from mcrage.plan import Plan
@@ -54,11 +54,21 @@ def refuse_a_folder_that_takes_nothing(*folders):
 refuse_a_folder_that_takes_nothing(Path(".snakemake"))
 
 
+def asked_of_init_dataset():
+    """What the command `init_dataset` is told by --config, which no experiment knows."""
+    keys = ("path", "target", "sensitive", "cluster", "name")
+    asked = "init_dataset" in sys.argv
+    return {key: config.pop(key) for key in keys if asked and key in config}
+
+
+ASKED = asked_of_init_dataset()
+
+
 def make_plan():
     """Check config and cards before any job; one message for all mistakes."""
     try:
         checked = load_config(config)
-        cards = {name: read_card(name, CARDS) for name in checked.experiment.datasets}
+        cards = read_cards(checked.experiment.datasets, CARDS)
         published = {path.stem: path for path in sorted(PUBLISHED.glob("*.yaml"))}
         return Plan(checked, cards, published)
     except UserError as error:
@@ -66,6 +76,14 @@ def make_plan():
 
 
 PLAN = make_plan()
+
+
+def tell_what_is_left_out():
+    if workflow.is_main_process and PLAN.config.left_out:
+        logger.info(
+            f"Left out, since no scenario thins rows: {', '.join(PLAN.config.left_out)} (it would be "
+            "the training set itself)"
+        )
 
 
 def distrust_results():
@@ -179,6 +197,11 @@ def treatment_files(name):
     return combinations(
         f"{REPLICATE}/{{treatment}}/{name}", treatment=PLAN.all_treatments
     )
+
+
+def csv_files():
+    """The rebalanced tables as CSV, if they are asked for."""
+    return treatment_files("rebalanced.csv") if PLAN.config.rebalanced_csv else []
 
 
 def metric_files(name):

@@ -128,3 +128,23 @@ rule rebalance:
         stage=stage_params("rebalance"),
     script:
         "../scripts/rebalance.py"
+
+
+rule export_csv:
+    """The rebalanced table for those who don't read Parquet."""
+    input:
+        table="<results>/{dataset}/{scenario}/{replicate}/{treatment}/rebalanced.parquet",
+    output:
+        csv="<results>/{dataset}/{scenario}/{replicate}/{treatment}/rebalanced.csv",
+    log:
+        "<logs>/{dataset}/{scenario}/{replicate}/{treatment}/export_csv.log",
+    benchmark:
+        "<benchmarks>/{dataset}/{scenario}/{replicate}/{treatment}/export_csv.jsonl"
+    group:
+        rebalancing_group
+    conda:
+        "../../envs/data.yaml"
+    params:
+        stage=stage_params("export_csv"),
+    script:
+        "../scripts/export_csv.py"

@@ -1,8 +1,9 @@
 """The page that a reader opens, and the text that ends a run.
 
-REQUIRED INPUTS: <results>/{metrics,comparisons,fidelity}.parquet, <results>/{dataset}/words.json
+REQUIRED INPUTS: <results>/{metrics,comparisons,fidelity}.parquet, <results>/{dataset}/{words.json,table.parquet}
                  <results>/figures/**.svg
                  <results>/{dataset}/{scenario}/{replicate}/{generator}/history.parquet
+                 <results>/{dataset}/{scenario}/{replicate}/groups.json
 OUTPUTS: <results>/report.html
          <results>/summary.txt
 """
@@ -15,8 +16,10 @@ rule report:
         comparisons="<results>/comparisons.parquet",
         fidelity=fidelity_table(),
         roles=expand("<results>/{dataset}/words.json", dataset=PLAN.datasets),
+        tables=expand("<results>/{dataset}/table.parquet", dataset=PLAN.datasets),
         figures=figure_files("svg"),
         history=selecting_files("history.parquet"),
+        groups=replicate_files("groups.json"),
     output:
         report="<results>/report.html",
         summary="<results>/summary.txt",
@@ -50,6 +53,24 @@ rule lineage:
         published=str(PUBLISHED),
     script:
         "../scripts/lineage.py"
+
+
+rule init_dataset:
+    """Write a card of one's own table: --config path=TABLE target=COLUMN sensitive=COLUMN,..."""
+    log:
+        "<logs>/init_dataset.log",
+    # Asked again it says the same.
+    retries: 0
+    localrule: True
+    conda:
+        "../../envs/data.yaml"
+    params:
+        stage=stage_params("init_dataset"),
+        asked=ASKED,
+        cards=str(CARDS),
+        experiments=str(Path(workflow.basedir) / "experiments"),
+    script:
+        "../scripts/init_dataset.py"
 
 
 rule preflight:

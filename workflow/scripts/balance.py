@@ -14,25 +14,24 @@ from mcrage.datasets.roles import read_roles
 from mcrage.groups import GroupSchema
 from mcrage.scenario import official_split, undersample
 from mcrage.stage import run_stage
-from mcrage.tables import read_table, write_table
+from mcrage.tables import IS_OFFICIAL_TEST, read_table, take_rows
 
 
 def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
-    table = read_table(input.table)
     schema = GroupSchema.of(read_roles(input.roles))
-    groups = schema.index(table)
+    groups = schema.index(read_table(input.table, schema.columns))
     settings = params["settings"]
+    kept = np.arange(len(groups))
     if settings["balance"]:
-        pool, test = np.arange(table.num_rows), np.array([], dtype=np.int64)
+        pool, test = kept, np.array([], dtype=np.int64)
         if settings["split"] == "official":
-            pool, test = official_split(table)
+            pool, test = official_split(read_table(input.table, [IS_OFFICIAL_TEST]))
         drawn = pool[undersample(schema.subgroup_of(groups[pool]), params["seeds"]["balance"])]
         kept = np.sort(np.concatenate([drawn, test]))
-        table, groups = table.take(kept), groups[kept]
-    counts = schema.counts_by_label(groups)
+    counts = schema.counts_by_label(groups[kept])
     logging.info("rows by group: %s", counts)
-    write_table(table, output.table, origin, counts)
+    take_rows(input.table, kept, output.table, origin, counts)
 
 
 if __name__ == "__main__":

@@ -22,11 +22,12 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     counts = {name: schema.counts_by_label(rows) for name, rows in groups.items()}
     needs = params["local"]["needs"]
     check_groups(
-        counts["train"],
-        counts["validation"],
+        schema,
+        schema.counts(groups["train"]),
+        schema.counts(groups["validation"]),
+        needs["rare_groups"],
         needs["smallest"],
         needs["judged_on_validation"],
-        positives=int(schema.target_of(groups["validation"]).sum()),
     )
     write_json(counts, output.groups, origin)
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from mcrage.classifiers.registry import fit_and_score
 from mcrage.datasets.roles import read_roles
 from mcrage.groups import GroupSchema
-from mcrage.metrics.binary import judge
+from mcrage.metrics.judge import judge
 from mcrage.stage import run_stage
 from mcrage.tables import ROW_ID, read_table, write_table
 
@@ -50,7 +50,10 @@ def main(input, output, params, wildcards, threads, origin) -> None:
             ROW_ID: test.column(ROW_ID),
             "subgroup": schema.subgroup_of(groups),
             "y": schema.target_of(groups).astype(np.int8),
-            "score": score,
+            # Of more than two outcomes a list in each row.
+            "score": score
+            if score.ndim == 1
+            else pa.FixedSizeListArray.from_arrays(pa.array(score.ravel()), score.shape[1]),
         }
     )
     write_table(predictions, output.predictions, origin, schema.counts_by_label(groups))

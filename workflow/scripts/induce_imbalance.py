@@ -14,14 +14,14 @@ from mcrage.datasets.roles import read_roles
 from mcrage.groups import GroupSchema
 from mcrage.scenario import split, thin_out
 from mcrage.stage import run_stage
-from mcrage.tables import read_table, write_table
+from mcrage.tables import read_table, take_rows
 
 
 def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
-    pool = read_table(input.training_pool)
     roles = read_roles(input.roles)
     schema = GroupSchema.of(roles)
+    pool = read_table(input.training_pool, [*schema.columns, *roles.cluster])
     digits = schema.digits(pool)
     groups = schema.index_of(digits)
     settings, seeds = params["settings"], params["seeds"]
@@ -46,7 +46,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     ):
         counts = schema.counts_by_label(groups[rows])
         logging.info("%s: rows by group %s", path, counts)
-        write_table(pool.take(rows), path, origin, counts)
+        take_rows(input.training_pool, rows, path, origin, counts)
 
 
 if __name__ == "__main__":

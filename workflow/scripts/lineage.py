@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from mcrage.config.model import Config
-from mcrage.datasets.cards import read_card
+from mcrage.datasets.cards import read_cards
 from mcrage.errors import UserError
 from mcrage.lineage import DESCRIBED, Lineage, result_files, tell, verdict
 from mcrage.plan import Plan
@@ -22,7 +22,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     local = params["local"]
     config = Config.model_validate(params["settings"]["config"])
-    cards = {name: read_card(name, local["cards"]) for name in config.experiment.datasets}
+    cards = read_cards(config.experiment.datasets, local["cards"])
     published = {path.stem: path for path in Path(local["published"]).glob("*.yaml")}
     root = Path.cwd()
     lineage = Lineage(root, Plan(config, cards, published).expected_digest)

@@ -22,9 +22,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     ]
     for name, path in zip(names, input.predictions, strict=True):
         table = read_table(path, ["subgroup", "y", "score"])
-        predictions.setdefault(name, []).append(
-            Predictions(*(column.to_numpy() for column in table.columns))
-        )
+        predictions.setdefault(name, []).append(Predictions.of(table))
     save(draw_roc(read_roles(input.roles), predictions), output.svg, output.png, origin)
 
 

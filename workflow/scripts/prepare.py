@@ -6,18 +6,17 @@ Inputs: files. Outputs: table (row_id and the user's columns), roles (what each 
 
 from mcrage.datasets.card_model import PrepareSettings
 from mcrage.datasets.prepare import prepare
-from mcrage.groups import GroupSchema
 from mcrage.stage import run_stage
-from mcrage.tables import write_json, write_table
+from mcrage.tables import table_writer, write_json
 
 
 def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     settings = PrepareSettings.model_validate(params["settings"])
     prepared = prepare(settings, list(input.files))
-    schema = GroupSchema.of(prepared.roles)
-    counts = schema.counts_by_label(schema.index(prepared.table))
-    write_table(prepared.table, output.table, origin, counts)
+    with table_writer(output.table, prepared.schema, origin, prepared.group_counts) as write:
+        for portion in prepared.portions():
+            write(portion)
     write_json(prepared.roles.to_dict(), output.roles, origin)
 
 

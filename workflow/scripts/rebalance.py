@@ -10,33 +10,38 @@ from importlib import import_module
 
 from mcrage.datasets.roles import read_roles
 from mcrage.groups import GroupSchema
-from mcrage.rebalancing import rebalance
+from mcrage.rebalanced_file import rebalance_files
 from mcrage.stage import run_stage
-from mcrage.tables import read_table, write_table
+from mcrage.tables import read_table, table_writer, write_table
 
 
 def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     roles = read_roles(input.roles)
     schema = GroupSchema.of(roles)
-    train, synthetic = read_table(input.train), input.get("synthetic")
     settings, labels = params["settings"], None
     if "teacher" in settings:
         # By name: treatments without do not depend on classifiers.
         labels = import_module("mcrage.classifiers.teacher").soft_labels(
-            settings["teacher"], train, roles, seed=params["seeds"]["teacher"], threads=threads
+            settings["teacher"],
+            read_table(input.train),
+            roles,
+            seed=params["seeds"]["teacher"],
+            threads=threads,
         )
-    rebalanced, weights = rebalance(
-        train,
+    rebalanced, weights, groups = rebalance_files(
+        input.train,
         schema,
-        synthetic=read_table(synthetic) if synthetic else None,
+        synthetic=input.get("synthetic"),
         labels=labels,
         seed=params["seeds"]["rebalance"],
-        **settings["treatment"],
+        treatment=settings["treatment"],
     )
-    counts = schema.counts_by_label(schema.index(rebalanced))
+    counts = schema.counts_by_label(groups)
     logging.info("rows by group: %s", counts)
-    write_table(rebalanced, output.rebalanced, origin, counts)
+    with table_writer(output.rebalanced, rebalanced.schema, origin, counts) as write:
+        for portion in rebalanced.portions():
+            write(portion)
     write_table(weights, output.weights, origin, counts)
 
 

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Write the report and the short summary.
 
-Inputs: metrics, comparisons, fidelity (if there are generators), roles (one per dataset), figures
+Inputs: metrics, comparisons, fidelity (if there are generators), roles and tables (one per dataset;
+of a table only its footer is read), figures
 (SVG below results/figures), history (of the generators that chose among candidates: for each
-dataset, scenario and generator one per replicate). Outputs: report, summary. Settings: see
-`mcrage.report.page.render_report`, ``generators``, in order, and ``selecting``, the order of the
-histories. Local: ``benchmarks``, the folder with run times; ``published``, files of
-resources/published, whose content is among the settings.
+dataset, scenario and generator one per replicate), groups (rows by table and group, for each
+dataset and scenario one per replicate). Outputs: report, summary. Settings: see
+`mcrage.report.page.render_report`, ``generators``, in order, ``rare_groups``, and ``selecting``,
+the order of the histories and groups. Local: ``benchmarks``, the folder with run times;
+``published``, files of resources/published, whose content is among the settings.
 """
 
 from pathlib import Path
@@ -14,14 +16,16 @@ from pathlib import Path
 from mcrage.datasets.roles import read_roles
 from mcrage.report import summary_text
 from mcrage.report.chain import Chain
+from mcrage.report.columns import columns_table
 from mcrage.report.costs import files_of_run
 from mcrage.report.page import FigureFile, render_report
 from mcrage.report.published import read_published
+from mcrage.report.rare import rare_tables
 from mcrage.report.results import split_results
 from mcrage.report.selection import COLUMNS, selection_tables
 from mcrage.report.synthetic import synthetic_sections
 from mcrage.stage import run_stage
-from mcrage.tables import atomic_output, read_table
+from mcrage.tables import atomic_output, read_json, read_table
 
 
 def read_history(path: str) -> dict:
@@ -63,6 +67,14 @@ def main(input, output, params, wildcards, threads, origin) -> None:
             read_table(path).to_pandas(), by_dataset, settings["generators"]
         )
     ]
+    selecting = settings["selecting"]
+    rare = rare_tables(
+        map(read_json, input.groups if settings["generators"] else []),
+        {name: by_dataset[name] for name in selecting["datasets"]},
+        selecting["scenarios"] if settings["generators"] else [],
+        selecting["n_replicates"],
+        settings["rare_groups"],
+    )
     page = render_report(
         sections,
         synthetic=synthetic,
@@ -71,7 +83,12 @@ def main(input, output, params, wildcards, threads, origin) -> None:
         published=[read_published(path) for path in params["local"]["published"]],
         benchmarks=files_of_run(params["local"]["benchmarks"], settings["names"]),
         origin=origin,
-        selections=selections(list(input.history), settings["selecting"]),
+        selections=selections(list(input.history), selecting),
+        rare=rare,
+        columns=[
+            columns_table(read_roles(roles), table)
+            for roles, table in zip(input.roles, input.tables, strict=True)
+        ],
         chain=Chain.of(Path.cwd(), [input.metrics, input.comparisons], list(input.figures)),
     )
     with atomic_output(output.report) as path:

@@ -13,18 +13,18 @@ from mcrage.datasets.roles import read_roles
 from mcrage.groups import GroupSchema
 from mcrage.scenario import official_split, split
 from mcrage.stage import run_stage
-from mcrage.tables import IS_OFFICIAL_TEST, read_table, write_table
+from mcrage.tables import IS_OFFICIAL_TEST, read_table, take_rows
 
 
 def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
-    table = read_table(input.table)
     roles = read_roles(input.roles)
     schema = GroupSchema.of(roles)
+    table = read_table(input.table, [*schema.columns, *roles.cluster])
     groups = schema.index(table)
     settings = params["settings"]
     if settings["split"] == "official":
-        parts = official_split(table)
+        parts = official_split(read_table(input.table, [IS_OFFICIAL_TEST]))
     else:
         parts = split(
             groups,
@@ -33,12 +33,10 @@ def main(input, output, params, wildcards, threads, origin) -> None:
             schema.n_groups,
             clusters_of(table, roles.cluster),
         )
-    if IS_OFFICIAL_TEST in table.column_names:
-        table = table.drop_columns([IS_OFFICIAL_TEST])
     for rows, path in zip(parts, (output.training_pool, output.test), strict=True):
         counts = schema.counts_by_label(groups[rows])
         logging.info("%s: rows by group %s", path, counts)
-        write_table(table.take(rows), path, origin, counts)
+        take_rows(input.table, rows, path, origin, counts, without=[IS_OFFICIAL_TEST])
 
 
 if __name__ == "__main__":

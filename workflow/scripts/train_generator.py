@@ -18,6 +18,7 @@ from mcrage.datasets.roles import read_roles
 from mcrage.generators.base import TrainingData
 from mcrage.generators.checkpoint import CheckpointFile
 from mcrage.provenance import file_hash
+from mcrage.rare_groups import settle
 from mcrage.stage import run_stage
 from mcrage.tables import content_hash, read_json, read_table, write_json, write_table
 
@@ -33,10 +34,13 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     roles = read_roles(input.roles)
     table = read_table(input.train)
+    settings = params["settings"]
     train = TrainingData.of(table, roles)
     counts = train.schema.counts_by_label(train.groups)
     logging.info("rows by group: %s", counts)
-    settings = params["settings"]
+    train, rare = settle(train, settings["rare_groups"], params["seeds"]["train"])
+    for one in rare:
+        logging.info("rare group: %s", one)
     contents = [content_hash(table)]
     criterion = None
     if judge := settings.get("judge"):
@@ -74,6 +78,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     generator.save(Path(output.model).parent)
     facts = {
         **read_json(output.model),
+        **({"rare_groups": rare} if rare else {}),
         "trained_on": {"content": contents[0], "rows": table.num_rows},
         "files": {Path(output.weights).name: file_hash(output.weights)},
     }

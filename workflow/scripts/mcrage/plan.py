@@ -16,9 +16,10 @@ from mcrage.config.treatments import Treatment
 from mcrage.datasets.cards import Card
 from mcrage.errors import UserError
 from mcrage.generators.registry import KINDS, is_judged
+from mcrage.rare_groups import leave_below
 from mcrage.rule_params import RuleParams
 
-_OF_THE_MACHINE = {"mirror", "device", "gpu_missing", "gpu_attempts", "lineage"}
+_OF_THE_MACHINE = {"mirror", "device", "gpu_missing", "gpu_attempts", "lineage", "rebalanced_csv"}
 
 
 class Plan:
@@ -43,7 +44,7 @@ class Plan:
     ) -> None:
         self.config = config
         self.cards = cards
-        self.datasets = config.experiment.datasets
+        self.datasets = list(cards)
         self.scenarios = config.experiment.scenarios
         self.replicates = [str(number) for number in range(config.experiment.replicates)]
         self.recipes = config.recipes
@@ -62,7 +63,6 @@ class Plan:
             for name in self.config.published
             if name not in published
         ]
-        problems += self._type_problems()
         for scenario in self.scenarios:
             for dataset, card in self.cards.items():
                 problems += self._scenario_problems(scenario, dataset, card)
@@ -102,27 +102,6 @@ class Plan:
                     )
         return problems
 
-    def _type_problems(self) -> list[str]:
-        """Return a line for each dataset with columns that a generator can't learn."""
-        plain = [name for name in self.generators if not KINDS[self.kind(name)].mixed]
-        problems = []
-        for dataset, card in self.cards.items():
-            hard = {
-                name: "has missing values" if column.is_numeric else f"is {column.type}"
-                for name in card.feature_columns
-                if not (column := card.columns[name]).is_numeric or column.missing != "refuse"
-            }
-            if plain and hard:
-                told = ", ".join(f"{name} ({why})" for name, why in list(hard.items())[:5])
-                more = f" and {len(hard) - 5} more" if len(hard) > 5 else ""
-                able = ", ".join(kind for kind, each in KINDS.items() if each.mixed)
-                problems.append(
-                    f"experiment.treatments: {', '.join(plain)} learn complete numbers alone, but "
-                    f"{dataset} has {told}{more}; choose treatments with a generator of another "
-                    f"kind ({able or 'there is none yet'}), or make the columns type: ignored"
-                )
-        return problems
-
     def test_to_train(self) -> dict[str, float]:
         """Return the rows in the test set over those in the training pool, by scenario.
 
@@ -139,6 +118,11 @@ class Plan:
                 test = card.official_test.rows
                 ratios[f"{dataset}/{name}"] = test / (card.expected.rows_kept - test)
         return ratios
+
+    @property
+    def rare_groups(self) -> dict[str, Any]:
+        """What is done about groups with few training rows, as plain JSON values."""
+        return self.config.rare_groups.model_dump()
 
     @cached_property
     def generators(self) -> list[str]:
@@ -174,7 +158,8 @@ class Plan:
         Returns
         -------
         list of dict
-            by, size, fill; see `mcrage.rebalancing.rows_to_add`.
+            by, size, fill, and leave_below where rare groups are left; see
+            `mcrage.rebalancing.rows_to_add`.
         """
         largest: dict[tuple[str, float], int] = {}
         for name in self.all_treatments:
@@ -183,8 +168,14 @@ class Plan:
                 key = (recipe.fill_by, recipe.size)
                 largest[key] = max(largest.get(key, 1), math.ceil(recipe.fill))
         return [
-            {"by": by, "size": size, "fill": fill} for (by, size), fill in sorted(largest.items())
+            {"by": by, "size": size, "fill": fill, **self.left()}
+            for (by, size), fill in sorted(largest.items())
         ]
+
+    def left(self) -> dict[str, int]:
+        """Return from how many rows on groups are filled, where rare ones are not."""
+        below = leave_below(self.rare_groups)
+        return {"leave_below": below} if below else {}
 
     def doses(self) -> dict[str, dict[str, float]]:
         """Return the experiment's treatments with several doses: name to dose, by family."""
@@ -248,7 +239,7 @@ class Plan:
 
     def iterated_generators(self) -> list[str]:
         """Return the generators that have a training curve."""
-        return [name for name in self.generators if self.kind(name) != "smote"]
+        return [name for name in self.generators if KINDS[self.kind(name)].iterated]
 
     def selecting_generators(self) -> list[str]:
         """Return the generators that choose a setting and a step by a score."""
@@ -305,6 +296,7 @@ class Plan:
         """Return what `check_groups` asks of the groups' sizes."""
         return {
             "smallest": self.smallest_groups(),
+            "rare_groups": self.rare_groups,
             "judged_on_validation": self.judged_on_validation(),
         }
 
@@ -318,6 +310,11 @@ class Plan:
             "treatments": [self.config.families[name] for name in self.all_treatments],
             "classifiers": self.all_classifiers(),
         }
+        resolved["experiment"]["treatments"] = [
+            name
+            for name in resolved["experiment"]["treatments"]
+            if name not in self.config.left_out
+        ]
         for section, names in used.items():
             resolved[section] = {name: resolved[section][name] for name in names}
         # Every value of a preset, not only what was overridden.

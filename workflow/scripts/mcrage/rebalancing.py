@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
+from mcrage.bands import within_bands
 from mcrage.datasets.roles import Roles
 from mcrage.encoding.columns import feature_arrays, of_levels
 from mcrage.errors import UserError
@@ -51,33 +52,6 @@ def synthetic_table(
     return pa.table(arrays, schema=wanted)
 
 
-def within_bands(
-    features: np.ndarray, groups: np.ndarray, schema: GroupSchema, roles: Roles
-) -> np.ndarray:
-    """Return drawn rows with every feature that makes bands inside the band of its row's group.
-
-    A generator knows the band only as a condition, and may draw a value beside it; the nearest one
-    that can have been recorded is taken.
-    """
-    digits = schema.indices_of(groups)
-    for attribute, codes in zip(roles.sensitive, digits, strict=False):
-        if not attribute.edges:
-            continue
-        place = roles.feature_columns.index(attribute.column)
-        feature = roles.features[place]
-        # Integers and dates go by ones; the upper edge belongs to the next band.
-        grain = max(feature.resolution, 0.0 if feature.kind == "continuous" else 1.0)
-        edges = np.asarray(attribute.edges)
-        low, high = edges[codes], edges[codes + 1]
-        if grain:
-            low, high = np.ceil(low / grain) * grain, (np.ceil(high / grain) - 1) * grain
-        else:
-            high = np.nextafter(high, -np.inf)
-        features = features.copy()
-        features[:, place] = np.clip(features[:, place], low, high)
-    return features
-
-
 def synthetic_schema(template: pa.Schema) -> pa.Schema:
     """Return the schema of synthetic rows: a real table's, without row_id and metadata."""
     return pa.schema([field.remove_metadata() for field in template if field.name != ROW_ID])
@@ -107,7 +81,13 @@ def take_per_group(groups: np.ndarray, plan: np.ndarray) -> np.ndarray:
 
 
 def rows_to_add(
-    counts: np.ndarray, schema: GroupSchema, *, by: str, size: float, fill: float
+    counts: np.ndarray,
+    schema: GroupSchema,
+    *,
+    by: str,
+    size: float,
+    fill: float,
+    leave_below: int = 0,
 ) -> np.ndarray:
     """Return how many synthetic rows each group gets, int64 of shape (n_groups,).
 
@@ -121,15 +101,18 @@ def rows_to_add(
         the mix of the real ones; what volume alone does.
     size, fill : float
         See `mcrage.groups.filling_plan`.
+    leave_below : int
+        Groups with fewer real rows get none; see `mcrage.rare_groups.leave_below`.
     """
     if by == "group":
-        return filling_plan(counts, fill, size)
-    if by == "rows":
+        plan = filling_plan(counts, fill, size)
+    elif by == "rows":
         n_added = filling_plan(counts, fill, size).sum()
-        return np.floor(n_added * counts / max(counts.sum(), 1) + 1e-9).astype(np.int64)
-    return shared_filling_plan(
-        counts, strata_of(by, np.arange(schema.n_groups), schema), fill, size
-    )
+        plan = np.floor(n_added * counts / max(counts.sum(), 1) + 1e-9).astype(np.int64)
+    else:
+        strata = strata_of(by, np.arange(schema.n_groups), schema)
+        plan = shared_filling_plan(counts, strata, fill, size)
+    return np.where(np.asarray(counts) < leave_below, 0, plan)
 
 
 def rebalance(
@@ -140,6 +123,7 @@ def rebalance(
     fill: float = 1.0,
     fill_by: str = "group",
     size: float = 1.0,
+    leave_below: int = 0,
     labels: Labels | None = None,
     oversample: str | None = None,
     undersample: str | None = None,
@@ -162,6 +146,8 @@ def rebalance(
         What the synthetic rows make equally large; see `rows_to_add`.
     size : float
         How large, in multiples of the largest.
+    leave_below : int
+        Groups with fewer real rows get no synthetic ones.
     labels : callable, optional
         Told the synthetic rows that are added, returns how likely each has the positive level.
         Each is then added once with every level of the target, and weighs as likely as it is.
@@ -203,7 +189,10 @@ def rebalance(
     all_groups = [groups[real]]
     if synthetic is not None:
         drawn = schema.index(synthetic)
-        plan = rows_to_add(schema.counts(groups), schema, by=fill_by, size=size, fill=fill)
+        plan = rows_to_add(
+            *(schema.counts(groups), schema),
+            **{"by": fill_by, "size": size, "fill": fill, "leave_below": leave_below},
+        )
         taken = take_per_group(drawn, plan)
         added = synthetic.take(taken).select(parts[0].column_names)
         if labels is not None:

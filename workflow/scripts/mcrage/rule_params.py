@@ -39,6 +39,7 @@ _LIBRARIES = {
     "judge_synthetic": ("numpy", "scikit-learn"),
     "gather_fidelity": (),
     "rebalance": ("numpy",),
+    "export_csv": ("pyarrow",),
     "evaluate": ("scikit-learn", "numpy"),
     "check_leakage": ("numpy", "scikit-learn"),
     "summarise": ("pandas", "scipy"),
@@ -177,6 +178,7 @@ class RuleParams:
     def _train_generator(self, wildcards: Any) -> dict:
         settings = {
             "generator": settings_of("train", self.plan.resolved(wildcards.generator)),
+            "rare_groups": self.plan.rare_groups,
             # Not the job's, which depend on --cores: products of one wide network are split among
             # threads, and their rounding with them.
             "threads": self.plan.config.threads,
@@ -229,9 +231,12 @@ class RuleParams:
         # One seed for all doses: a larger one goes on where a smaller one ended.
         family = self.plan.config.families[wildcards.treatment]
         settings = {
-            "treatment": treatment.model_dump(
-                include={"fill", "fill_by", "size", "oversample", "undersample", "weights"}
-            ),
+            "treatment": {
+                **treatment.model_dump(
+                    include={"fill", "fill_by", "size", "oversample", "undersample", "weights"}
+                ),
+                **(self.plan.left() if treatment.generator else {}),
+            },
             # Which tables are its inputs: a file alone must be able to tell.
             "made_from": treatment.model_dump(include={"train_on", "generator"}),
         }
@@ -245,6 +250,12 @@ class RuleParams:
             "modules": (TEACHER,),
             "libraries": ("numpy", "scikit-learn"),
         }
+
+    def _export_csv(self, wildcards: Any) -> dict:
+        return {}
+
+    def _init_dataset(self, wildcards: Any) -> dict:
+        return {}
 
     def _teacher(self, treatment: str) -> dict | None:
         """Return the settings of the classifier that labels a treatment's synthetic rows."""
@@ -275,6 +286,7 @@ class RuleParams:
                     for name in self.plan.all_treatments
                 ],
                 "trained_on": trained_on,
+                "rare_groups": self.plan.rare_groups,
                 "learns_from": {
                     name: treatments[source].generator if source else None
                     for name, source in trained_on.items()
@@ -391,6 +403,7 @@ class RuleParams:
                 ),
                 "treatments": {name: self._told(name) for name in self.plan.treatments},
                 "generators": self.plan.generators,
+                "rare_groups": self.plan.rare_groups,
                 "datasets": {
                     name: card.model_dump(mode="json", include=told)
                     for name, card in self.plan.cards.items()

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from mcrage.errors import UserError
 from mcrage.provenance import KEY, PARQUET_KEY, Origin, to_json
+from mcrage.spool import PORTION
 
 ROW_ID = "row_id"
 IS_SYNTHETIC = "is_synthetic"
@@ -188,8 +189,47 @@ def table_writer(
         pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,
     ):
         yield lambda portion: writer.write_table(
-            portion.replace_schema_metadata(schema.metadata).combine_chunks()
+            portion.replace_schema_metadata(schema.metadata).unify_dictionaries().combine_chunks()
         )
+
+
+def take_rows(
+    source: str | os.PathLike,
+    rows: np.ndarray,
+    path: str | os.PathLike,
+    origin: Origin | None = None,
+    rows_by_group: Mapping[str, int] | None = None,
+    without: Sequence[str] = (),
+) -> None:
+    """Write some rows of a Parquet file to another one, in memory of a portion of them.
+
+    Parameters
+    ----------
+    source : path-like
+    rows : ndarray of int64
+        Numbers of the rows, rising.
+    path, origin, rows_by_group
+        See `write_table`.
+    without : sequence of str
+        Columns to leave out.
+    """
+    file = pq.ParquetFile(source)
+    names = [name for name in file.schema_arrow.names if name not in without]
+    schema = pa.schema([file.schema_arrow.field(name) for name in names])
+    waiting: list[pa.RecordBatch] = []
+    passed = 0
+    with table_writer(path, schema, origin, rows_by_group) as write:
+        for batch in file.iter_batches(batch_size=PORTION, use_threads=False):
+            first, last = np.searchsorted(rows, [passed, passed + batch.num_rows])
+            if first < last:
+                taken = batch.select(names).take(pa.array(rows[first:last] - passed))
+                waiting.append(taken.replace_schema_metadata())
+            passed += batch.num_rows
+            if sum(map(len, waiting)) >= PORTION:
+                write(pa.Table.from_batches(waiting))
+                waiting = []
+        if waiting:
+            write(pa.Table.from_batches(waiting))
 
 
 def write_json(

@@ -26,6 +26,9 @@ SCENARIOS = {
 
 GENERATORS = {
     "smote": {"kind": "smote"},
+    "mixture": {"kind": "mixture"},
+    "copula": {"kind": "copula"},
+    "cart": {"kind": "cart"},
     "cddpm_tuned": {"kind": "cddpm", "preset": "tuned"},
     "cddpm_paper": {"kind": "cddpm", "preset": "paper"},
     "cddpm_after_smote": {"kind": "cddpm", "preset": "tuned", "trained_on": "smote"},
@@ -69,6 +72,20 @@ TREATMENTS = {
     "smote": {
         "generator": "smote",
         "description": "Every group filled with points between neighbouring real rows (SMOTE).",
+    },
+    "mixture": {
+        "generator": "mixture",
+        "description": "Every group filled by a mixture model whose components all groups share.",
+    },
+    "copula": {
+        "generator": "copula",
+        "description": "Every group filled by a Gaussian copula with one correlation for all "
+        "groups and margins of main effects.",
+    },
+    "cart": {
+        "generator": "cart",
+        "description": "Every group filled column after column with values from the leaves of "
+        "decision trees (CART, as in synthpop).",
     },
     "mcrage_paper": {
         "generator": "cddpm_paper",

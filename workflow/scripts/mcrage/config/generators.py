@@ -7,6 +7,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, model_validator
 
 from mcrage.config.base import Closed
+from mcrage.config.generators_baselines import (
+    CartSettings,
+    CopulaSettings,
+    MixtureSettings,
+    SmoteSettings,
+)
 from mcrage.config.generators_shared import MEMORISING, Memorising, told
 from mcrage.config.generators_tabddpm import TabddpmSettings
 
@@ -360,42 +366,21 @@ class CddpmSettings(Closed):
         return told(self.departures())
 
 
-class SmoteSettings(Closed):
-    """SMOTE with the group as label."""
-
-    kind: Literal["smote"]
-    trained_on: None = Field(None, description="Always null: SMOTE keeps the training set.")
-    k_neighbors: int = Field(
-        5, ge=1, description="Neighbours to draw towards; every group needs more rows than this."
-    )
-    derive: bool = Field(
-        False,
-        description="true: columns with a formula are recomputed, so identities hold. false: they "
-        "are interpolated like the others, as SMOTE is published.",
-    )
-    memorising: Memorising = Field("keep", description=MEMORISING)
-
-    def resolved(self) -> dict[str, Any]:
-        """Return all values, plain JSON."""
-        return self.model_dump()
-
-    def departures_told(self) -> str:
-        """Return a sentence for the reader of the report, or nothing; SMOTE has one preset."""
-        usual = SmoteSettings(kind="smote").resolved()
-        return told(
-            {
-                key: (value, usual[key])
-                for key, value in self.resolved().items()
-                if value != usual[key]
-            }
-        )
-
-
-GENERATORS: dict[str, type[Closed]] = {
+# By `kind`.
+KINDS: dict[str, type[Closed]] = {
     "cddpm": CddpmSettings,
     "smote": SmoteSettings,
+    "mixture": MixtureSettings,
+    "copula": CopulaSettings,
+    "cart": CartSettings,
     "tabddpm": TabddpmSettings,
 }
 GeneratorSettings = Annotated[
-    CddpmSettings | SmoteSettings | TabddpmSettings, Discriminator("kind")
+    CddpmSettings
+    | SmoteSettings
+    | MixtureSettings
+    | CopulaSettings
+    | CartSettings
+    | TabddpmSettings,
+    Discriminator("kind"),
 ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the settings of all generators share."""
+"""What settings of several kinds of generators have in common."""
 
 from typing import Any, Literal
 
@@ -14,18 +14,18 @@ MEMORISING = (
 
 
 def told(departures: dict[str, tuple[Any, Any]]) -> str:
-    """Return a sentence for the reader of the report, or nothing.
+    """Return a sentence on settings that depart from what is usual, or nothing.
 
     Parameters
     ----------
-    departures : dict of str to tuple
-        The keys whose value is not the usual one: (value, the usual value).
+    departures : dict
+        Key to (value, the usual value).
     """
-    parts = [
+    words = [
         f"{key} {_short(value)} instead of {_short(usual)}"
         for key, (value, usual) in departures.items()
     ]
-    return f" Here with {'; '.join(parts)}." if parts else ""
+    return f" Here with {'; '.join(words)}." if words else ""
 
 
 def _short(value: Any) -> str:

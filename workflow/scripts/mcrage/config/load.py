@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from mcrage.config.base import explain
 from mcrage.config.classifiers import KINDS as CLASSIFIERS
-from mcrage.config.generators import GENERATORS
+from mcrage.config.generators import KINDS as GENERATORS
 from mcrage.config.model import (
     Config,
     Experiment,
@@ -15,6 +15,7 @@ from mcrage.config.model import (
     Keep,
     Scenario,
 )
+from mcrage.config.rare_groups import RareGroups
 from mcrage.config.treatments import Treatment
 
 
@@ -56,6 +57,8 @@ def _keys_at(location: tuple[int | str, ...]) -> list[str]:
             model = Experiment
         case ("figures", _):
             model = Figures
+        case ("rare_groups", _):
+            model = RareGroups
         case ("scenarios", _, "keep", *_):
             model = Keep
         case ("generators", _, str(kind), _):

@@ -2,19 +2,27 @@
 """The config: closed and typed. `config.yaml` and its JSON schema are rendered from it."""
 
 from functools import cached_property
+from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from mcrage.config import defaults
 from mcrage.config.base import Closed, Name, check_name, check_unique, closest
 from mcrage.config.classifiers import ClassifierSettings, Ensemble
 from mcrage.config.generators import GeneratorSettings
+from mcrage.config.rare_groups import RareGroups
 from mcrage.config.treatments import Treatment
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 # Folders below results that hold other things than datasets.
 RESERVED = ("logs", "benchmarks", "checkpoints", "figures")
+
+
+def _card(spec: str) -> str:
+    """Return the name of a card, or the path of one, if its name may become a folder."""
+    check_name(PurePath(spec).stem if spec.endswith(".yaml") else spec)
+    return spec
 
 
 class Experiment(Closed):
@@ -23,11 +31,11 @@ class Experiment(Closed):
     title: str = Field(
         "MCRAGE on the diabetes table of scikit-learn", description="Heading of the report."
     )
-    datasets: list[Name] = Field(
+    datasets: list[Annotated[str, AfterValidator(_card)]] = Field(
         ["diabetes"],
         min_length=1,
-        description="Dataset cards in resources/datasets, without .yaml. Every dataset is run "
-        "under every scenario.",
+        description="Dataset cards in resources/datasets, without .yaml, or paths of cards "
+        "elsewhere, with it. Every dataset is run under every scenario.",
     )
     scenarios: list[Name] = Field(
         ["keep_25_percent_of_sex_2"], min_length=1, description="Names from `scenarios`."
@@ -71,7 +79,9 @@ class Experiment(Closed):
     @classmethod
     def _own_folder(cls, names: list[str]) -> list[str]:
         """Refuse datasets whose folder below results is something else's."""
-        for name in names:
+        named = [PurePath(spec).stem if spec.endswith(".yaml") else spec for spec in names]
+        check_unique(named)
+        for name in named:
             if name in RESERVED:
                 raise ValueError(
                     f"{name!r} can't be a dataset's name, since results/{name} holds other files; "
@@ -199,6 +209,11 @@ class Config(Closed):
         description="What `snakemake lineage` tells of: a file, e.g. results/metrics.parquet, with "
         "all that it was made from; null: every result is checked and what is wrong is told.",
     )
+    rebalanced_csv: bool = Field(
+        False,
+        description="true: every rebalanced.parquet is written as rebalanced.csv, too. Reruns "
+        "nothing.",
+    )
     published: list[Name] = Field(
         [],
         description="Files in resources/published whose numbers are shown beside ours.",
@@ -211,6 +226,9 @@ class Config(Closed):
         defaults.GENERATORS,
         validate_default=True,
         description="Models that learn the features of each group. Name: settings.",
+    )
+    rare_groups: RareGroups = Field(
+        RareGroups(), description="What is done about groups with few training rows."
     )
     treatments: dict[Name, Treatment] = Field(
         {name: Treatment(**value) for name, value in defaults.TREATMENTS.items()},
@@ -243,11 +261,23 @@ class Config(Closed):
 
     @property
     def selected(self) -> list[str]:
-        """The experiment's treatments, names of `recipes`, in order."""
+        """The experiment's treatments, names of `recipes`, in order, without `left_out`."""
         names: list[str] = []
         for name in self.experiment.treatments:
             names += self.treatments[name].doses(name) if name in self.treatments else [name]
-        return list(dict.fromkeys(names))
+        return [name for name in dict.fromkeys(names) if name not in self.left_out]
+
+    @property
+    def left_out(self) -> list[str]:
+        """Treatments that are the same as doing nothing, since no scenario thins any rows."""
+        scenarios = [self.scenarios.get(name) for name in self.experiment.scenarios]
+        if any(scenario is None or scenario.keep for scenario in scenarios):
+            return []
+        return [
+            name
+            for name in self.experiment.treatments
+            if name in self.treatments and self.treatments[name].train_on == "original"
+        ]
 
     @model_validator(mode="after")
     def _doses_have_names(self) -> Self:
@@ -364,7 +394,18 @@ class Config(Closed):
         single = [name for name in names if name not in several]
         return [
             *(self._several(key, name) for name in several),
-            *_unknown(key, single, self.selected, "experiment.treatments"),
+            *(
+                f"{key}: '{name}' is left out, since no scenario of the experiment thins rows, and "
+                "so it is the training set itself; remove it here, too"
+                for name in single
+                if name in self.left_out
+            ),
+            *_unknown(
+                key,
+                [name for name in single if name not in self.left_out],
+                self.selected,
+                "experiment.treatments",
+            ),
         ]
 
     def _several(self, key: str, name: str) -> str:

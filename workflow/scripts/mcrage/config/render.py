@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from mcrage.config.base import Closed
 from mcrage.config.classifiers import KINDS as CLASSIFIERS
-from mcrage.config.generators import GENERATORS
+from mcrage.config.generators import KINDS as GENERATORS
 from mcrage.config.model import (
     Config,
     Keep,

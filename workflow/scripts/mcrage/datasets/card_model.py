@@ -52,7 +52,7 @@ def _as_list(value: Any) -> Any:
 
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-FileName = Annotated[str, Field(pattern=FILE_PATTERN)]
+FileName = Annotated[str, Field(pattern=FILE_PATTERN, max_length=200)]
 Sha256 = Annotated[str, Field(pattern=SHA256_PATTERN)]
 
 
@@ -124,6 +124,8 @@ class CsvFormat(Closed):
         Texts that mean "missing".
     trim : bool
         Drop white space around values.
+    decimal : {".", ","}
+        What divides whole numbers from their fraction.
     comment : str, optional
         Lines before the first row or header are passed over when they begin with this character.
     """
@@ -133,7 +135,17 @@ class CsvFormat(Closed):
     encoding: Literal["utf-8", "latin-1", "cp1252"] = "utf-8"
     na_values: list[Level] = Field([""])
     trim: bool = False
+    decimal: Literal[".", ","] = "."
     comment: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        if self.decimal == self.delimiter:
+            raise ValueError(
+                "decimal: the delimiter is the comma, too; write the delimiter of the file, "
+                "e.g. delimiter: ';'"
+            )
+        return self
 
 
 class Expected(Closed):
@@ -165,6 +177,10 @@ class Card(Closed):
 
     `cluster` names one column or several, such as patient and hospital: rows that agree in one of
     them stay on one side of a split.
+
+    `other_columns` says what becomes of columns that are not under `columns`: ``refuse``, or
+    ``infer`` what they are (see `mcrage.datasets.infer`), as for the short card of one's own table
+    (see `mcrage.datasets.short_card`).
     """
 
     name: Name
@@ -175,7 +191,8 @@ class Card(Closed):
     homepage: str = ""
     files: list[File] = Field(min_length=1)
     format: CsvFormat = CsvFormat()
-    columns: dict[str, Column]
+    columns: dict[str, Column] = Field({})
+    other_columns: Literal["refuse", "infer"] = "refuse"
     target: TargetCard
     sensitive: dict[str, SensitiveCard] = Field(min_length=1)
     cluster: Annotated[list[str], BeforeValidator(_as_list)] = Field([])
@@ -237,9 +254,9 @@ class Card(Closed):
         problems += [
             self._unknown("drop_rows_without", column)
             for column in self.drop_rows_without
-            if column not in self.columns
+            if column not in self.columns and not self.infers
         ]
-        if not self.feature_columns:
+        if not self.feature_columns and not self.infers:
             problems.append(
                 "columns: no feature; declare a column that is neither ignored nor the target, a "
                 "sensitive attribute (without bands) or the cluster"
@@ -260,7 +277,7 @@ class Card(Closed):
 
     def _role_problem(self, key: str, column: str) -> list[str]:
         if column not in self.columns:
-            return [self._unknown(key, column)]
+            return [] if self.infers else [self._unknown(key, column)]
         found = self.columns[column]
         role = key.partition(".")[0].partition("[")[0]
         attribute = self.sensitive.get(column) if role == "sensitive" else None
@@ -310,13 +327,19 @@ class Card(Closed):
                 for other in self.feature_columns
                 if self.columns[other].is_numeric and self.columns[other].formula is None
             ]
-            wrong = [other for other in used if other not in plain]
+            seen = [other for other in used if other in self.columns or not self.infers]
+            wrong = [other for other in seen if other not in plain]
             if wrong or not used or name == self.target.column:
                 problems.append(
                     f"columns.{name}.formula: found {column.formula!r}; a feature may follow from "
                     f"features that are not derived themselves: {', '.join(plain)}"
                 )
         return problems
+
+    @property
+    def infers(self) -> bool:
+        """Whether columns that are not listed are found from the data."""
+        return self.other_columns == "infer"
 
     @property
     def feature_columns(self) -> list[str]:
@@ -339,7 +362,7 @@ class Card(Closed):
         if attribute.bands and name in self.columns:
             return attribute.band_names(self.columns[name])
         levels = attribute.levels or self._column_levels(name)
-        if levels and self.columns[name].missing == "keep":
+        if levels and name in self.columns and self.columns[name].missing == "keep":
             return [*levels, MISSING_LEVEL]
         return levels
 
@@ -376,6 +399,7 @@ class PrepareSettings(Closed):
     files: list[Checksum]
     format: CsvFormat
     columns: list[tuple[str, Column]]
+    other_columns: Literal["refuse", "infer"]
     target: TargetCard
     sensitive: list[tuple[str, SensitiveCard]]
     cluster: list[str]

@@ -3,6 +3,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from mcrage.datasets.card_model import (
     Source,
 )
 from mcrage.datasets.column_model import Column, SensitiveCard, TargetCard
+from mcrage.datasets.short_card import expand
 from mcrage.errors import UserError
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "parse_card",
     "prepare_settings",
     "read_card",
+    "read_cards",
 ]
 
 
@@ -75,13 +78,19 @@ def read_card(name_or_path: str | os.PathLike, folder: str | os.PathLike) -> Car
                 f"{', '.join(known) or 'none'}. Add {folder}/NAME.yaml. Names are "
                 "letters, digits, '_' and '-'."
             )
-    card = parse_card(_load_yaml(path), str(path))
+    card = parse_card(expand(_load_yaml(path), path.stem, str(path)), str(path))
     if card.name != path.stem:
         raise UserError(
             f"{path}: name: found {card.name!r}, but the file is called {path.name}; "
             f"write name: {path.stem}, or rename the file"
         )
     return card
+
+
+def read_cards(names_or_paths: Sequence[str], folder: str | os.PathLike) -> dict[str, Card]:
+    """Read the cards of an experiment's datasets; by the dataset's name (see `read_card`)."""
+    cards = [read_card(spec, folder) for spec in names_or_paths]
+    return {card.name: card for card in cards}
 
 
 def parse_card(value: Any, origin: str) -> Card:
@@ -121,6 +130,7 @@ def prepare_settings(card: Card) -> dict[str, Any]:
         ],
         format=card.format,
         columns=[(name, each.model_copy(update=wordless)) for name, each in card.columns.items()],
+        other_columns=card.other_columns,
         target=card.target.model_copy(update={"labels": None}),
         sensitive=[
             (name, each.model_copy(update={"labels": None}))

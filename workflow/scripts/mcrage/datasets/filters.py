@@ -3,7 +3,6 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +10,7 @@ import pyarrow.compute as pc
 
 from mcrage.datasets.assembly_model import RowFilter
 from mcrage.datasets.reading import RawTable
+from mcrage.encoding.columns import as_text
 from mcrage.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -47,12 +47,12 @@ def filtered(raw: RawTable, filters: Sequence[RowFilter]) -> RawTable:
             )
         if not stays.any():
             raise UserError(f"{raw.names}: {told}; correct the filter in the card")
-        raw = replace(raw, table=raw.table.filter(pa.array(stays)), kept=raw.kept[stays])
+        raw = raw.keeping(stays)
     return raw
 
 
 def _stays(raw: RawTable, each: RowFilter) -> np.ndarray:
-    values = raw.table.column(each.column).combine_chunks()
+    values = as_text(raw.table.column(each.column))
     if each.keep is not None:
         return _mask(pc.is_in(values, value_set=pa.array(each.keep, pa.string())))
     if each.drop is not None:

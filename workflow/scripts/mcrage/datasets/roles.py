@@ -110,6 +110,11 @@ class Roles:
     columns: tuple[str, ...]
     cluster: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse one column in the place of several: its letters would be taken for columns."""
+        if isinstance(self.cluster, str):
+            raise TypeError(f"cluster: found {self.cluster!r}, expected a tuple of columns")
+
     @property
     def feature_columns(self) -> list[str]:
         """Names of the feature columns, in the table's order."""
@@ -151,7 +156,8 @@ def with_words(roles: Roles, words: dict[str, Any]) -> Roles:
     roles : Roles
         As `prepare` found them, where labels are the columns' and levels' own names.
     words : dict
-        ``title``; ``columns``: name to label and unit; ``levels``: column to level to label.
+        ``title``; ``columns``: name to label and unit; ``levels``: column to level to label. What
+        it does not name keeps its own name.
     """
 
     def labels(part: Feature | Attribute | Target) -> tuple[str, ...]:
@@ -159,14 +165,16 @@ def with_words(roles: Roles, words: dict[str, Any]) -> Roles:
         return tuple(found.get(level, level) for level in part.levels)
 
     def told(part: Attribute | Target) -> Attribute | Target:
-        label = words["columns"][part.column]["label"]
+        label = words["columns"].get(part.column, {}).get("label", part.label)
         return replace(part, label=label, level_labels=labels(part))
 
     return replace(
         roles,
         title=words["title"],
         features=tuple(
-            replace(feature, **words["columns"][feature.column], level_labels=labels(feature))
+            replace(
+                feature, **words["columns"].get(feature.column, {}), level_labels=labels(feature)
+            )
             for feature in roles.features
         ),
         sensitive=tuple(told(attribute) for attribute in roles.sensitive),

@@ -169,7 +169,7 @@ class NumericEncoding:
         columns: dict[str, np.ndarray] = {}
         for place, column in enumerate(self.modelled):
             feature = self.features[column]
-            rounded = _round(values[:, place], feature)
+            rounded = as_recorded(values[:, place], feature)
             columns[feature.column] = np.clip(rounded, self.lower[place], self.upper[place])
         for column, feature in enumerate(self.features):
             if column in self.modelled:
@@ -180,7 +180,7 @@ class NumericEncoding:
                     f"column {feature.column}: the formula '{feature.formula}' divides by zero for "
                     "drawn rows. Declare a `lower` bound above 0 for its denominator."
                 )
-            columns[feature.column] = _round(derived, feature)
+            columns[feature.column] = as_recorded(derived, feature)
         for column, feature in enumerate(self.features):
             out[:, column] = columns[feature.column]
 
@@ -246,7 +246,8 @@ def _jitter(
     return values + rng.uniform(-0.5, 0.5, values.shape) * grains
 
 
-def _round(values: np.ndarray, feature: Feature) -> np.ndarray:
+def as_recorded(values: np.ndarray, feature: Feature) -> np.ndarray:
+    """Return numbers, float64 of any shape, rounded to what the feature is recorded in."""
     grain = _grain(feature)
     if grain == 0:
         return values

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mcrage.errors import UserError
+from mcrage.figures.difference_table import draw_difference_table, table_height
 from mcrage.figures.style import INK, MUTED, WIDTH, figure_style, new_figure
 from mcrage.figures.words import (
     LOWER_IS_BETTER,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 METRICS = ("accuracy", "f1", "balanced_accuracy", "auroc")
+_MAX_SUBGROUPS = 6
 _BETTER, _WORSE = "#0072B2", "#D55E00"
 
 Row = Mapping[str, Any]
@@ -55,6 +57,9 @@ def draw_differences(
     metrics: Sequence[str] = METRICS,
 ) -> "Figure":
     """Draw a forest plot: a panel per subgroup and metric, a line per treatment.
+
+    With more than six subgroups the panels are for everyone, and the subgroups follow as a table of
+    the leading metric, a line each (see `mcrage.figures.difference_table`).
 
     A difference of one replicate has no interval: it gets an open diamond without a bar, and the
     legend says so.
@@ -95,8 +100,18 @@ def draw_differences(
         )
     baseline = treatment_name(baselines[0])
     n_replicates = max(row["n_replicates"] for row in rows)
+    tabled = subgroups[1:] if len(subgroups) > _MAX_SUBGROUPS + 1 else []
+    subgroups = subgroups[:1] if tabled else subgroups
+    height = len(subgroups) * (0.23 * len(treatments) + 0.55) + 0.75
     with figure_style():
-        figure = new_figure(WIDTH, len(subgroups) * (0.23 * len(treatments) + 0.55) + 0.75)
+        below = table_height(tabled) if tabled else 0.0
+        whole = new_figure(WIDTH, height + below)
+        figure, table = (
+            whole.subfigures(2, 1, height_ratios=[height, below]) if tabled else (whole, None)
+        )
+        if tabled:
+            marked = {key: verdict(row) for key, row in found.items()}
+            draw_difference_table(table, found, marked, tabled, treatments, subgroup_words)
         axes = figure.subplots(
             len(subgroups), len(metrics), sharex="col", sharey=True, squeeze=False
         )
@@ -127,7 +142,7 @@ def draw_differences(
             else f"Difference to “{baseline}” in one replicate, which gives no interval",
             fontsize=10, x=0.01, ha="left",
         )  # fmt: skip
-    return figure
+    return whole
 
 
 def _limit(rows: Sequence[Row]) -> float:

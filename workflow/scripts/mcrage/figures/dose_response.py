@@ -20,6 +20,7 @@ from mcrage.figures.words import (
     EVERYONE,
     LOWER_IS_BETTER,
     capital,
+    is_intersection,
     metric_name,
     treatment_name,
 )
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _FOR_SUBGROUPS = "auroc"
 _FOR_EVERYONE = ("f1", "brier")
+_MAX_SUBGROUPS = 8
 # Half the room that the marks of one dose take, as a share of the axis.
 _DODGE = 0.012
 
@@ -44,10 +46,12 @@ def panels_of(rows: Sequence[Row], subgroups: Sequence[str]) -> list[tuple[str, 
     rows : sequence of mapping
         Rows of comparisons.parquet.
     subgroups : sequence of str
-        Their order; ``"all"`` has panels of its own.
+        Their order; ``"all"`` has panels of its own. Of more than eight, those of one attribute.
     """
     found = {(row["subgroup"], row["metric"]) for row in rows}
     wanted = [(name, _FOR_SUBGROUPS) for name in subgroups if name != EVERYONE]
+    if sum(panel in found for panel in wanted) > _MAX_SUBGROUPS:
+        wanted = [(name, metric) for name, metric in wanted if not is_intersection(name)]
     wanted += [(EVERYONE, metric) for metric in _FOR_EVERYONE]
     return [panel for panel in wanted if panel in found]
 

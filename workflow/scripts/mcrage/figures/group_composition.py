@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mcrage.datasets.roles import Roles
+from mcrage.figures.composition_table import draw_composition_table
 from mcrage.figures.style import INK, MUTED, figure_style, label_bottom, panel_grid
 from mcrage.figures.words import capital, group_name, treatment_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+RARE_BELOW = 20
+_MAX_GROUPS = 16
 _LOOKS = {
     "real": {"facecolor": "#0072B2", "edgecolor": "#0072B2"},
     "repeated": {"facecolor": "#a9cfe6", "edgecolor": "#0072B2", "hatch": "...."},
@@ -90,14 +93,20 @@ class Composition:
         )
 
 
-def draw_group_composition(roles: Roles, compositions: Mapping[str, Composition]) -> "Figure":
+def draw_group_composition(
+    roles: Roles, compositions: Mapping[str, Composition], *, rare_below: int = RARE_BELOW
+) -> "Figure":
     """Draw a panel per training set with a stacked bar per group.
+
+    More than 16 groups make a table: see `mcrage.figures.composition_table`.
 
     Parameters
     ----------
     roles : Roles
     compositions : mapping of str to Composition
         Name of treatment to its rows, in the order of the panels.
+    rare_below : int
+        Among many groups, one with fewer real rows is marked as rare.
 
     Returns
     -------
@@ -107,6 +116,8 @@ def draw_group_composition(roles: Roles, compositions: Mapping[str, Composition]
     from matplotlib.patches import Patch
 
     n_groups = len(next(iter(compositions.values())).real)
+    if n_groups > _MAX_GROUPS:
+        return draw_composition_table(roles, compositions, rare_below)
     names = [capital(group_name(roles, group)) for group in range(n_groups)]
     ticks = np.arange(n_groups)
     longest = max(

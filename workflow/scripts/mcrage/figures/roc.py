@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mcrage.datasets.roles import Roles
+from mcrage.datasets.roles import Roles, Target
 from mcrage.figures.style import (
     FAINT,
     SeriesStyle,
@@ -18,10 +18,12 @@ from mcrage.figures.style import (
 from mcrage.figures.words import capital, subgroup_name, treatment_name
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _TOO_FEW = 10  # test rows below which no curve is worth drawing
+_MAX_SUBGROUPS = 8
 _FALSE_POSITIVE_RATES = np.linspace(0.0, 1.0, 201)
 
 
@@ -33,20 +35,37 @@ class Predictions:
     ----------
     subgroup : ndarray of int64, shape (n,)
     y : ndarray of int8, shape (n,)
-        1 for the positive level.
-    score : ndarray of float64, shape (n,)
+        The target's level; of two, 1 is the positive one.
+    score : ndarray of float64, shape (n,) or (n, K)
+        The probability of the positive level, or of each of more than two.
     """
 
     subgroup: np.ndarray
     y: np.ndarray
     score: np.ndarray
 
-    def within(self, subgroup: int | None) -> "Predictions":
-        """Return the rows of one subgroup, or all rows for None."""
-        if subgroup is None:
-            return self
-        rows = self.subgroup == subgroup
+    @classmethod
+    def of(cls, table: "pa.Table") -> "Predictions":
+        """Take predictions.parquet, where scores of more than two levels are lists."""
+        subgroup, y, score = (
+            table.column(name).combine_chunks() for name in ("subgroup", "y", "score")
+        )
+        scores = score.to_numpy(zero_copy_only=False)
+        if scores.dtype == object:
+            scores = np.stack(list(scores)) if len(scores) else np.empty((0, 0))
+        return cls(subgroup.to_numpy(), y.to_numpy(), scores)
+
+    def take(self, rows: np.ndarray) -> "Predictions":
+        """Return the given rows, by number or by mask."""
         return Predictions(self.subgroup[rows], self.y[rows], self.score[rows])
+
+    def against_the_rest(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return outcome (0 or 1) and score of each level that is not everyone's or nobody's."""
+        if self.score.ndim == 1:
+            pairs = [(self.y == 1, self.score)]
+        else:
+            pairs = [(self.y == k, self.score[:, k]) for k in range(self.score.shape[1])]
+        return [(y.astype(np.int8), score) for y, score in pairs if len(np.unique(y)) == 2]
 
 
 @dataclass(frozen=True)
@@ -71,22 +90,27 @@ class MeanCurve:
 def mean_curve(predictions: Sequence[Predictions]) -> MeanCurve | None:
     """Average the interpolated curves of the replicates.
 
+    With more than two levels a replicate's curve is the mean over those of each level against the
+    rest (macro average) that some of the rows have and some have not.
+
     Returns
     -------
     MeanCurve or None
-        None if no replicate has rows of both classes.
+        None if no replicate has rows of two levels.
     """
     from sklearn.metrics import roc_auc_score, roc_curve
 
     curves, areas = [], []
     for replicate in predictions:
-        if len(np.unique(replicate.y)) < 2:
-            continue
-        false_positive, true_positive, _ = roc_curve(replicate.y, replicate.score)
-        curve = np.interp(_FALSE_POSITIVE_RATES, false_positive, true_positive)
-        curve[0] = 0.0
-        curves.append(curve)
-        areas.append(roc_auc_score(replicate.y, replicate.score))
+        levels = []
+        for y, score in replicate.against_the_rest():
+            false_positive, true_positive, _ = roc_curve(y, score)
+            curve = np.interp(_FALSE_POSITIVE_RATES, false_positive, true_positive)
+            curve[0] = 0.0
+            levels.append((curve, roc_auc_score(y, score)))
+        if levels:
+            curves.append(np.mean([curve for curve, _ in levels], axis=0))
+            areas.append(np.mean([area for _, area in levels]))
     if not curves:
         return None
     std = float(np.std(areas, ddof=1)) if len(areas) > 1 else float("nan")
@@ -95,6 +119,8 @@ def mean_curve(predictions: Sequence[Predictions]) -> MeanCurve | None:
 
 def draw_roc(roles: Roles, predictions: Mapping[str, Sequence[Predictions]]) -> "Figure":
     """Draw a panel for everyone and one per subgroup, with a curve per treatment.
+
+    With more than eight subgroups, one per level of each sensitive attribute.
 
     Parameters
     ----------
@@ -106,8 +132,7 @@ def draw_roc(roles: Roles, predictions: Mapping[str, Sequence[Predictions]]) -> 
     -------
     matplotlib.figure.Figure
     """
-    n_subgroups = int(np.prod([len(attribute.levels) for attribute in roles.sensitive]))
-    panels = [None, *range(n_subgroups)] if n_subgroups > 1 else [None]
+    panels = _panels(roles)
     styles = treatment_styles(list(predictions))
     with figure_style():
         figure, axes = panel_grid(
@@ -118,31 +143,58 @@ def draw_roc(roles: Roles, predictions: Mapping[str, Sequence[Predictions]]) -> 
             sharex=True,
             sharey=True,
         )
-        for axis, subgroup in zip(axes, panels, strict=True):
+        for axis, (who, subgroups) in zip(axes, panels, strict=True):
             within = {
-                treatment: [replicate.within(subgroup) for replicate in replicates]
+                treatment: [
+                    replicate.take(np.isin(replicate.subgroup, subgroups))
+                    for replicate in replicates
+                ]
                 for treatment, replicates in predictions.items()
             }
-            who = "Everyone" if subgroup is None else capital(subgroup_name(roles, subgroup))
             axis.set_title(f"{who}\n", fontsize=10)
-            _panel(axis, within, styles, roles.target.level_labels[1])
+            _panel(axis, within, styles, roles.target)
         axes[0].set(xlim=(0, 1), ylim=(0, 1))
         axes[0].set_ylabel("true positive rate")
         for axis in axes:
             axis.set_xlabel("false positive rate", labelpad=1)
             axis.tick_params(labelbottom=True)
+        if not roles.target.is_binary:
+            figure.suptitle(
+                f"Each of {len(roles.target.levels)} outcomes against the rest: the mean of their "
+                "curves and of their AUROCs",
+                fontsize=10, x=0.01, ha="left",
+            )  # fmt: skip
     return figure
+
+
+def _panels(roles: Roles) -> list[tuple[str, np.ndarray]]:
+    """Return the title of each panel and its subgroups."""
+    shape = [len(attribute.levels) for attribute in roles.sensitive]
+    everyone = np.arange(int(np.prod(shape)))
+    panels = [("Everyone", everyone)]
+    if 1 < len(everyone) <= _MAX_SUBGROUPS:
+        panels += [(capital(subgroup_name(roles, k)), everyone[k : k + 1]) for k in everyone]
+    elif len(everyone) > 1:
+        digits = np.unravel_index(everyone, shape, order="F")
+        panels += [
+            (capital(label), everyone[own == level])
+            for attribute, own in zip(roles.sensitive, digits, strict=True)
+            for level, label in enumerate(attribute.level_labels)
+        ]
+    return panels
 
 
 def _panel(
     axis: "Axes",
     predictions: Mapping[str, Sequence[Predictions]],
     styles: Mapping[str, SeriesStyle],
-    positive: str,
+    target: Target,
 ) -> None:
     one = next(iter(predictions.values()))
-    rows, positives = [len(r.y) for r in one], [int(r.y.sum()) for r in one]
-    told = f"{_mean(rows)} test rows, {_mean(positives)} {positive}"
+    rows = [len(r.y) for r in one]
+    told = f"{_mean(rows)} test rows"
+    if target.is_binary:
+        told += f", {_mean([int(r.y.sum()) for r in one])} {target.level_labels[1]}"
     axis.text(0, 1.02, told, transform=axis.transAxes, fontsize=8.5)
     axis.plot([0, 1], [0, 1], color=FAINT, linewidth=1)
     axis.set_aspect("equal")
@@ -162,10 +214,11 @@ def _panel(
         )
     axis.legend(
         loc="upper left",
-        bbox_to_anchor=(0.0, -0.13),
+        bbox_to_anchor=(0.0, -0.15),
         borderaxespad=0,
         fontsize=8,
-        title="AUROC, mean ± sd" if len(one) > 1 else "AUROC",
+        title=("AUROC" if target.is_binary else "mean AUROC")
+        + (", mean ± sd" if len(one) > 1 else ""),
         title_fontsize=8.5,
         alignment="left",
         handlelength=2.6,

@@ -5,13 +5,15 @@ One UMAP is fitted on the original real rows; every panel's rows are transformed
 that positions can be compared between panels. The paper does not say how its axes relate.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mcrage.datasets.roles import Roles
+from mcrage.datasets.roles import Feature, Roles
+from mcrage.fidelity.space import Space
+from mcrage.figures.parts import part_names, part_of, shown_parts
 from mcrage.figures.samples import Sample
 from mcrage.figures.style import (
     INK,
@@ -22,32 +24,40 @@ from mcrage.figures.style import (
     panel_grid,
     series_style,
 )
-from mcrage.figures.words import capital, group_name, treatment_name
+from mcrage.figures.words import treatment_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _MAX_COLOURS = 8
-_REST = "#bdbdbd"
 _TURNS = 8
 
 
-def standardise(reference: np.ndarray, features: np.ndarray) -> np.ndarray:
-    """Scale features by the reference's means and deviations; missing values become its means.
+def coordinates(reference: np.ndarray, rows: np.ndarray, features: Sequence[Feature]) -> np.ndarray:
+    """Write out the space of `mcrage.fidelity.space`, learnt from the reference rows.
+
+    A number is a standard score (0 if missing, and its state beside it if missing is information);
+    levels are one-hot codes over √2, with one for all that the reference does not have.
 
     Parameters
     ----------
-    reference, features : ndarray of float, shape (n, d) and (m, d)
+    reference, rows : ndarray of float, shape (n, d) and (m, d)
+    features : sequence of Feature
 
     Returns
     -------
-    ndarray of float32, shape (m, d)
+    ndarray of float32, shape (m, D)
     """
-    mean = np.nanmean(reference, axis=0)
-    spread = np.nanstd(reference, axis=0)
-    scaled = (features - mean) / np.where(spread > 0, spread, 1.0)
-    return np.nan_to_num(scaled, nan=0.0).astype(np.float32)
+    space = Space.of(reference, features)
+    known, points = space.points(reference), space.points(rows)
+    parts = [points.numbers]
+    for column in range(points.codes.shape[1]):
+        levels = np.unique(known.codes[:, column])
+        codes = points.codes[:, column]
+        hot = codes[:, None] == levels
+        parts.append(np.column_stack([hot, ~hot.any(axis=1)]) / np.sqrt(2))
+    return np.concatenate(parts, axis=1).astype(np.float32)
 
 
 def thin(sample: Sample, max_rows: int, seed: int) -> Sample:
@@ -59,7 +69,12 @@ def thin(sample: Sample, max_rows: int, seed: int) -> Sample:
 
 
 def embed(
-    reference: np.ndarray, panels: Mapping[str, np.ndarray], *, seed: int, n_neighbors: int = 15
+    reference: np.ndarray,
+    panels: Mapping[str, np.ndarray],
+    features: Sequence[Feature],
+    *,
+    seed: int,
+    n_neighbors: int = 15,
 ) -> dict[str, np.ndarray]:
     """Fit UMAP on the reference rows and place the rows of every panel.
 
@@ -69,6 +84,8 @@ def embed(
     ----------
     reference : ndarray of float, shape (n, d)
     panels : mapping of str to ndarray of float, shape (m, d)
+    features : sequence of Feature
+        In the order of the columns.
     seed : int
     n_neighbors : int
         UMAP's neighbourhood; lowered when there are fewer rows.
@@ -79,7 +96,7 @@ def embed(
     """
     from umap import UMAP
 
-    known = standardise(reference, reference)
+    known = coordinates(reference, reference, features)
     model = UMAP(
         n_neighbors=min(n_neighbors, len(known) - 1),
         min_dist=0.25,
@@ -90,7 +107,7 @@ def embed(
     fitted = model.fit_transform(known)
     place = {row.tobytes(): position for row, position in zip(known, fitted, strict=True)}
 
-    scaled = {name: standardise(reference, features) for name, features in panels.items()}
+    scaled = {name: coordinates(reference, rows, features) for name, rows in panels.items()}
     unseen = {row.tobytes(): row for rows in scaled.values() for row in rows}
     unseen = {key: row for key, row in unseen.items() if key not in place}
     if unseen:
@@ -136,15 +153,13 @@ def draw_umap(
     positions = embedding(
         thin(original, max_rows, seed).features,
         {name: sample.features for name, sample in shown.items()},
+        roles.features,
         seed=seed,
     )
-    n_groups = int(np.prod([len(part.levels) for part in (*roles.sensitive, roles.target)]))
-    sizes = np.bincount(original.groups, minlength=n_groups)
-    # With more groups than colours the smallest keep theirs: they are what is being filled.
-    ranked = sorted(range(n_groups), key=lambda group: (sizes[group], group))
-    coloured = ranked if n_groups <= _MAX_COLOURS else ranked[: _MAX_COLOURS - 1]
-    coloured = sorted(coloured)
-    styles = {group: series_style(number) for number, group in enumerate(coloured)}
+    # With more groups than colours, parts of the rows that hold several of them.
+    parts = shown_parts(roles, _MAX_COLOURS, first=roles.target.column)
+    names = part_names(parts)
+    styles = {number: series_style(number) for number in range(len(names))}
 
     # Few rows would be lost as specks, many would hide each other.
     scale = float(np.clip(3000 / max(map(len, shown.values())), 1.0, 4.0))
@@ -156,7 +171,8 @@ def draw_umap(
             len(panels), columns=3, aspect=0.85, extra_height=0.55, sharex=True, sharey=True
         )
         for axis, (name, sample) in zip(axes, shown.items(), strict=True):
-            _panel(axis, sample, positions[name], styles, scale)
+            place = part_of(roles, parts, sample.groups)
+            _panel(axis, sample, place, positions[name], styles, scale)
             full = panels[name]
             n_synthetic = int(full.synthetic.sum())
             told = f"{len(full) - n_synthetic:,} real"
@@ -179,14 +195,10 @@ def draw_umap(
         handles = [
             Line2D(
                 [], [], linestyle="", marker=style.marker, markersize=6.5, color=style.colour,
-                label=capital(group_name(roles, group)),
+                label=names[number],
             )
-            for group, style in styles.items()
+            for number, style in styles.items()
         ]  # fmt: skip
-        if len(coloured) < n_groups:
-            handles.append(
-                Line2D([], [], color=_REST, marker=".", linestyle="", label="larger groups")
-            )
         grey = {"linestyle": "", "marker": "o", "markersize": 6.5}
         handles.append(Line2D([], [], color="#c4c4c4", label="pale: real", **grey))
         handles.append(
@@ -199,20 +211,23 @@ def draw_umap(
     return figure
 
 
-def _panel(axis: "Axes", sample: Sample, position: np.ndarray, styles: dict, scale: float) -> None:
-    rest = ~np.isin(sample.groups, list(styles))
-    axis.scatter(
-        *position[rest].T, s=3 * scale, color=_REST, linewidths=0, rasterized=True, zorder=1
-    )
+def _panel(
+    axis: "Axes",
+    sample: Sample,
+    place: np.ndarray,
+    position: np.ndarray,
+    styles: dict,
+    scale: float,
+) -> None:
     for synthetic in (False, True):
         rows = {
-            group: np.flatnonzero((sample.groups == group) & (sample.synthetic == synthetic))
-            for group in styles
+            number: np.flatnonzero((place == number) & (sample.synthetic == synthetic))
+            for number in styles
         }
-        # Group after group would hide the first one drawn: each gives a share in turn.
-        for turn, (group, style) in product(range(_TURNS), styles.items()):
+        # One after another would hide the first one drawn: each gives a share in turn.
+        for turn, (number, style) in product(range(_TURNS), styles.items()):
             axis.scatter(
-                *position[rows[group][turn::_TURNS]].T,
+                *position[rows[number][turn::_TURNS]].T,
                 s=(8 if synthetic else 6) * scale,
                 marker=style.marker,
                 color=style.colour if synthetic else lighten(style.colour, 0.6),

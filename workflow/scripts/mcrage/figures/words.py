@@ -68,6 +68,11 @@ def part_name(parts: Sequence[Attribute | Target], index: int) -> str:
     return ", ".join(names)
 
 
+def is_intersection(subgroup: str) -> bool:
+    """Say whether a subgroup's label, such as ``"SEX=F, RACE=Black"``, names several attributes."""
+    return ", " in subgroup and subgroup.count("=") > 1
+
+
 def subgroup_words(roles: Roles) -> dict[str, str]:
     """Return the reader's words of every subgroup label that metric tables use.
 

@@ -50,6 +50,10 @@ class TrainingData:
     roles : Roles
     clusters : ndarray, shape (n,), optional
         Patient or hospital of each row, where the dataset names one; rows without are their own.
+    n_borrowed : int
+        So many rows at the end are copies that rare groups borrowed; see `mcrage.rare_groups`.
+    left : tuple of int
+        Groups that are not filled, and may have no rows.
     """
 
     features: np.ndarray
@@ -57,6 +61,8 @@ class TrainingData:
     schema: GroupSchema
     roles: Roles = field(repr=False)
     clusters: np.ndarray | None = field(default=None, repr=False)
+    n_borrowed: int = 0
+    left: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the shapes."""
@@ -82,6 +88,15 @@ class TrainingData:
     def counts(self) -> np.ndarray:
         """Number of rows in each group, int64 of shape (n_groups,)."""
         return self.schema.counts(self.groups)
+
+    @property
+    def own_counts(self) -> np.ndarray:
+        """The same without borrowed rows: what filling goes by."""
+        return self.schema.counts(self.groups[: len(self.groups) - self.n_borrowed])
+
+    def without_rows(self, groups: np.ndarray) -> np.ndarray:
+        """Return the groups that are to be filled, but of which there are none in `groups`."""
+        return np.setdiff1d(np.flatnonzero(self.schema.counts(groups) == 0), self.left)
 
 
 def standardised_within(scaling: str, groups: np.ndarray, schema: GroupSchema) -> np.ndarray:

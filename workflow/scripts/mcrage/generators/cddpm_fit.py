@@ -152,7 +152,7 @@ def _check(settings: dict[str, Any], train: TrainingData, criterion: Criterion |
             "selection 'criterion' needs a validation set: set a validation share above 0, "
             "or selection 'last'."
         )
-    empty = np.flatnonzero(train.counts == 0)
+    empty = train.without_rows(train.groups)
     if len(empty):
         raise UserError(
             f"group {train.schema.label(int(empty[0]))} has no training rows, so nothing can "
@@ -172,7 +172,7 @@ def _folds(
     learnt, held = [], []
     for fold in range(n_folds):
         left_out = folds == fold
-        empty = np.flatnonzero(train.schema.counts(train.groups[~left_out]) == 0)
+        empty = train.without_rows(train.groups[~left_out])
         if len(empty) or not left_out.any():
             told = f"leaves no row of group {train.schema.label(int(empty[0]))} to learn from"
             raise UserError(
@@ -221,7 +221,9 @@ def _judge(
     """Return a function that scores every member by the rows it draws for the filling plan."""
     # By name: only where drawn rows choose a checkpoint is the sampler part of training.
     draw_rows = import_module("mcrage.generators.cddpm_draw").draw_rows
-    plan = plan_rows(filling_plan(train.counts))
+    gaps = filling_plan(train.own_counts)
+    gaps[list(train.left)] = 0
+    plan = plan_rows(gaps)
     if len(plan) == 0:
         # A table that another treatment has filled lacks nothing; judge a copy of it.
         plan = np.sort(train.groups)

@@ -54,9 +54,8 @@ class Kind:
         Settings that only sampling reads; they decide training, too, where there is a judge.
     on_gpu : bool
         Whether training is faster on a GPU.
-    mixed : bool
-        Whether it learns categories, ordinals, dates and missing values; else complete numbers
-        alone.
+    iterated : bool
+        Whether it has a training curve.
     """
 
     module: str
@@ -66,7 +65,7 @@ class Kind:
     judge: Needs = Needs()
     sampling_settings: tuple[str, ...] = ()
     on_gpu: bool = False
-    mixed: bool = False
+    iterated: bool = False
 
 
 KINDS: dict[str, Kind] = {
@@ -83,6 +82,7 @@ KINDS: dict[str, Kind] = {
             *("sigma_min", "sigma_max", "category_steps"),
         ),
         on_gpu=True,
+        iterated=True,
     ),
     "smote": Kind(
         module="mcrage.generators.smote",
@@ -100,6 +100,25 @@ KINDS: dict[str, Kind] = {
         sample=Needs(("mcrage.generators.tabddpm_draw",), ("torch", "numpy")),
         sampling_settings=("sampling_variance",),
         on_gpu=True,
+    ),
+    "mixture": Kind(
+        module="mcrage.generators.mixture",
+        name="MixtureGenerator",
+        train=Needs(("mcrage.generators.mixture_fit",), ("numpy", "scipy")),
+        sample=Needs(("mcrage.generators.mixture_draw",), ("numpy", "scipy")),
+    ),
+    "copula": Kind(
+        module="mcrage.generators.copula",
+        name="CopulaGenerator",
+        train=Needs(("mcrage.generators.copula_fit",), ("numpy", "scipy", "scikit-learn")),
+        sample=Needs(("mcrage.generators.copula_draw",), ("numpy", "scipy")),
+    ),
+    "cart": Kind(
+        module="mcrage.generators.cart",
+        name="CartGenerator",
+        train=Needs(("mcrage.generators.cart_fit",), ("numpy", "scikit-learn")),
+        sample=Needs(("mcrage.generators.cart_draw",), ("numpy", "scipy")),
+        sampling_settings=("smooth",),
     ),
 }
 # Quantiles are fitted with scikit-learn, and applied with scipy in both directions.

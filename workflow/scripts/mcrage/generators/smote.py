@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""SMOTE (Chawla et al. 2002) with the group as label: rows between neighbours of one group."""
+"""SMOTE (Chawla et al. 2002) with the group as label: rows between neighbours of one group.
+
+Numbers lie between two neighbours. Of a table with levels or missing values too it is SMOTENC: a
+level, and whether a number is missing, is what most neighbours have; of a table without numbers it
+is SMOTEN, whose neighbours are those by the value difference metric. All three are of the paper of
+2002, in the hands of imbalanced-learn.
+"""
 
 import os
 import time
@@ -9,6 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from mcrage.encoding.mixed import MixedEncoding
 from mcrage.encoding.numeric import NumericEncoding
 from mcrage.generators.base import Checkpoint, Criterion, Generator, TrainingData
 from mcrage.generators.storage import load_model, save_model, schema_facts, schema_from
@@ -17,7 +24,9 @@ KIND = "smote"
 
 
 class SmoteGenerator(Generator):
-    """imbalanced-learn's SMOTE on standardised features; rows are rounded as recorded.
+    """imbalanced-learn's SMOTE, SMOTENC or SMOTEN on standardised features, as their types ask.
+
+    Rows are rounded as recorded.
 
     As published it interpolates every column, so that columns which follow from others do so no
     longer; ``derive`` interpolates the others and recomputes these.
@@ -54,13 +63,24 @@ class SmoteGenerator(Generator):
         """Keep the training rows; nothing else is used, since nothing is iterated."""
         started = time.perf_counter()
         self._schema = train.schema
-        self._encoding = NumericEncoding.fit(
-            train.features,
-            train.roles.features,
-            scaling="standard",
-            derive=self.settings["derive"],
-        )
-        self._rows = self._encoding.transform(train.features)
+        features, derive = train.roles.features, self.settings["derive"]
+        if all(feature.is_numeric and feature.missing == "none" for feature in features):
+            self._encoding = NumericEncoding.fit(
+                train.features, features, scaling="standard", derive=derive
+            )
+            self._rows, self._codes = self._encoding.transform(train.features), None
+        else:
+            # Zeros are numbers as any others, as SMOTENC is published.
+            self._encoding = MixedEncoding.fit(
+                train.features,
+                features,
+                scaling="standard",
+                derive=derive,
+                seed=seed,
+                within=train.within("standard"),
+                split_zeros=False,
+            )
+            self._rows, self._codes = self._encoding.transform(train.features)
         self._groups = np.asarray(train.groups, dtype=np.int64)
         self.facts = {"device": "cpu", "seconds": time.perf_counter() - started, "n_parameters": 0}
         return self
@@ -78,13 +98,14 @@ class SmoteGenerator(Generator):
         # By name, so that an edit of drawing does not train anew.
         chunks = import_module("mcrage.generators.smote_draw").draw_groups(
             self._rows,
+            self._codes,
             self._groups,
             plan,
             schema=self._schema,
             k_neighbors=self.settings["k_neighbors"],
             seed=seed,
         )
-        return ((self._encoding.inverse(rows), groups) for rows, groups in chunks)
+        return ((self._encoding.inverse(*encoded), groups) for *encoded, groups in chunks)
 
     def save(self, folder: str | os.PathLike) -> None:
         """Write the training rows as ``model.safetensors``, and ``model.json``."""
@@ -94,6 +115,7 @@ class SmoteGenerator(Generator):
             {
                 "rows": self._rows,
                 "groups": self._groups,
+                **({} if self._codes is None else {"codes": self._codes}),
                 **{f"encoding.{name}": array for name, array in arrays.items()},
             },
             {
@@ -111,7 +133,9 @@ class SmoteGenerator(Generator):
         self = cls({**facts["settings"], **sampling})
         self._schema = schema_from(facts["schema"])
         self._rows, self._groups = arrays.pop("rows"), arrays.pop("groups")
-        self._encoding = NumericEncoding.from_state(
+        self._codes = arrays.pop("codes", None)
+        encoding = NumericEncoding if self._codes is None else MixedEncoding
+        self._encoding = encoding.from_state(
             {name.removeprefix("encoding."): array for name, array in arrays.items()},
             facts["encoding"],
         )

@@ -48,7 +48,7 @@ def fit(
 ) -> Fitted:
     """Learn from training rows; see `mcrage.generators.tabddpm.TabddpmGenerator.fit`."""
     place = check_device(device)
-    empty = np.flatnonzero(train.counts == 0)
+    empty = train.without_rows(train.groups)
     if len(empty):
         raise UserError(
             f"group {train.schema.label(int(empty[0]))} has no training rows, so nothing can "

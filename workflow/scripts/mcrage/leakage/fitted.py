@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What was fitted: that it descends from training rows alone, and is what they alone give."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,6 +73,22 @@ def check_model(generator: str, recorded: str, expected: str) -> list[str]:
     ]
 
 
+def check_borrowed(
+    generator: str, recorded: Sequence[Mapping[str, Any]], expected: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Check that a model says of each rare group what was borrowed for it.
+
+    Parameters
+    ----------
+    generator : str
+    recorded, expected : sequence of mapping
+        What the model says, and what its training table gives; see `mcrage.rare_groups.settle`.
+    """
+    if list(recorded) == list(expected):
+        return []
+    return [f"{generator}: what the model says of rare groups is not what its training rows give"]
+
+
 def check_scaler(
     generator: str,
     arrays: Mapping[str, np.ndarray],
@@ -88,7 +104,7 @@ def check_scaler(
     arrays, facts : mapping
         Of the stored model. A model without an encoding has no scaler.
     train : TrainingData
-        What it may have learnt from.
+        What it may have learnt from, rows that rare groups borrow among it.
     seed : int
         Of its training.
     """
@@ -106,7 +122,7 @@ def check_scaler(
         if name not in anew
         or name not in stored
         or anew[name].shape != stored[name].shape
-        or not np.allclose(anew[name], stored[name], rtol=1e-9, atol=1e-12)
+        or not np.allclose(anew[name], stored[name], rtol=1e-9, atol=1e-12, equal_nan=True)
     ]
 
 
@@ -136,8 +152,17 @@ def check_stored_rows(
         expected = train.features
         if "encoding" in facts:
             expected = _encoding_anew(facts["encoding"], train, seed).transform(expected)
+        if isinstance(expected, tuple):
+            expected, codes = expected
+            if not np.array_equal(arrays.get("codes"), codes):
+                problems.append(
+                    f"{generator}: the codes that the model keeps are not those of its "
+                    f"{len(codes)} training rows"
+                )
         # Encoded values are float32.
-        if rows.shape != expected.shape or not np.allclose(rows, expected, rtol=1e-5, atol=1e-6):
+        if rows.shape != expected.shape or not np.allclose(
+            rows, expected, rtol=1e-5, atol=1e-6, equal_nan=True
+        ):
             problems.append(
                 f"{generator}: the {len(rows)} rows that the model keeps are not its "
                 f"{len(expected)} training rows"

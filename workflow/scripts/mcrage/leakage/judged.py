@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow as pa
 
 from mcrage.groups import GroupSchema
-from mcrage.metrics.binary import judge
+from mcrage.metrics.judge import judge
 from mcrage.tables import ROW_ID
 
 _PLACE = ("attribute", "subgroup", "metric")
@@ -74,6 +74,9 @@ def _check_values(run: str, metrics: pa.Table, anew: dict[str, list]) -> list[st
 
 
 def _numbers(table: pa.Table, name: str) -> np.ndarray:
-    """Return a column as float64; null is NaN."""
-    column = table.column(name).combine_chunks().cast(pa.float64())
-    return column.to_numpy(zero_copy_only=False)
+    """Return a column as float64; null is NaN. A list in each row makes a column of the array."""
+    column = table.column(name).combine_chunks()
+    if pa.types.is_fixed_size_list(column.type):
+        flat = column.flatten().cast(pa.float64()).to_numpy(zero_copy_only=False)
+        return flat.reshape(len(column), -1)
+    return column.cast(pa.float64()).to_numpy(zero_copy_only=False)

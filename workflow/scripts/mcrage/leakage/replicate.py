@@ -15,6 +15,7 @@ from mcrage.generators.storage import read_arrays
 from mcrage.groups import GroupSchema
 from mcrage.leakage.fitted import (
     check_ancestors,
+    check_borrowed,
     check_labels,
     check_model,
     check_scaler,
@@ -26,6 +27,7 @@ from mcrage.leakage.judged import check_run
 from mcrage.leakage.rows import check_treatment
 from mcrage.lineage import Lineage
 from mcrage.provenance import read_origin
+from mcrage.rare_groups import settle
 from mcrage.rebalancing import Labels
 from mcrage.tables import content_hash, read_json, read_table
 
@@ -114,11 +116,14 @@ class Replicate:
             The files.
         """
         facts, stored = read_json(model), read_arrays(arrays)
-        data = TrainingData.of(trained_on, self.roles)
         seed = (read_origin(model) or {"seeds": {"train": 0}})["seeds"]["train"]
+        data, borrowed = settle(
+            TrainingData.of(trained_on, self.roles), self.settings["rare_groups"], seed
+        )
         made = {f"{generator}'s model": model, f"{generator}'s synthetic rows": synthetic}
         return [
             *check_model(generator, facts["trained_on"]["content"], content_hash(trained_on)),
+            *check_borrowed(generator, facts.get("rare_groups", []), borrowed),
             *check_scaler(generator, stored, facts, data, seed),
             *check_stored_rows(generator, stored, facts, data, seed),
             *self._check_ancestors(made, generator),

@@ -14,15 +14,19 @@ ONE_REPLICATE = (
     "With one replicate there is no interval, so nothing can be claimed about any treatment: set "
     "experiment.replicates to 2 or more."
 )
+_MOST_NAMED = 5
 _FEWEST_ROWS = 10  # below, nothing is claimed (see the limits in the report)
 
 
 def question(results: Results) -> str:
     """Return what the experiment asks, in one sentence."""
+    target = results.roles.target
+    outcome = target.level_labels[1]
+    if not target.is_binary:
+        outcome = f"{len(target.levels)} outcomes: {listing(list(target.level_labels))}"
     return (
         f"Does rebalancing the training set make a {treatment_name(results.classifier)} better "
-        f"at predicting {results.roles.target.label.lower()} "
-        f"({results.roles.target.level_labels[1]}), for whom, and at whose cost?"
+        f"at predicting {target.label.lower()} ({outcome}), for whom, and at whose cost?"
     )
 
 
@@ -120,7 +124,14 @@ def _by_subgroup(results: Results, baseline: str, metric: str) -> str:
         rows = _rows(results, baseline, subgroup, metric)
         gained += [(words, told) for told in _named(rows, "better")]
         lost += [(words, told) for told in _named(rows, "worse")]
-    aside = f"; too few test rows to judge {listing(few)}" if few else ""
+    aside = ""
+    if len(few) > _MOST_NAMED:
+        n = len(results.subgroups)
+        aside = (
+            f"; {len(few)} of {n} subgroups have fewer than {_FEWEST_ROWS} test rows to judge by"
+        )
+    elif few:
+        aside = f"; too few test rows to judge {listing(few)}"
     if not gained and not lost:
         return f"By subgroup, no gain and no loss in {metric_name(metric)} could be shown{aside}."
     parts = [
@@ -134,7 +145,11 @@ def _grouped(pairs: list[tuple[str, str]], verb: str) -> str:
     by_subgroup: dict[str, list[str]] = {}
     for words, told in pairs:
         by_subgroup.setdefault(words, []).append(told)
-    return "; ".join(f"{who} {verb} with {listing(told)}" for who, told in by_subgroup.items())
+    told = [f"{who} {verb} with {listing(told)}" for who, told in by_subgroup.items()]
+    if len(told) > _MOST_NAMED:
+        more = len(told) - _MOST_NAMED
+        told = [*told[:_MOST_NAMED], f"{more} more subgroup{'s' if more > 1 else ''} {verb}"]
+    return "; ".join(told)
 
 
 def _against(results: Results, baseline: str, metric: str) -> str:

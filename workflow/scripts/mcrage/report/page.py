@@ -12,8 +12,12 @@ from mcrage.figures.words import metric_name, treatment_name
 from mcrage.provenance import Origin, to_json
 from mcrage.report.answer import LEADING_METRIC, answer, headline, question
 from mcrage.report.chain import Chain
+from mcrage.report.columns import HEADS as COLUMN_HEADS
+from mcrage.report.columns import ColumnsTable
 from mcrage.report.costs import generator_costs, machine_facts, stage_costs
 from mcrage.report.published import Published
+from mcrage.report.rare import HEADS as RARE_HEADS
+from mcrage.report.rare import RareGroupsTable
 from mcrage.report.results import Results
 from mcrage.report.selection import AGREEMENT_HEADS, CHOICE_HEADS
 from mcrage.report.synthetic import SyntheticRows
@@ -30,7 +34,8 @@ FIGURES = {
         "test rows, the bar its 95 % interval. Filled triangles: the interval leaves out 0, "
         "pointing up is better and down is worse. Open circles: no difference could be shown. "
         "Open diamonds: one replicate, which gives no interval. "
-        "An arrow head means that the bar goes on outside the panel.",
+        "An arrow head means that the bar goes on outside the panel. Where there are many "
+        "subgroups, they follow as a table of AUROC: coloured where the interval leaves out 0.",
     ),
     "dose_response": (
         "What each dose brings",
@@ -43,19 +48,22 @@ FIGURES = {
         "ROC curves",
         "True positive rate at every false positive rate, averaged over replicates; higher and "
         "further left is better, the diagonal is guessing. Curves that lie on each other do not "
-        "differ. Numbers: area under the curve, mean ± standard deviation over replicates.",
+        "differ. Numbers: area under the curve, mean ± standard deviation over replicates. Where "
+        "there are many subgroups, a panel holds all rows with one level of one attribute.",
     ),
     "group_composition": (
         "Rows per group",
         "What the classifier is trained on, in one replicate. Solid: different real rows; dotted: "
         "copies of them; striped: synthetic rows. Diamonds: what the rows of a group count for "
-        "where a treatment weights them.",
+        "where a treatment weights them. Many groups make a table: a bar and numbers in each cell, "
+        "real rows first, in brackets what they count for.",
     ),
     "umap": (
         "Where the synthetic rows lie",
         "Each point is a row, projected from all features to two axes without units. The "
         "projection is fitted on the original real rows and is the same in every panel. Pale: "
-        "real; strong and outlined: synthetic. Good synthetic rows spread over the places that "
+        "real; strong and outlined: synthetic. Levels and missing values count like standardised "
+        "numbers. Good synthetic rows spread over the places that "
         "the same colour takes among the original rows; tight knots are near copies of few real "
         "rows. "
         "Distances between far-apart points mean little.",
@@ -64,7 +72,12 @@ FIGURES = {
         "Each feature, real and synthetic",
         "Grey: real test rows, which no generator has seen. Lines: rows that a generator drew. A "
         "good generator follows the grey outline. No line: the group needed fewer than ten rows; "
-        "ticks instead of an area: fewer than ten real rows.",
+        "ticks instead of an area: fewer than ten real rows. Columns of levels have bars for the "
+        "shares of real rows and marks for those of generators, with 95 % intervals. Missing "
+        "values, and zeros where they are many, are told below a panel and left out of its curve. "
+        "Where a panel holds several groups, real rows are weighted so that groups are as frequent "
+        "among them as among the synthetic rows, and groups with fewer than ten real rows are left "
+        "out.",
     ),
     "training_curves": (
         "Training of the generators",
@@ -146,6 +159,8 @@ def render_report(
     origin: Origin | None = None,
     chain: Chain | None = None,
     selections: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
+    rare: Sequence[RareGroupsTable] = (),
+    columns: Sequence[ColumnsTable] = (),
 ) -> str:
     """Return the page.
 
@@ -168,6 +183,10 @@ def render_report(
         Where the results come from.
     selections : mapping of (dataset, scenario) to mapping, optional
         See `mcrage.report.selection.selection_tables`.
+    rare : sequence of RareGroupsTable
+        What was done about rare groups.
+    columns : sequence of ColumnsTable
+        What was made of the columns of each dataset.
 
     Returns
     -------
@@ -199,6 +218,10 @@ def render_report(
             for number, results in enumerate(sections, 1)
         ],
         synthetic=synthetic,
+        rare=rare,
+        rare_heads=RARE_HEADS,
+        columns=columns,
+        column_heads=COLUMN_HEADS,
         choice_heads=CHOICE_HEADS,
         agreement_heads=AGREEMENT_HEADS,
         metric=metric_name(LEADING_METRIC),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mcrage.figures.words import EVERYONE, subgroup_words
+from mcrage.metrics.names import AGAINST
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from mcrage.datasets.roles import Roles
 
 CONTEXT = ("dataset", "scenario", "classifier", "threshold")
+OVERALL = "overall"
 CONTROLS = ("original", "imbalanced")
 
 
@@ -128,7 +130,10 @@ def split_results(
 
 
 def _of(table: "pd.DataFrame", context: tuple[str, ...]) -> "pd.DataFrame":
-    chosen = table
+    # Gaps are of no one subgroup: of two, or of all of an attribute.
+    between = table["subgroup"].str.contains(AGAINST, regex=False)
+    over_all = (table["subgroup"] == EVERYONE) & (table["attribute"] != OVERALL)
+    chosen = table[~(between | over_all)]
     for column, value in zip(CONTEXT, context, strict=True):
         chosen = chosen[chosen[column] == value]
     return chosen

@@ -4,11 +4,12 @@
 import math
 
 from mcrage.figures.differences import verdict
-from mcrage.figures.words import EVERYONE, metric_name, treatment_name
+from mcrage.figures.words import EVERYONE, is_intersection, metric_name, treatment_name
 from mcrage.report.answer import ONE_REPLICATE, headline
 from mcrage.report.numbers import count, number, signed
 from mcrage.report.results import Results
 
+_MAX_SUBGROUPS = 6
 _MARKS = {"better": "*", "worse": "*", "changed": "*", "unclear": " "}
 
 
@@ -43,7 +44,11 @@ def summary_text(sections: list[Results], report: str) -> str:
 def _table(results: Results) -> list[str]:
     baseline = results.baselines[0] if results.baselines else None
     columns = [(EVERYONE, metric) for metric in ("accuracy", "f1", "auroc")]
-    columns += [(subgroup, "auroc") for subgroup in results.subgroups]
+    # A line of a terminal; the report has them all.
+    shown = list(results.subgroups)
+    if len(shown) > _MAX_SUBGROUPS:
+        shown = [subgroup for subgroup in shown if not is_intersection(subgroup)]
+    columns += [(subgroup, "auroc") for subgroup in shown[:_MAX_SUBGROUPS]]
     heads = [
         metric_name(metric) + ("" if who == EVERYONE else f", {results.subgroups[who]}")
         for who, metric in columns

@@ -2,7 +2,7 @@
 """The report's tables about synthetic rows: could they be real, and are they copies."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,8 +23,12 @@ _LIKENESS = {
     "identity_violations": ("Break an identity", True),
     "out_of_bounds": ("Out of bounds", True),
     "off_resolution": ("Finer than recorded", True),
+    "unseen_levels": ("Have a level that no training row has", True),
+    "missing": ("Missing values", True),
     "shape": ("Shape of columns (1: alike)", False),
-    "trend": ("Correlations (1: alike)", False),
+    "trend": ("Pairs of columns (1: alike)", False),
+    "alpha_precision": ("Among real rows (α-precision)", False),
+    "beta_recall": ("Real rows reached (β-recall)", False),
     "told_apart": ("Told from real rows (0.5: not at all)", False),
 }
 _MEMORISING = {
@@ -155,7 +159,8 @@ def _by_group(
         )
         for name in names
     )
-    return Table(heading, tuple(map(capital, groups.values())), rows)
+    table = Table(heading, tuple(map(capital, groups.values())), rows).upright()
+    return replace(table, first="Group") if table.first else table
 
 
 def entry(

@@ -19,6 +19,7 @@ SUBGROUP_METRICS = (
     "true_positive_rate", "false_positive_rate", "selection_rate",
 )  # fmt: skip
 FEW_ROWS = 30
+MAX_COLUMNS = 8
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,28 @@ class Entry:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with one row per treatment."""
+    """A table with one row per treatment, or per subgroup where there are many.
+
+    Attributes
+    ----------
+    first : str
+        What the rows are, for the head of their names; empty: what the page says.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Entry, ...]], ...]
+    first: str = ""
+
+    def upright(self) -> "Table":
+        """Return it with more rows than columns: long tables scroll down, not aside."""
+        if len(self.columns) <= MAX_COLUMNS:
+            return self
+        names = tuple(name for name, _ in self.rows)
+        entries = zip(*(entries for _, entries in self.rows), strict=True)
+        return Table(
+            self.title, names, tuple(zip(self.columns, entries, strict=True)), first="Subgroup"
+        )
 
 
 def mean_entry(values: np.ndarray, support: float, test_to_train: float) -> Entry:
@@ -133,7 +151,7 @@ def subgroup_tables(results: Results, test_to_train: float) -> list[Table]:
             )
             for treatment in results.treatments
         )
-        tables.append(Table(capital(metric_name(metric)), columns, rows))
+        tables.append(Table(capital(metric_name(metric)), columns, rows).upright())
     return tables
 
 
@@ -168,7 +186,7 @@ def difference_tables(results: Results, baseline: str) -> list[Table]:
             f"{capital(words)} (n = {count(results.support[subgroup, metric])})"
             for subgroup, words in who.items()
         )
-        tables.append(Table(capital(metric_name(metric)), columns, rows))
+        tables.append(Table(capital(metric_name(metric)), columns, rows).upright())
     return tables
 
 

@@ -2,19 +2,36 @@
 """From the long table of metrics to means and paired comparisons."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from mcrage.statistics.paired import corrected_interval, holm, ratio_of
+from mcrage.metrics.names import is_aside, is_gap
+from mcrage.statistics.guards import cautions
+from mcrage.statistics.paired import Paired, holm, ratio_of
 
 _CONTEXT = ["dataset", "scenario", "classifier", "threshold", "attribute", "subgroup", "metric"]
 
 
-_COMPARISON = [
-    *_CONTEXT,
-    *("treatment", "baseline", "n_replicates", "mean_difference", "ci_low", "ci_high", "p_value"),
-]
+@dataclass(frozen=True)
+class Margins:
+    """What is too small to matter, declared before the run.
+
+    Attributes
+    ----------
+    score : float
+        A difference in a metric of rows, such as AUROC.
+    gap : float
+        A difference in a gap between subgroups.
+    utility_loss : float
+        The loss for everyone from which on a smaller gap is suspect.
+    """
+
+    score: float = 0.005
+    gap: float = 0.02
+    utility_loss: float = 0.02
 
 
 def summarise(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -66,13 +83,15 @@ def compare(
     baselines: Sequence[str],
     test_to_train: Mapping[str, float],
     controls: Sequence[str] = (),
+    margins: Margins = Margins(),
 ) -> pd.DataFrame:
     """Compare every treatment with every baseline, paired over replicates.
 
     Parameters
     ----------
     metrics : DataFrame
-        The long table of results/metrics.parquet.
+        The long table of results/metrics.parquet. What only tells how to read another metric
+        (`mcrage.metrics.names.ASIDES`) is not compared.
     baselines : sequence of str
         Treatments to compare with.
     test_to_train : mapping of str to float
@@ -80,45 +99,79 @@ def compare(
     controls : sequence of str
         Treatments that no user has (real rows before thinning); never a finding, so each is a
         family of its own.
+    margins : Margins
 
     Returns
     -------
     DataFrame
         The columns of results/comparisons.parquet. ``p_adjusted`` is Holm's, over the treatments
-        compared with one baseline on one metric and subgroup.
+        compared with one baseline on one metric and subgroup. After the promised columns:
+        ``detectable_difference``, the smallest that 80 of 100 such experiments would show;
+        ``margin``, what is too small to matter; how likely the difference lies below, within and
+        above it (``probability_lower``, ``probability_within``, ``probability_higher``);
+        ``p_equivalence``, of the test that it lies within; ``caution``, a warning or "".
+
+    Raises
+    ------
+    ValueError
+        If a run stands twice.
     """
-    # Raises on a run that stands twice, where a pivot table would average.
-    wide = metrics.set_index([*_CONTEXT, "replicate", "treatment"])["value"].unstack("treatment")
-    order = list(dict.fromkeys(metrics["treatment"]))
-    contexts = list(dict.fromkeys(metrics[_CONTEXT].itertuples(index=False, name=None)))
-    rows = []
-    for context in contexts:
-        block = wide.loc[context]
-        facts = dict(zip(_CONTEXT, context, strict=True))
-        for baseline in baselines:
-            for treatment in order:
-                if treatment == baseline:
-                    continue
-                difference = (block[treatment] - block[baseline]).to_numpy()
-                ratio = ratio_of(test_to_train, facts["dataset"], facts["scenario"])
-                low, high, p = corrected_interval(difference, ratio)
-                known = difference[~pd.isna(difference)]
-                rows.append(
-                    {
-                        **facts,
-                        "treatment": treatment,
-                        "baseline": baseline,
-                        "n_replicates": len(known),
-                        "mean_difference": known.mean() if len(known) else float("nan"),
-                        "ci_low": low,
-                        "ci_high": high,
-                        "p_value": p,
-                    }
-                )
-    out = pd.DataFrame(rows, columns=_COMPARISON)
-    control = out["treatment"].where(out["treatment"].isin(controls), "")
-    family = [*(out[name] for name in [*_CONTEXT, "baseline"]), control]
-    out["p_adjusted"] = out.groupby(family, sort=False)["p_value"].transform(
-        lambda p: holm(p.to_numpy())
+    metrics = metrics[~metrics["metric"].map(is_aside).astype(bool)]
+    contexts = metrics[_CONTEXT].drop_duplicates(ignore_index=True)
+    place = metrics.groupby(_CONTEXT, sort=False, observed=True).ngroup().to_numpy()
+    replicate, replicates = pd.factorize(metrics["replicate"])
+    treatment, order = pd.factorize(metrics["treatment"])
+    shape = (len(contexts), len(order), len(replicates))
+    cells = np.ravel_multi_index((place, treatment, replicate), shape)
+    if len(np.unique(cells)) < len(cells):
+        raise ValueError("metrics hold duplicate entries: a run stands in them twice")
+    values = np.full(shape, np.nan)
+    values.ravel()[cells] = metrics["value"].to_numpy(dtype=np.float64)
+
+    pairs = [(b, t) for b in baselines for t in order if t != b]
+    names = list(order)
+    of_pairs = [[names.index(name) for name in column] for column in zip(*pairs, strict=True)]
+    base, treated = of_pairs or ([], [])
+    differences = values[:, treated] - values[:, base]  # (context, pair, replicate)
+    where = zip(contexts["dataset"], contexts["scenario"], strict=True)
+    ratio = np.array([ratio_of(test_to_train, *place) for place in where])[:, None]
+    margin = contexts["metric"].map(lambda m: margins.gap if is_gap(m) else margins.score)
+    margin = margin.to_numpy(dtype=np.float64)[:, None]
+    paired = Paired.of(differences, ratio)
+    low, high = paired.interval()
+    p_value = paired.p_value()
+    lower, within, higher = paired.rope(margin)
+
+    repeated = contexts.loc[contexts.index.repeat(len(pairs))].reset_index(drop=True)
+    out = repeated.assign(
+        treatment=[t for _, t in pairs] * len(contexts),
+        baseline=[b for b, _ in pairs] * len(contexts),
+        n_replicates=paired.k.ravel(),
+        mean_difference=paired.mean.ravel(),
+        ci_low=low.ravel(),
+        ci_high=high.ravel(),
+        p_value=p_value.ravel(),
+        p_adjusted=_adjusted(p_value, pairs, controls).ravel(),
+        detectable_difference=paired.detectable().ravel(),
+        margin=np.broadcast_to(margin, paired.mean.shape).ravel(),
+        probability_lower=lower.ravel(),
+        probability_within=within.ravel(),
+        probability_higher=higher.ravel(),
+        p_equivalence=paired.equivalence(margin).ravel(),
     )
+    means = summarise(metrics)
+    out["caution"] = pd.array(cautions(out, means, utility_loss=margins.utility_loss), dtype="str")
     return out
+
+
+def _adjusted(
+    p_value: np.ndarray, pairs: Sequence[tuple[str, str]], controls: Sequence[str]
+) -> np.ndarray:
+    """Apply Holm's correction to the treatments of each baseline; a control stands alone."""
+    adjusted = p_value.copy()
+    for baseline in dict.fromkeys(b for b, _ in pairs):
+        family = [
+            number for number, (b, t) in enumerate(pairs) if b == baseline and t not in controls
+        ]
+        adjusted[:, family] = holm(p_value[:, family])
+    return adjusted

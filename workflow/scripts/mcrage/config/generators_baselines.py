@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+"""Settings of the cheap generators: SMOTE, mixture, copula and CART; seconds to minutes each."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from mcrage.config.base import Closed
+from mcrage.config.generators_shared import MEMORISING, Memorising, told
+
+_DERIVE = "true: columns with a formula are recomputed, so identities hold. false: they are "
+_TRAINED_ON = "Name of a treatment whose rebalanced table is learnt from; null: the training set."
+_PRIOR_ROWS = (
+    "How many rows the group's parent weighs beside its own: a group of as many rows is half its "
+    "own and half what "
+)
+
+
+class _Cheap(Closed):
+    """What all have in common; none has presets."""
+
+    def resolved(self) -> dict[str, Any]:
+        """Return all values, plain JSON."""
+        return self.model_dump()
+
+    def departures_told(self) -> str:
+        """Return a sentence for the reader of the report, or nothing."""
+        given = self.resolved()
+        usual = type(self)(kind=given["kind"]).resolved()
+        return told(
+            {key: (value, usual[key]) for key, value in given.items() if value != usual[key]}
+        )
+
+
+class SmoteSettings(_Cheap):
+    """SMOTE with the group as label; SMOTENC where there are levels, SMOTEN of levels alone."""
+
+    kind: Literal["smote"]
+    trained_on: None = Field(None, description="Always null: SMOTE keeps the training set.")
+    k_neighbors: int = Field(
+        5,
+        ge=1,
+        description="Neighbours to draw towards; every group needs more rows than this, borrowed "
+        "ones (rare_groups) among them.",
+    )
+    derive: bool = Field(
+        False, description=_DERIVE + "interpolated like the others, as SMOTE is published."
+    )
+    memorising: Memorising = Field("keep", description=MEMORISING)
+
+
+class MixtureSettings(_Cheap):
+    """Gaussian and latent class mixture: components of all groups, weights of each group."""
+
+    kind: Literal["mixture"]
+    trained_on: str | None = Field(None, description=_TRAINED_ON)
+    scaling: Literal["standard", "quantile", "within_subgroup", "within_group"] = Field(
+        "quantile",
+        description="What numbers are Gaussian after, within a component. quantile: normal "
+        "quantiles; standard: mean 0, deviation 1; within_subgroup or within_group: the same in "
+        "each, so that only shapes are shared.",
+    )
+    covariance: Literal["full", "diagonal"] = Field(
+        "full",
+        description="full: numbers are correlated within a component; cost grows with the square "
+        "of their number, and with the number of ways in which values are missing together. "
+        "diagonal: they are not, and more components are needed.",
+    )
+    components: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = Field(
+        [1, 2, 4, 8, 16, 32, 64],
+        description="Numbers of components to choose among, from the smallest on until two more "
+        "do no better. Cost in proportion.",
+    )
+    choose_by: Literal["held_out", "bic"] = Field(
+        "held_out",
+        description="held_out: likelihood of a fifth of the training rows, left out for that; "
+        "bic: Schwarz's criterion, which takes fewer components.",
+    )
+    prior_rows: float = Field(
+        10.0,
+        ge=0,
+        description=_PRIOR_ROWS + "groups of its level of the target have as weights.",
+    )
+    max_iterations: Annotated[int, Field(ge=1)] = Field(
+        200, description="Of expectation and maximisation."
+    )
+    tolerance: Annotated[float, Field(gt=0)] = Field(
+        1e-4, description="Gain in log-likelihood a row below which it ends."
+    )
+    derive: bool = Field(True, description=_DERIVE + "modelled like the others.")
+    memorising: Memorising = Field("keep", description=MEMORISING)
+
+
+class CopulaSettings(_Cheap):
+    """Gaussian copula: one correlation for all groups, margins of main effects and own rows."""
+
+    kind: Literal["copula"]
+    trained_on: str | None = Field(None, description=_TRAINED_ON)
+    prior_rows: Annotated[float, Field(gt=0)] = Field(
+        25.0,
+        description=_PRIOR_ROWS + "main effects of attributes and target let expect.",
+    )
+    derive: bool = Field(True, description=_DERIVE + "modelled like the others.")
+    memorising: Memorising = Field("keep", description=MEMORISING)
+
+
+class CartSettings(_Cheap):
+    """CART synthesiser (synthpop): a decision tree for each column, whose leaves lend values."""
+
+    kind: Literal["cart"]
+    trained_on: str | None = Field(None, description=_TRAINED_ON)
+    min_leaf: int = Field(
+        5, ge=1, description="Fewest training rows of a leaf; larger ones copy less and blur more."
+    )
+    smooth: bool = Field(
+        False,
+        description="true: numbers are spread within their leaf by a kernel of Silverman's width, "
+        "then rounded as recorded; values that a fifth of all rows have stay points. false: they "
+        "are values of training rows.",
+    )
+    derive: bool = Field(True, description=_DERIVE + "modelled like the others.")
+    memorising: Memorising = Field("keep", description=MEMORISING)
