@@ -16,7 +16,6 @@ from pydantic import BaseModel
 from mcrage.config.base import Closed
 from mcrage.config.classifiers import KINDS as CLASSIFIERS
 from mcrage.config.generators import KINDS as GENERATORS
-from mcrage.config.generators import CddpmSettings
 from mcrage.config.judging import Primary
 from mcrage.config.model import (
     Config,
@@ -96,7 +95,7 @@ def _explain(model: type[BaseModel]) -> list[str]:
             continue
         allowed = _allowed(field.annotation)
         default = "" if field.is_required() else f" Default: {_short(field.default)}."
-        if field.default is None and model is CddpmSettings:
+        if field.default is None and "preset" in model.model_fields:
             default = ""
         text = f"{key}{f' ({allowed})' if allowed else ''}: {field.description}{default}"
         lines += textwrap.wrap(text, _WIDTH, initial_indent="#   ", subsequent_indent="#       ")
