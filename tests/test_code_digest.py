@@ -165,6 +165,20 @@ def test_smote_needs_imbalanced_learn_to_draw_only():
     assert not (trained | drawn) & (TRAINING | SAMPLING)
 
 
+@pytest.mark.parametrize("preset", ["paper", "small"])
+def test_the_stages_of_tabddpm_need_their_own_code(preset):
+    trained, libraries = needed("train", kind="tabddpm", preset=preset)
+    assert libraries == {"torch", "numpy", "scikit-learn", "scipy"}
+    drawn, libraries = needed("sample", kind="tabddpm", preset=preset)
+    assert libraries == {"torch", "numpy", "scipy"}
+    shared = {"diffusion.multinomial", "diffusion.mlp", "encoding.mixed", "generators.tabddpm"}
+    assert shared <= trained & drawn
+    assert "generators.tabddpm_fit" in trained - drawn
+    sampling = {"diffusion.sampling", "diffusion.gaussian_multinomial_sampling"}
+    assert sampling | {"generators.tabddpm_draw"} <= drawn - trained
+    assert not (trained | drawn) & ({"generators.cddpm", "generators.cddpm_fit"} | JUDGING)
+
+
 @pytest.mark.parametrize("kind", ["mixture", "copula", "cart"])
 def test_the_cheap_generators_draw_by_other_code_than_they_are_fitted_by(kind):
     trained, libraries = needed("train", kind=kind)
@@ -185,7 +199,7 @@ def test_rows_that_rare_groups_borrow_are_of_training_alone():
 @pytest.mark.parametrize("stage", ["train", "sample"])
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_another_generator_in_the_registry_reruns_nothing(stage, kind):
-    preset = {"preset": "paper"} if kind == "cddpm" else {}
+    preset = {"preset": "paper"} if kind in ("cddpm", "tabddpm") else {}
     assert "generators.registry" not in needed(stage, kind=kind, **preset)[0]
 
 

@@ -57,6 +57,32 @@ SMOTE_DOSES = {"description": "x", "generator": "smote", "fill": [0.5, 1]}
             "experiment.replicate: unknown key (did you mean 'replicates'?)",
         ),
         ({"experiment": {"replicates": 0}}, "experiment.replicates: "),
+        (
+            {"experiment": {"primary": {"metric": "aurok"}}},
+            "'aurok' is no metric (did you mean 'auroc'?)",
+        ),
+        (
+            {"experiment": {"primary": {"subgroup": "sex=2"}}},
+            "but attribute is overall; write attribute: sex",
+        ),
+        (
+            {"experiment": {"primary": {"metric": "worst_auroc_difference"}}},
+            "compares the subgroups of an attribute; name the attribute",
+        ),
+        (
+            {"experiment": {"primary": {"attribute": "sex"}}},
+            "auroc is of one subgroup; write subgroup: sex=...",
+        ),
+        (
+            {"experiment": {"primary": {"baseline": "original"}}},
+            "experiment.primary.baseline: 'original' is not in experiment.baselines",
+        ),
+        (
+            {"experiment": {"primary": {"treatment": "imbalanced"}}},
+            "'imbalanced' is the baseline itself",
+        ),
+        ({"experiment": {"references": {"ward": {"sex": 1}}}}, "'ward' is not in"),
+        ({"margins": {"gap": 0}}, "margins.gap: found 0; "),
         ({"experiment": {"replicates": "many"}}, "experiment.replicates: found 'many'; "),
         (
             {"experiment": {"treatments": ["smotee"]}},

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from mcrage.config.generators import CddpmSettings, GeneratorSettings, SmoteSettings
 from mcrage.datasets.roles import Attribute, Feature, Roles, Target
 from mcrage.errors import UserError
-from mcrage.generators import Generator, TrainingData, cddpm_draw
+from mcrage.generators import Generator, TrainingData, blocks
 from mcrage.generators.registry import KINDS, generator_class, settings_of
 from mcrage.groups import GroupSchema
 
@@ -204,9 +204,9 @@ def test_how_much_is_computed_at_once_changes_nothing_but_memory(monkeypatch):
     generator = fitted("tuned")
     plan = np.array([400, 10, 1100, 0])
     ((whole, groups),) = generator.draw(plan, seed=3)
-    monkeypatch.setattr(cddpm_draw, "_CHUNK_ROWS", 512)
-    monkeypatch.setitem(cddpm_draw._ROWS_AT_ONCE, "cpu", 1)
-    monkeypatch.setattr(cddpm_draw, "_ROWS_OF_A_MEMBER", 1)
+    monkeypatch.setattr(blocks, "_CHUNK_ROWS", 512)
+    monkeypatch.setitem(blocks.ROWS_AT_ONCE, "cpu", 1)
+    monkeypatch.setattr(blocks, "_ROWS_OF_A_MEMBER", 1)
     pieces = list(generator.draw(plan, seed=3))
     assert [len(groups) for _, groups in pieces] == [400, 266, 512, 332]
     np.testing.assert_allclose(np.concatenate([rows for rows, _ in pieces]), whole, rtol=1e-5)

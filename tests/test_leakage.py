@@ -27,6 +27,7 @@ from mcrage.leakage.fitted import (
 from mcrage.leakage.judged import check_run
 from mcrage.leakage.rows import by_chance, check_tables, check_treatment, refuse
 from mcrage.metrics.judge import judge
+from mcrage.metrics.predictions import predictions_table, scores_of
 from mcrage.provenance import file_hash, read_origin
 from mcrage.rebalancing import equal_weights, rebalance
 from mcrage.tables import content_hash, read_json, read_table, write_json, write_table
@@ -320,6 +321,33 @@ def test_whatever_of_a_run_was_changed_is_found(judged, schema, where, change, s
     found = check_run("r", **judged, schema=schema, threshold=0.5)
     assert len(found) == 1
     assert said in found[0]
+
+
+def test_runs_of_more_than_two_levels_are_judged_anew_too():
+    schema = GroupSchema(("SEX", "SOURCE"), (("F", "M"), ("home", "in", "out")))
+    rng = np.random.default_rng(0)
+    groups = rng.integers(0, 6, 60)
+    digits = schema.indices_of(groups)
+    test = pa.table(
+        {
+            "row_id": np.arange(60),
+            **{
+                name: np.array(levels, dtype=object)[codes]
+                for name, levels, codes in zip(schema.columns, schema.levels, digits, strict=True)
+            },
+        }
+    )
+    score = rng.dirichlet(np.ones(3), 60)
+    made = judge(schema, groups, score, 0.5, {"SEX": "M"})
+    facts = {
+        "metrics": pa.table({**made, "threshold": ["likeliest"] * len(made["value"])}),
+        "predictions": predictions_table(test["row_id"], schema, groups, score),
+        "test": test,
+    }
+    assert np.array_equal(scores_of(facts["predictions"]), score)
+    assert check_run("r", **facts, schema=schema, threshold=0.5, references={"SEX": "M"}) == []
+    [problem] = check_run("r", **facts, schema=schema, threshold=0.5, references={"SEX": "F"})
+    assert "lists other metrics or subgroups" in problem
 
 
 def test_problems_end_the_run():

@@ -48,13 +48,14 @@ def test_indicators_and_logits_are_of_the_same_slots():
     assert shown.shape == (200, made.n_slots)
     assert (shown.sum(dim=1) == len(COUNTS)).all()
     torch.testing.assert_close(made.likeliest(shown), codes)
-    assert made.indicators(torch.full((1, 4), -1.0)).sum() == 0
+    torch.testing.assert_close((made.shown(codes) != 0).float(), shown)
+    assert made.shown(torch.full((1, 4), -1.0)).sum() == 0
 
 
 def test_hidden_codes_cannot_be_seen_and_numbers_are_noised_given_all_others():
     made, clean = process(), rows(6000)
     inputs, level, target = noised(made, clean)
-    asked, shown = target[:, 4:], inputs[:, 2:]
+    asked, shown = target[:, 4:], (inputs[:, 2:] != 0).float()
     teaches_codes = level == HIDDEN_LEVEL
     assert 0.6 < teaches_codes.float().mean() < 0.72
     n_hidden = (asked >= 0).sum(dim=1)
@@ -127,7 +128,7 @@ class Exact:
 
     def __call__(self, values, inputs, level, condition, drop=None):
         """Return the logits of each column given those shown."""
-        shown = self.made.by_column(inputs)
+        shown = self.made.by_column((inputs != 0).float())
         known = torch.cat([b * torch.arange(1.0, b.shape[-1] + 1) for b in shown], -2).sum(-1) - 1
         out = torch.zeros_like(inputs)
         for place in itertools.product(*(range(m) for m in inputs.shape[:2])):

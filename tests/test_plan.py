@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a rule's params hold, and that thousands of jobs don't read the code thousands of times."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -11,9 +12,11 @@ from mcrage.code_digest import code_digest, versions
 from mcrage.config.load import load_config
 from mcrage.config.model import Config
 from mcrage.config.render import render_config
+from mcrage.datasets.cards import read_card
+from mcrage.errors import UserError
 from mcrage.generators.registry import needs
 from mcrage.plan import Plan
-from project import merge
+from project import ROOT, merge
 
 
 @pytest.fixture
@@ -40,6 +43,38 @@ def test_replicates_differ_in_their_seeds_only(plan):
     first, second = (params(job(replicate=n, classifier="random_forest")) for n in ("0", "1"))
     assert first.pop("seeds") != second.pop("seeds")
     assert first == second
+
+
+@pytest.mark.parametrize(
+    ("experiment", "said"),
+    [
+        ({"references": {"diabetes": {"age": 1}}}, "'age' is not a sensitive attribute of"),
+        ({"references": {"diabetes": {"sex": 3}}}, "'3' is not a level of sex in diabetes"),
+        (
+            {"primary": {"attribute": "race", "subgroup": "race=a"}},
+            "experiment.primary: 'race' is not a sensitive attribute of diabetes",
+        ),
+        (
+            {"primary": {"attribute": "sex", "subgroup": "sex=9"}},
+            "experiment.primary: '9' is not a level of sex",
+        ),
+    ],
+)
+def test_a_question_that_a_dataset_cannot_answer_is_refused(experiment, said):
+    cards = {"diabetes": read_card("diabetes", ROOT / "resources" / "datasets")}
+    with pytest.raises(UserError, match=re.escape(said)):
+        Plan(load_config({"experiment": experiment}), cards=cards)
+
+
+def test_references_reach_who_judges_and_who_checks(plan):
+    given = {"experiment": {"references": {"diabetes": {"sex": 2}}}}
+    other = Plan(load_config(given), cards={})
+    for rule in ("evaluate", "check_leakage"):
+        told = [
+            p.params(rule)(job(classifier="random_forest"))["settings"]["references"]
+            for p in (plan, other)
+        ]
+        assert told == [{}, {"sex": "2"}]
 
 
 def test_threads_of_training_are_among_its_params():

@@ -9,18 +9,24 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from example_tables import ROLES, TREATMENTS, metrics
+from mcrage.datasets.roles import Attribute, Feature, Target
 from mcrage.errors import UserError
 from mcrage.figures.words import EVERYONE
 from mcrage.report import summary_text
-from mcrage.report.answer import answer
+from mcrage.report.answer import answer, question
+from mcrage.report.columns import columns_table
 from mcrage.report.costs import files_of_run, generator_costs, stage_costs
+from mcrage.report.fairness import gap_tables
 from mcrage.report.numbers import difference, interval, number, p_value, signed
 from mcrage.report.page import FIGURES, FigureFile, render_report
+from mcrage.report.primary import primary_verdict
 from mcrage.report.published import read_published
 from mcrage.report.results import Results, split_results
 from mcrage.report.synthetic import synthetic_sections
@@ -366,6 +372,109 @@ def test_the_page_stands_alone(figures):
     assert "n = 883 test rows" in html
 
 
+# --- many subgroups and outcomes ---------------------------------------------------------------
+
+
+def many_subgroups(n: int = 12) -> list[Results]:
+    """The example with its women in a dozen units, and gaps that are of no one subgroup."""
+    table = metrics(3)
+    women = table[table["subgroup"] == "SEX=F"]
+    units = [women.assign(subgroup=f"UNIT=u{k}", attribute="UNIT", support=7) for k in range(n)]
+    one = women[women["metric"] == "auroc"]
+    gaps = [
+        one.assign(subgroup="all", value=0.1),
+        one.assign(subgroup="SEX=F against SEX=M", metric="signed_auroc_difference"),
+    ]
+    table = pd.concat([table, *units, *gaps]).assign(dataset=DATASET)
+    differences = compare(table, ["imbalanced"], {SCENARIO: 0.25})
+    names = tuple(f"u{k}" for k in range(n))
+    unit = Attribute("UNIT", "Unit", names, tuple(f"unit {k}" for k in range(n)))
+    roles = dataclasses.replace(ROLES, dataset=DATASET, sensitive=(*ROLES.sensitive, unit))
+    return split_results(table, differences, {DATASET: roles}, list(TREATMENTS))
+
+
+def test_many_subgroups_are_rows_of_a_table():
+    [results] = many_subgroups()
+    assert results.n_replicates == 3
+    assert list(results.subgroups)[:3] == ["SEX=F", "SEX=M", "UNIT=u0"]
+    assert not any("against" in name for name in results.subgroups)
+    upright = difference_tables(results, "imbalanced")[0]
+    few = difference_tables(sections(3)[0], "imbalanced")[0]
+    assert (upright.first, few.first) == ("Subgroup", "")
+    rows_ = dict(upright.rows)
+    assert upright.columns == tuple(name for name, _ in few.rows)
+    assert len(rows_) == 15
+    assert [e.text for e in rows_["Women (n = 426)"]] == [e[1].text for _, e in few.rows]
+    html = render_report(many_subgroups(), settings=settings(), figures=[])
+    assert '<th scope="col">Subgroup</th>' in html
+
+
+def test_many_subgroups_take_few_words():
+    [results] = many_subgroups()
+    assert "12 of 14 subgroups have fewer than 10 test rows" in answer(results)[1]
+    lines = summary_text([results], "r.html").splitlines()
+    assert max(map(len, lines)) < 220
+    gained = {(f"UNIT=u{k}", "smote"): (0.03, 0.01, 0.05, 0.01) for k in range(12)}
+    support = {key: 50 for key in results.support}
+    changed = dataclasses.replace(with_differences(results, to=gained), support=support)
+    assert "7 more subgroups gained" in answer(changed)[1]
+
+
+def test_the_question_names_more_than_two_outcomes():
+    [results] = sections()
+    assert "predicting care (inpatient)" in question(results)
+    names = ("none", "late", "early")
+    roles = dataclasses.replace(ROLES, target=Target("R", "Readmission", names, names))
+    asked = question(dataclasses.replace(results, roles=roles))
+    assert "predicting readmission (3 outcomes: none, late and early)" in asked
+
+
+# --- columns -----------------------------------------------------------------------------------
+
+
+def test_columns_are_told_with_their_gaps(tmp_path):
+    levels = tuple("abcdefgh")
+    roles = dataclasses.replace(
+        ROLES,
+        features=(
+            Feature("HGB", "Haemoglobin", "g/dL", "continuous", 0.1, 0.0, None, missing="keep"),
+            Feature("AGE", "AGE", "years", "integer", 1.0, 0.0, 120.0),
+            Feature("WARD", "Ward", kind="category", levels=levels, missing="impute"),
+            Feature("SEEN", "Seen", kind="date"),
+        ),
+        sensitive=(
+            *ROLES.sensitive,
+            Attribute("AGE", "Age", ("young", "old"), ("young", "old"), (0.0, 50.0, 120.0)),
+        ),
+        columns=("ID", "HGB", "AGE", "WARD", "SEEN", "SEX", "SOURCE"),
+        cluster="ID",
+    )
+    columns = {name: pa.array([1] * 8) for name in roles.columns}
+    columns["HGB"] = pa.array([None, None, *[12.0] * 6])
+    columns["WARD"] = pa.array([None, *["a"] * 7]).dictionary_encode()
+    pq.write_table(pa.table(columns), tmp_path / "table.parquet", row_group_size=3)
+    table = columns_table(roles, tmp_path / "table.parquet")
+    assert table.title == "Patient treatment: 8 rows"
+    rows_ = {row[0]: row[1:] for row in table.rows}
+    assert rows_["Haemoglobin (HGB)"] == (
+        "feature", "number, at least 0", "0.1 g/dL", "25.0 %, kept as information",
+    )  # fmt: skip
+    assert rows_["AGE"] == (
+        "sensitive attribute, in bands and feature",
+        "whole number, 0 to 120; bands young, old", "1 years", "none",
+    )  # fmt: skip
+    assert rows_["Ward (WARD)"] == (
+        "feature", "levels: a, b, c, d, e and 3 more", "",
+        "12.5 %, usual value put in their place",
+    )  # fmt: skip
+    assert rows_["Seen (SEEN)"][2] == "a day"
+    assert rows_["ID"][0] == "names the patient or cluster"
+    assert rows_["Sex (SEX)"][:2] == ("sensitive attribute", "levels: women, men")
+    assert rows_["Care (SOURCE)"][:2] == ("target", "levels: outpatient, inpatient")
+    html = render_report(sections(), settings=settings(), figures=[], columns=[table])
+    assert "The columns of Patient treatment: 8 rows" in html
+
+
 # --- synthetic rows --------------------------------------------------------------------------
 
 
@@ -479,3 +588,90 @@ def test_sections_are_kept_apart():
     key = ("smote", EVERYONE, "f1")
     np.testing.assert_allclose(second.values[key], first.values[key] / 2)
     assert first.n_replicates == second.n_replicates == 5
+
+
+# --- the declared question and gaps ----------------------------------------------------------
+
+
+PRIMARY = {
+    "metric": "auroc",
+    "attribute": "SEX",
+    "subgroup": "SEX=F",
+    "classifier": "random_forest",
+    "treatment": "smote",
+    "baseline": "imbalanced",
+}
+
+
+def asked(**changes) -> list[str]:
+    [results] = sections()
+    key = ("imbalanced", "smote", "SEX=F", "auroc")
+    row = {**results.differences[key], **changes}
+    return primary_verdict(
+        dataclasses.replace(results, differences={**results.differences, key: row}), PRIMARY
+    )
+
+
+def test_the_declared_question_is_answered_with_what_could_be_found():
+    question, told = asked(
+        mean_difference=-0.02, ci_low=-0.03, ci_high=-0.01, p_adjusted=0.01, p_equivalence=0.9,
+        detectable_difference=0.014,
+    )  # fmt: skip
+    assert question == ("Declared before the run: AUROC for women, against “imbalanced”.")
+    assert (
+        "\N{MINUS SIGN}0.020 [\N{MINUS SIGN}0.030, \N{MINUS SIGN}0.010] (p = 0.010), worse" in told
+    )
+    assert "would show is 0.014." in told
+
+
+def test_no_difference_is_said_only_where_a_test_shows_it():
+    around = {"mean_difference": 0.0, "ci_low": -0.01, "ci_high": 0.01, "p_adjusted": 1.0}
+    assert (
+        "no difference could be shown, and equivalence neither"
+        in asked(**around, p_equivalence=0.2)[1]
+    )
+    assert "equivalent within ±0.005 (p = 0.010)" in asked(**around, p_equivalence=0.01)[1]
+    above = {"mean_difference": 0.02, "ci_low": 0.001, "ci_high": 0.03, "p_equivalence": 0.9}
+    assert "not shown after the correction" in asked(**above, p_adjusted=0.2)[1]
+    assert "fair because useless" in asked(**around, p_equivalence=0.5,
+                                           caution="fair because useless")[1]  # fmt: skip
+
+
+def test_the_question_is_of_one_classifier_and_without_a_treatment_of_all():
+    [results] = sections()
+    assert primary_verdict(dataclasses.replace(results, classifier="knn"), PRIMARY) == []
+    question, *told = primary_verdict(results, {**PRIMARY, "treatment": None})
+    assert question.endswith("Holm's correction for 4 treatments.")
+    assert len(told) == 4
+    lost = {**PRIMARY, "subgroup": "SEX=X"}
+    assert "could not be computed" in primary_verdict(results, lost)[0]
+    [one] = sections(1)
+    assert "no interval and no verdict" in primary_verdict(one, PRIMARY)[1]
+
+
+def test_gaps_stand_beside_what_chance_gives_and_not_among_subgroups():
+    table = metrics().assign(dataset=DATASET)
+    men = table.query("subgroup == 'SEX=M' and metric == 'auroc'")
+    gaps = [
+        men.assign(subgroup=subgroup, metric=metric, value=men["value"] - less, support=426)
+        for subgroup, metric, less in (
+            ("all", "worst_auroc_difference", 0.7),
+            ("all", "worst_auroc_difference_null", 0.75),
+            ("all", "worst_auroc_difference_null_p_value", 0.75),
+            ("SEX=F against SEX=M", "signed_auroc_difference", 0.7),
+        )
+    ]
+    table = pd.concat([table, *gaps], ignore_index=True)
+    differences = compare(table, ["imbalanced"], {SCENARIO: 0.25})
+    roles = dataclasses.replace(ROLES, dataset=DATASET)
+    [results] = split_results(table, differences, {DATASET: roles}, list(TREATMENTS))
+    assert list(results.subgroups) == ["SEX=F", "SEX=M"]
+    [gap] = gap_tables(results, "imbalanced")
+    assert gap.title == "SEX"
+    entry = dict(gap.rows)["smote"][0]
+    mean = gaps[0].query("treatment == 'smote'")["value"].mean()
+    assert entry.text == number(mean)
+    assert entry.small.startswith(f"by chance {number(mean - 0.05)}; beyond it in")
+    page = render_report([results], settings={**settings(), "primary": PRIMARY}, figures=[])
+    assert "Declared before the run" in page
+    assert "Gaps between subgroups" in page

@@ -431,6 +431,15 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
     ),
     # Config, section by section
     "config: title": (config(experiment={"title": "Another"}), REPORT),
+    "config: the declared question": (
+        config(experiment={"primary": {"metric": "brier"}}),
+        REPORT,
+    ),
+    "config: what is too small to matter": (config(margins={"gap": 0.03}), COMPARED),
+    "config: a reference subgroup": (
+        config(experiment={"references": {"diabetes": {"sex": 2}}}),
+        EVALUATED,
+    ),
     "config: seed": (config(experiment={"seed": 1}), PREPARED),
     "config: one more replicate": (config(experiment={"replicates": 3}), ONE_REPLICATE),
     "config: one replicate less": (

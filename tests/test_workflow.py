@@ -153,7 +153,9 @@ def test_metrics_and_comparisons_have_the_promised_columns(finished):
     assert list(comparisons.columns) == [
         *("dataset", "scenario", "classifier", "threshold", "attribute", "subgroup", "metric"),
         *("treatment", "baseline", "n_replicates", "mean_difference", "ci_low", "ci_high"),
-        *("p_value", "p_adjusted"),
+        *("p_value", "p_adjusted", "detectable_difference", "margin"),
+        *("probability_lower", "probability_within", "probability_higher"),
+        *("p_equivalence", "caution"),
     ]
 
 

@@ -4,7 +4,6 @@
 Inputs: rebalanced, weights, test, roles. Outputs: metrics (long), predictions.
 """
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -12,6 +11,7 @@ from mcrage.classifiers.registry import fit_and_score
 from mcrage.datasets.roles import read_roles
 from mcrage.groups import GroupSchema
 from mcrage.metrics.judge import judge
+from mcrage.metrics.predictions import predictions_table, threshold_rule
 from mcrage.stage import run_stage
 from mcrage.tables import ROW_ID, read_table, write_table
 
@@ -34,7 +34,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
         row_ids=pc.fill_null(weights.column(ROW_ID), -1).to_numpy(),
     )
     groups = schema.index(test)
-    judged = judge(schema, groups, score, settings["threshold"])
+    judged = judge(schema, groups, score, settings["threshold"], settings["references"])
     n = len(judged["metric"])
     context = {
         "dataset": pa.array([wildcards.dataset] * n),
@@ -42,20 +42,10 @@ def main(input, output, params, wildcards, threads, origin) -> None:
         "replicate": pa.array([int(wildcards.replicate)] * n),
         "treatment": pa.array([wildcards.treatment] * n),
         "classifier": pa.array([wildcards.classifier] * n),
-        "threshold": pa.array([str(settings["threshold"])] * n),
+        "threshold": pa.array([threshold_rule(schema, settings["threshold"])] * n),
     }
     write_table(pa.table({**context, **judged}), output.metrics, origin)
-    predictions = pa.table(
-        {
-            ROW_ID: test.column(ROW_ID),
-            "subgroup": schema.subgroup_of(groups),
-            "y": schema.target_of(groups).astype(np.int8),
-            # Of more than two outcomes a list in each row.
-            "score": score
-            if score.ndim == 1
-            else pa.FixedSizeListArray.from_arrays(pa.array(score.ravel()), score.shape[1]),
-        }
-    )
+    predictions = predictions_table(test.column(ROW_ID), schema, groups, score)
     write_table(predictions, output.predictions, origin, schema.counts_by_label(groups))
 
 

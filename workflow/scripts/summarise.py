@@ -7,7 +7,7 @@ Inputs: metrics of every run. Outputs: metrics, summary, comparisons.
 import pyarrow as pa
 
 from mcrage.stage import run_stage
-from mcrage.statistics.summary import as_table, compare, summarise
+from mcrage.statistics.summary import Margins, as_table, compare, summarise
 from mcrage.tables import read_table, write_table
 
 
@@ -19,7 +19,11 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     write_table(metrics, output.metrics, origin)
     write_table(as_table(summarise(frame)), output.summary, origin)
     comparisons = compare(
-        frame, settings["baselines"], settings["test_to_train"], settings["controls"]
+        frame,
+        settings["baselines"],
+        settings["test_to_train"],
+        settings["controls"],
+        Margins(**settings["margins"]),
     )
     write_table(as_table(comparisons), output.comparisons, origin)
 

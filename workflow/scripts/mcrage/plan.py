@@ -16,6 +16,7 @@ from mcrage.config.treatments import Treatment
 from mcrage.datasets.cards import Card
 from mcrage.errors import UserError
 from mcrage.generators.registry import KINDS, is_judged
+from mcrage.metrics.names import AGAINST, ALL, OVERALL
 from mcrage.rare_groups import leave_below
 from mcrage.rule_params import RuleParams
 
@@ -66,8 +67,40 @@ class Plan:
         for scenario in self.scenarios:
             for dataset, card in self.cards.items():
                 problems += self._scenario_problems(scenario, dataset, card)
+        problems += self._judging_problems()
         if problems:
             raise UserError("\n".join(f"config: {problem}" for problem in problems))
+
+    def _judging_problems(self) -> list[str]:
+        """Return a line for each attribute or level of the question that a dataset lacks."""
+        problems, asked = [], self.config.primary
+        for dataset, card in self.cards.items():
+            key = f"experiment.references.{dataset}"
+            references = self.config.experiment.references.get(dataset, {})
+            places = [(key, column, level) for column, level in references.items()]
+            joined = "*".join(card.sensitive) if len(card.sensitive) > 1 else ""
+            if asked.attribute not in (OVERALL, joined):
+                column, _, level = asked.subgroup.partition("=")
+                if asked.subgroup == ALL or AGAINST in asked.subgroup:
+                    column, level = asked.attribute, ""
+                elif column != asked.attribute:
+                    problems.append(
+                        f"experiment.primary.subgroup: '{asked.subgroup}' is not of attribute "
+                        f"'{asked.attribute}'; write {asked.attribute}=..."
+                    )
+                places.append(("experiment.primary", asked.attribute, level))
+            for key, column, level in places:
+                if column not in card.sensitive:
+                    problems.append(
+                        f"{key}: '{column}' is not a sensitive attribute of {dataset}; allowed: "
+                        f"{', '.join(card.sensitive)}"
+                    )
+                elif level and (known := card.sensitive[column].levels) and level not in known:
+                    problems.append(
+                        f"{key}: '{level}' is not a level of {column} in {dataset}; allowed: "
+                        f"{', '.join(known)}"
+                    )
+        return problems
 
     def _scenario_problems(self, scenario: str, dataset: str, card: Card) -> list[str]:
         """Return a line for each thing of a scenario that a dataset lacks."""

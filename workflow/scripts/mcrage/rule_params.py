@@ -268,6 +268,7 @@ class RuleParams:
             "settings": {
                 "classifier": self.plan.classifier(wildcards.classifier),
                 "threshold": THRESHOLD,
+                "references": self._references(wildcards),
             },
             "seeds": {"classifier": self._seed(wildcards, "classifier", wildcards.classifier)},
         }
@@ -298,8 +299,13 @@ class RuleParams:
                     for classifier in self.plan.classifiers
                 ],
                 "threshold": THRESHOLD,
+                "references": self._references(wildcards),
             }
         }
+
+    def _references(self, wildcards: Any) -> dict[str, str]:
+        """Return the levels that others are compared with, by attribute."""
+        return self.plan.config.experiment.references.get(wildcards.dataset, {})
 
     def _summarise(self, wildcards: Any) -> dict:
         return {
@@ -316,6 +322,7 @@ class RuleParams:
                     if self.plan.recipes[name].train_on == "original"
                 ],
                 "test_to_train": self._test_to_train(),
+                "margins": self.plan.config.margins.model_dump(),
             }
         }
 
@@ -409,6 +416,7 @@ class RuleParams:
                     for name, card in self.plan.cards.items()
                 },
                 "test_to_train": self._test_to_train(),
+                "primary": self.plan.config.primary.model_dump(),
                 "published": {
                     name: yaml.safe_load(self.plan.published[name].read_text(encoding="utf-8"))
                     for name in self.plan.config.published

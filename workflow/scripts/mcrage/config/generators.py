@@ -14,6 +14,7 @@ from mcrage.config.generators_baselines import (
     SmoteSettings,
 )
 from mcrage.config.generators_shared import MEMORISING, Memorising, told
+from mcrage.config.generators_tabddpm import TabddpmSettings
 
 # What MCRAGE's text and notebook state; see `mcrage.generators.cddpm` for each deviation.
 _PAPER: dict[str, Any] = {
@@ -372,8 +373,14 @@ KINDS: dict[str, type[Closed]] = {
     "mixture": MixtureSettings,
     "copula": CopulaSettings,
     "cart": CartSettings,
+    "tabddpm": TabddpmSettings,
 }
 GeneratorSettings = Annotated[
-    CddpmSettings | SmoteSettings | MixtureSettings | CopulaSettings | CartSettings,
+    CddpmSettings
+    | SmoteSettings
+    | MixtureSettings
+    | CopulaSettings
+    | CartSettings
+    | TabddpmSettings,
     Discriminator("kind"),
 ]

@@ -11,6 +11,7 @@ from mcrage.config import defaults
 from mcrage.config.base import Closed, Name, check_name, check_unique, closest
 from mcrage.config.classifiers import ClassifierSettings, Ensemble
 from mcrage.config.generators import GeneratorSettings
+from mcrage.config.judging import Margins, Primary
 from mcrage.config.rare_groups import RareGroups
 from mcrage.config.treatments import Treatment
 
@@ -70,6 +71,29 @@ class Experiment(Closed):
         lt=2**31,
         description="Where all seeds of stages are derived from.",
     )
+
+    primary: Primary | None = Field(
+        None,
+        description="The one question that the run is to answer, declared before it: the report "
+        "begins with its verdict, and all else is exploratory. null: AUROC of everyone, with the "
+        "first classifier, of every treatment against the first baseline.",
+    )
+    references: dict[Name, dict[str, str]] = Field(
+        {},
+        description="Dataset: sensitive attribute: level that the others are compared with in "
+        "signed gaps, e.g. adult: {sex: Male}. The first level in the card, for those left out.",
+    )
+
+    @field_validator("references", mode="before")
+    @classmethod
+    def _text(cls, value: Any) -> Any:
+        # YAML reads `sex: 2` as a number; levels are text.
+        if not isinstance(value, dict):
+            return value
+        return {
+            name: {k: str(v) for k, v in levels.items()} if isinstance(levels, dict) else levels
+            for name, levels in value.items()
+        }
 
     _unique = field_validator("datasets", "scenarios", "treatments", "classifiers", "baselines")(
         check_unique
@@ -239,6 +263,9 @@ class Config(Closed):
         validate_default=True,
         description="What learns to predict the target. Name: settings.",
     )
+    margins: Margins = Field(
+        Margins(), description="What is too small to matter, declared before the run."
+    )
     figures: Figures = Field(Figures(), description="What the figures show.")
 
     @cached_property
@@ -384,9 +411,51 @@ class Config(Closed):
                 f"experiment.baselines: '{doses[0]}' is one of several doses, which are compared "
                 "with a dose of 0; add a treatment that does nothing, such as imbalanced"
             )
+        problems += self._primary_problems()
+        problems += _unknown(
+            "experiment.references",
+            list(self.experiment.references),
+            self.experiment.datasets,
+            "experiment.datasets",
+        )
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    @property
+    def primary(self) -> Primary:
+        """The declared question with every name filled in but the treatment's."""
+        asked = self.experiment.primary or Primary()
+        return asked.model_copy(
+            update={
+                "classifier": asked.classifier or self.experiment.classifiers[0],
+                "baseline": asked.baseline or self.experiment.baselines[0],
+            }
+        )
+
+    def _primary_problems(self) -> list[str]:
+        asked, key = self.primary, "experiment.primary"
+        found = [
+            *_unknown(
+                f"{key}.classifier",
+                [asked.classifier],
+                self.experiment.classifiers,
+                "experiment.classifiers",
+            ),
+            *_unknown(
+                f"{key}.baseline",
+                [asked.baseline],
+                self.experiment.baselines,
+                "experiment.baselines",
+            ),
+        ]
+        if asked.treatment:
+            found += self._unselected(f"{key}.treatment", [asked.treatment])
+            if asked.treatment == asked.baseline:
+                found.append(
+                    f"{key}.treatment: '{asked.treatment}' is the baseline itself; name another"
+                )
+        return found
 
     def _unselected(self, key: str, names: list[str]) -> list[str]:
         """Return one line for each name that is no treatment of the experiment."""

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from mcrage.config.base import Closed
 from mcrage.config.classifiers import KINDS as CLASSIFIERS
 from mcrage.config.generators import KINDS as GENERATORS
-from mcrage.config.generators import CddpmSettings
+from mcrage.config.judging import Primary
 from mcrage.config.model import (
     Config,
     Keep,
@@ -41,6 +41,9 @@ _ENTRIES: dict[str, list[tuple[str, type[BaseModel]]]] = {
 }
 
 
+_INNER: dict[tuple[str, str], type[BaseModel]] = {("experiment", "primary"): Primary}
+
+
 def render_config() -> str:
     """Return the text of config.yaml: the defaults, with every key explained."""
     lines = _comment(_HEADER, 0)
@@ -57,6 +60,9 @@ def render_config() -> str:
             lines.append(f"{name}:")
             for key, inner in type(value).model_fields.items():
                 lines += _comment(inner.description or "", 2)
+                if (name, key) in _INNER:
+                    lines += _comment("Its keys:", 2)
+                    lines += [f"  {line}" for line in _explain(_INNER[name, key])]
                 lines += textwrap.indent(
                     "\n".join(_dump({key: getattr(value, key)})), "  "
                 ).splitlines()
@@ -89,7 +95,7 @@ def _explain(model: type[BaseModel]) -> list[str]:
             continue
         allowed = _allowed(field.annotation)
         default = "" if field.is_required() else f" Default: {_short(field.default)}."
-        if field.default is None and model is CddpmSettings:
+        if field.default is None and "preset" in model.model_fields:
             default = ""
         text = f"{key}{f' ({allowed})' if allowed else ''}: {field.description}{default}"
         lines += textwrap.wrap(text, _WIDTH, initial_indent="#   ", subsequent_indent="#       ")

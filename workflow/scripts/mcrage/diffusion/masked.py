@@ -21,6 +21,9 @@ from mcrage.diffusion.process import DiscreteProcess, EdmProcess
 HIDDEN_LEVEL = 2.0
 # A slot that pads a column: as good as impossible, and 0 times it is 0.
 _NEVER = -1e4
+# What an indicator is worth to the network, beside numbers of unit variance: indicators are sparse,
+# and at 1 they are learnt from only after hundreds of steps.
+_INDICATOR = 3.0
 # Most that a rare amount, or a nearly constant code, weighs beside the others.
 _MOST_WEIGHT = 5.0
 # Least and largest share of rows that learn codes, where there are both.
@@ -116,6 +119,10 @@ class MaskedProcess:
         """Return 1 in the slot of each code, (..., D) -> (..., C); none for a negative code."""
         return (codes[..., self._order][..., self._owner] == self._place).to(codes.dtype)
 
+    def shown(self, codes: Tensor) -> Tensor:
+        """Return what the network is told of codes, (..., D) -> (..., C): 0 of negative ones."""
+        return _INDICATOR * self.indicators(codes)
+
     def logits(self, output: Tensor) -> Tensor:
         """Return the logits of the codes in an output of the network, (..., d + C) -> (..., C).
 
@@ -159,7 +166,7 @@ class MaskedProcess:
         highest = ranks.sort(dim=-1).values.gather(-1, n_hidden.unsqueeze(-1))
         hidden = (ranks <= highest) & teaches_codes
         nothing = codes.new_full((), -1.0)
-        shown = self.indicators(torch.where(hidden, nothing, codes))
+        shown = self.shown(torch.where(hidden, nothing, codes))
         asked = torch.where(hidden, codes, nothing)
         if self.n_numbers == 0:
             return shown, torch.full_like(uniform, HIDDEN_LEVEL), asked

@@ -54,7 +54,7 @@ def draw_codes(
     codes = gumbel.new_full((*groups.shape, process.n_codes), -1.0)
     n_steps = min(n_steps, process.n_codes)
     for step in range(n_steps):
-        inputs = torch.cat([numbers, process.indicators(codes)], dim=-1)
+        inputs = torch.cat([numbers, process.shown(codes)], dim=-1)
         logits = process.logits(network(values, inputs, level, wanted))
         if guidance:
             null = process.logits(network(values, inputs, level, nothing))
@@ -69,7 +69,7 @@ def draw_codes(
 def given_codes(network: Network, process: MaskedProcess, codes: Tensor) -> Predictor:
     """Return a network of numbers alone, of rows whose codes (M, n, D) are known."""
     known = process.amounts(codes).to(codes.dtype)
-    shown = process.indicators(codes)
+    shown = process.shown(codes)
 
     def predict(
         values: Mapping[str, Tensor], inputs: Tensor, level: Tensor, condition: Tensor

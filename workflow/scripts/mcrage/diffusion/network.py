@@ -83,7 +83,8 @@ class Network(Protocol):
         ...
 
 
-def _linear_parameters(name: str, n_in: int, n_out: int, *, zero: bool = False) -> list[Parameter]:
+def linear_parameters(name: str, n_in: int, n_out: int, *, zero: bool = False) -> list[Parameter]:
+    """Return weight and bias of a layer, which start as torch's do, or at zero."""
     bound = 0.0 if zero else 1.0 / math.sqrt(n_in)
     return [
         Parameter(f"{name}.weight", (n_in, n_out), bound),
@@ -120,15 +121,16 @@ class _Product(torch.autograd.Function):
         return None, of_x, None
 
 
-def _add_product(base: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-    """Return base + x @ weight, (M, B, out)."""
+def add_product(base: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """Return base + x @ weight, (M, B, out), whose gradient is written where it is to be."""
     if weight.grad is not None and torch.is_grad_enabled():
         return _Product.apply(base, x, weight)
     return torch.baddbmm(base.unsqueeze(1) if base.dim() == 2 else base, x, weight)
 
 
-def _linear(values: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
-    return _add_product(values[f"{name}.bias"], x, values[f"{name}.weight"])
+def linear(values: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
+    """Return the layer of this name applied to x, (M, B, in) -> (M, B, out)."""
+    return add_product(values[f"{name}.bias"], x, values[f"{name}.weight"])
 
 
 class ResidualNetwork:
@@ -163,15 +165,15 @@ class ResidualNetwork:
         )  # fmt: skip
         self._n_factor_columns = condition.n_factor_columns
         parameters = [
-            *_linear_parameters("input", n_columns, width),
+            *linear_parameters("input", n_columns, width),
             Parameter("noise.weight", (2 * n_frequencies, width), 1 / math.sqrt(n_frequencies)),
             # Indicators are sparse: an embedding keeps the scale of one input, not of the sum.
             Parameter("condition.weight", (condition.n_factor_columns, width), 1.0),
         ]
         for block in range(depth):
-            parameters += _linear_parameters(f"block{block}.expand", width, width)
-            parameters += _linear_parameters(f"block{block}.return", width, width)
-        parameters += _linear_parameters("output", width, n_columns, zero=True)
+            parameters += linear_parameters(f"block{block}.expand", width, width)
+            parameters += linear_parameters(f"block{block}.return", width, width)
+        parameters += linear_parameters("output", width, n_columns, zero=True)
         if condition.n_residual_columns:
             shape = (condition.n_residual_columns, width)
             parameters.append(Parameter("group.weight", shape, 0.0, residual=True))
@@ -189,18 +191,18 @@ class ResidualNetwork:
         factors = condition[..., : self._n_factor_columns]
         noise = sinusoids(level, self.n_frequencies)
         # The noise comes first, since it is the same for all rows in sampling.
-        hidden = _add_product(values["input.bias"], noise, values["noise.weight"])
-        hidden = _add_product(hidden, inputs, values["input.weight"])
-        hidden = _add_product(hidden, factors, values["condition.weight"])
+        hidden = add_product(values["input.bias"], noise, values["noise.weight"])
+        hidden = add_product(hidden, inputs, values["input.weight"])
+        hidden = add_product(hidden, factors, values["condition.weight"])
         if "group.weight" in values:
             groups = condition[..., self._n_factor_columns :]
-            hidden = _add_product(hidden, groups, values["group.weight"])
+            hidden = add_product(hidden, groups, values["group.weight"])
         for block in range(self.depth):
-            inner = silu(_linear(values, f"block{block}.expand", silu(hidden)))
+            inner = silu(linear(values, f"block{block}.expand", silu(hidden)))
             if drop is not None:
                 inner = drop(inner)
-            hidden = hidden + _linear(values, f"block{block}.return", inner)
-        return _linear(values, "output", silu(hidden))
+            hidden = hidden + linear(values, f"block{block}.return", inner)
+        return linear(values, "output", silu(hidden))
 
     def activations(self, batch_size: int) -> int:
         """Count what is kept; see `Network`."""
@@ -245,13 +247,13 @@ class PaperNetwork:
         self._n_condition, self._n_timesteps = n_condition, n_timesteps
         self.parameters = tuple(
             [
-                *_linear_parameters("input", n_columns, width),
-                *_linear_parameters("hidden", width, width),
-                *_linear_parameters("condition0", n_condition, width),
-                *_linear_parameters("condition1", width, width),
-                *_linear_parameters("time0", 1, width),
-                *_linear_parameters("time1", width, width),
-                *_linear_parameters("output", 2 * width, n_columns),
+                *linear_parameters("input", n_columns, width),
+                *linear_parameters("hidden", width, width),
+                *linear_parameters("condition0", n_condition, width),
+                *linear_parameters("condition1", width, width),
+                *linear_parameters("time0", 1, width),
+                *linear_parameters("time1", width, width),
+                *linear_parameters("output", 2 * width, n_columns),
             ]
         )
 
@@ -264,12 +266,12 @@ class PaperNetwork:
         drop: Drop | None = None,
     ) -> Tensor:
         """Predict the target; see `Network`."""
-        skip = gelu(_linear(values, "input", inputs))
-        hidden = gelu(_linear(values, "hidden", skip))
+        skip = gelu(linear(values, "input", inputs))
+        hidden = gelu(linear(values, "hidden", skip))
         if drop is not None:
             hidden = drop(hidden)
         group, time = self._group(values, condition), self._time(values, level)
-        return _linear(values, "output", torch.cat([group * hidden + time, skip], dim=-1))
+        return linear(values, "output", torch.cat([group * hidden + time, skip], dim=-1))
 
     def _group(self, values: Mapping[str, Tensor], condition: Tensor) -> Tensor:
         if not self._one_factor or self._n_condition >= condition.shape[1]:
@@ -295,7 +297,7 @@ class PaperNetwork:
 
 
 def _embedding(values: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
-    return _linear(values, f"{name}1", gelu(_linear(values, f"{name}0", x)))
+    return linear(values, f"{name}1", gelu(linear(values, f"{name}0", x)))
 
 
 def sinusoids(level: Tensor, n_frequencies: int) -> Tensor:

@@ -5,26 +5,16 @@ from collections.abc import Sequence
 from itertools import combinations, product
 
 from mcrage.datasets.roles import Attribute, Feature, Roles, Target
+from mcrage.metrics.names import LOWER_IS_BETTER, NO_DIRECTION, WORDS
 
-METRICS = {
-    "accuracy": "accuracy",
-    "f1": "F1",
-    "balanced_accuracy": "balanced accuracy",
-    "auroc": "AUROC",
-    "auprc": "AUPRC",
-    "brier": "Brier score",
-    "true_positive_rate": "true positive rate",
-    "false_positive_rate": "false positive rate",
-    "selection_rate": "selection rate",
-}
-LOWER_IS_BETTER = frozenset({"brier", "false_positive_rate"})
-NO_DIRECTION = frozenset({"selection_rate"})
+__all__ = ["LOWER_IS_BETTER", "NO_DIRECTION"]  # of the neighbours that draw metrics
+
 EVERYONE = "all"
 
 
 def metric_name(metric: str) -> str:
     """Return a metric's name in a sentence; an unknown one keeps its own, without underscores."""
-    return METRICS.get(metric, metric.replace("_", " "))
+    return WORDS.get(metric, metric.replace("_", " "))
 
 
 def treatment_name(treatment: str) -> str:

@@ -156,7 +156,7 @@ class CddpmGenerator(Generator):
 
         See `mcrage.generators.base.Generator`.
         """
-        from mcrage.generators.cddpm_parts import check_device
+        from mcrage.generators.devices import check_device
 
         place = check_device(device)
         chunks = import_module("mcrage.generators.cddpm_draw").draw_groups(

@@ -1,15 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Rows drawn by the members of a trained diffusion model, in chunks of bounded memory.
-
-A group's rows are numbered. They come in blocks whose noise has a seed of its own, derived from the
-seed of the draw, the group and the block's number; within a block the members draw in turn. So a
-row depends on its group and number alone: the rows of a smaller request are the first rows of a
-larger one, and how many blocks are computed together changes nothing but the rounding of float32.
-"""
+"""Rows drawn by the members of a trained diffusion model; see `mcrage.generators.blocks`."""
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,34 +10,9 @@ from torch import Tensor
 
 from mcrage.diffusion.network import StackedParameters
 from mcrage.diffusion.sampling import draw
+from mcrage.generators.blocks import block_seeds, blocks_at_once, draw_plan, rows_of_a_block
 from mcrage.generators.cddpm_parts import Parts
 from mcrage.seeds import derive
-
-# Rows of a block, of all members together.
-_BLOCK_ROWS = 256
-# Rows that are handed on at a time.
-_CHUNK_ROWS = 131_072
-# Rows that are computed at a time, of all members together, and at least of each: on the CPU so few
-# that they stay in its cache, and so many that weights are read for many rows; on a GPU enough to
-# keep it busy.
-_ROWS_AT_ONCE = {"cpu": 1024, "cuda": 131_072}
-_ROWS_OF_A_MEMBER = 128
-
-
-class Block(NamedTuple):
-    """Some rows of one group.
-
-    Attributes
-    ----------
-    group, number : int
-        Block `number` of the group.
-    n_rows : int
-        Rows wanted of it.
-    """
-
-    group: int
-    number: int
-    n_rows: int
 
 
 def draw_rows(
@@ -68,7 +36,7 @@ def draw_rows(
         Encoded.
     """
     drawing = _Drawing(settings, parts, weights, seed)
-    rows = drawing.block_rows * drawing.blocks_at_once
+    rows = drawing.block_rows * blocks_at_once(len(weights), weights.device.type)
     drawn = []
     for start in range(0, groups.shape[1], rows):
         part = groups[:, start : start + rows]
@@ -92,29 +60,16 @@ def draw_groups(
 
     Yields
     ------
-    rows : ndarray of float32, shape (m, d)
-        Encoded; m is bounded, whatever the plan.
-    groups : ndarray of int64, shape (m,)
-        Rising over the whole draw.
+    rows, groups : ndarray
+        See `mcrage.generators.blocks.draw_plan`.
     """
-    drawing = _Drawing(settings, parts, weights, seed)
-    n_members, size = len(weights), drawing.block_rows * len(weights)
-    blocks = _blocks(plan, size) if plan.any() else iter([Block(0, 0, 0)])
-    while chunk := list(islice(blocks, max(1, _CHUNK_ROWS // size))):
-        drawn = []
-        for start in range(0, len(chunk), drawing.blocks_at_once):
-            some = chunk[start : start + drawing.blocks_at_once]
-            groups = np.repeat([block.group for block in some], drawing.block_rows)
-            rows = drawing(
-                np.broadcast_to(groups, (n_members, len(groups))),
-                [block.group + parts.condition.n_groups * block.number for block in some],
-            )
-            # From (M, blocks, rows of a member, d) to blocks in which the members take turns.
-            rows = rows.reshape(n_members, len(some), drawing.block_rows, -1)
-            rows = rows.transpose(1, 2, 0, 3).reshape(len(some), size, -1)
-            drawn += [own[: block.n_rows] for block, own in zip(some, rows, strict=True)]
-        counts = [block.n_rows for block in chunk]
-        yield np.concatenate(drawn), np.repeat([block.group for block in chunk], counts)
+    return draw_plan(
+        _Drawing(settings, parts, weights, seed),
+        plan,
+        n_members=len(weights),
+        n_groups=parts.condition.n_groups,
+        device=weights.device.type,
+    )
 
 
 class _Drawing:
@@ -122,14 +77,11 @@ class _Drawing:
 
     def __init__(self, settings: dict[str, Any], parts: Parts, weights: Tensor, seed: int) -> None:
         self._settings, self._parts, self._device = settings, parts, weights.device
-        n_members = len(weights)
-        stacked = StackedParameters(parts.network.parameters, n_members, "meta")
+        stacked = StackedParameters(parts.network.parameters, len(weights), "meta")
         self._values = stacked.views(weights)
         self._seed = derive(seed, "noise")
         # Of each member.
-        self.block_rows = max(1, _BLOCK_ROWS // n_members)
-        rows = max(_ROWS_AT_ONCE[self._device.type], _ROWS_OF_A_MEMBER * n_members)
-        self.blocks_at_once = max(1, rows // (self.block_rows * n_members))
+        self.block_rows = rows_of_a_block(len(weights))
 
     def __call__(self, groups: np.ndarray, numbers: Iterable[int]) -> np.ndarray:
         """Return encoded rows (M, n, d) of groups (M, n), which are blocks of these numbers."""
@@ -139,8 +91,7 @@ class _Drawing:
             self._parts.process,
             self._values,
             torch.from_numpy(np.array(groups, dtype=np.int64)).to(self._device),
-            # Consecutive, not hashed: no two blocks share their noise.
-            seeds=[(self._seed + number) % 2**32 for number in numbers],
+            seeds=block_seeds(self._seed, numbers),
             block_rows=self.block_rows,
             sampler=self._settings["sampler"],
             n_steps=self._settings["sampling_steps"],
@@ -149,10 +100,3 @@ class _Drawing:
             variance=self._settings["sampling_variance"],
         )
         return drawn.cpu().numpy()
-
-
-def _blocks(plan: np.ndarray, size: int) -> Iterator[Block]:
-    """Yield the blocks of a plan, group by group."""
-    for group, wanted in enumerate(plan.tolist()):
-        for number, start in enumerate(range(0, wanted, size)):
-            yield Block(group, number, min(size, wanted - start))

@@ -26,10 +26,11 @@ from mcrage.generators.base import (
     TrainingData,
     standardised_within,
 )
-from mcrage.generators.cddpm_parts import Parts, check_device, device_name, make_parts
+from mcrage.generators.cddpm_parts import Parts, make_parts
 from mcrage.generators.cddpm_rows import RowEncoding
 from mcrage.generators.cddpm_run import Run
 from mcrage.generators.cddpm_select import Scores, Scoring, every, refit_members, snapshots
+from mcrage.generators.devices import check_device, device_name
 from mcrage.groups import filling_plan, plan_rows
 
 logger = logging.getLogger(__name__)

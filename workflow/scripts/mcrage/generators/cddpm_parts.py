@@ -11,7 +11,6 @@ from mcrage.diffusion.masked import MaskedProcess
 from mcrage.diffusion.network import Network, PaperNetwork, ResidualNetwork
 from mcrage.diffusion.process import DiscreteProcess, EdmProcess, NumberProcess
 from mcrage.diffusion.schedule import cosine_schedule, linear_schedule
-from mcrage.errors import UserError
 from mcrage.generators.cddpm_rows import RowEncoding
 from mcrage.groups import GroupSchema
 
@@ -40,30 +39,6 @@ def make_parts(
         process = MaskedProcess(process, mixed.n_numbers, mixed.code_counts, mixed.states, device)
         n_columns = process.n_columns
     return Parts(condition, process, make_network(settings, n_columns, condition, n_timesteps))
-
-
-def check_device(device: str) -> torch.device:
-    """Return the device that the user asked for: ``auto`` is a GPU if there is one.
-
-    Raises
-    ------
-    UserError
-        If this machine has none.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    wanted = torch.device(device)
-    if wanted.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(
-            f"device '{device}' was asked for, but torch finds no GPU here. Set the device to "
-            "'cpu' or 'auto', or run on a machine with a GPU and a matching torch."
-        )
-    return wanted
-
-
-def device_name(device: torch.device) -> str:
-    """Return the device in words."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 def make_process(

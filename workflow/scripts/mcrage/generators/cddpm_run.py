@@ -58,6 +58,8 @@ class Run:
         To continue from, and to write now and then and when the process is told to end.
     started : float, optional
         When the fit began, by ``time.perf_counter``; now if left out.
+    label : str
+        For the progress.
 
     Attributes
     ----------
@@ -79,11 +81,12 @@ class Run:
         refit: Callable[[Chosen], list[Member]] | None = None,
         checkpoint: Checkpoint | None = None,
         started: float | None = None,
+        label: str = "training cddpm",
     ) -> None:
         self._make_trainer, self._partition = make_trainer, partition
         self._grid = list(members)
         self._grid_parts = partition(self._grid)
-        self._total, self._steps_per_epoch = total, steps_per_epoch
+        self._total, self._steps_per_epoch, self._label = total, steps_per_epoch, label
         self.averaged = averaged
         self._scoring, self._refit, self._checkpoint = scoring, refit, checkpoint
         self._begin()
@@ -195,7 +198,7 @@ class Run:
     def _run_part(self, interruption: Interruption) -> None:
         last = self.trainer.last_step
         self._cadence.start(self.trainer.n_steps)
-        label = "training cddpm"
+        label = self._label
         if len(self._parts) > 1 or self._refit:
             label += f", {self._told_part()}"
         with Progress(last, label, start=self.trainer.n_steps) as progress:

@@ -93,6 +93,14 @@ KINDS: dict[str, Kind] = {
         ),
         sampling_settings=("k_neighbors",),
     ),
+    "tabddpm": Kind(
+        module="mcrage.generators.tabddpm",
+        name="TabddpmGenerator",
+        train=Needs(("mcrage.generators.tabddpm_fit",), ("torch", "numpy")),
+        sample=Needs(("mcrage.generators.tabddpm_draw",), ("torch", "numpy")),
+        sampling_settings=("sampling_variance",),
+        on_gpu=True,
+    ),
     "mixture": Kind(
         module="mcrage.generators.mixture",
         name="MixtureGenerator",

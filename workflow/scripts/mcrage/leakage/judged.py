@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 """How runs were judged: on all test rows as they are, by the threshold declared before the run."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 
 from mcrage.groups import GroupSchema
 from mcrage.metrics.judge import judge
+from mcrage.metrics.predictions import scores_of, threshold_rule
 from mcrage.tables import ROW_ID
 
 _PLACE = ("attribute", "subgroup", "metric")
@@ -18,6 +21,7 @@ def check_run(
     test: pa.Table,
     schema: GroupSchema,
     threshold: float,
+    references: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Compute a run's metrics anew from its predictions, and compare.
 
@@ -32,6 +36,8 @@ def check_run(
     schema : GroupSchema
     threshold : float
         As declared before the run: a constant knows nothing of the test rows.
+    references : mapping of str to str, optional
+        See `mcrage.metrics.judge.judge`.
 
     Returns
     -------
@@ -40,9 +46,10 @@ def check_run(
     """
     problems = []
     used = set(metrics.column("threshold").to_pylist())
-    if used != {str(threshold)}:
+    rule = threshold_rule(schema, threshold)
+    if used != {rule}:
         told = ", ".join(sorted(map(str, used)))
-        problems.append(f"{run}: judged by threshold {told}, not {threshold}")
+        problems.append(f"{run}: judged by threshold {told}, not {rule}")
     if predictions.column(ROW_ID).to_pylist() != test.column(ROW_ID).to_pylist():
         return [*problems, f"{run}: the rows that were judged are not those of test.parquet"]
     groups = schema.index(test)
@@ -51,10 +58,12 @@ def check_run(
         changed = int(np.sum(_numbers(predictions, name) != expected))
         if changed:
             problems.append(f"{run}: {name} of {changed} row(s) is not that of test.parquet")
-    score = _numbers(predictions, "score")
+    score = scores_of(predictions)
     if not np.isfinite(score).all():
         return [*problems, f"{run}: {int(np.sum(~np.isfinite(score)))} score(s) are no numbers"]
-    return problems + _check_values(run, metrics, judge(schema, groups, score, threshold))
+    return problems + _check_values(
+        run, metrics, judge(schema, groups, score, threshold, references)
+    )
 
 
 def _check_values(run: str, metrics: pa.Table, anew: dict[str, list]) -> list[str]:
@@ -74,9 +83,6 @@ def _check_values(run: str, metrics: pa.Table, anew: dict[str, list]) -> list[st
 
 
 def _numbers(table: pa.Table, name: str) -> np.ndarray:
-    """Return a column as float64; null is NaN. A list in each row makes a column of the array."""
-    column = table.column(name).combine_chunks()
-    if pa.types.is_fixed_size_list(column.type):
-        flat = column.flatten().cast(pa.float64()).to_numpy(zero_copy_only=False)
-        return flat.reshape(len(column), -1)
-    return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    """Return a column as float64; null is NaN."""
+    column = table.column(name).combine_chunks().cast(pa.float64())
+    return column.to_numpy(zero_copy_only=False)

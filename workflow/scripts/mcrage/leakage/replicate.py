@@ -138,6 +138,7 @@ class Replicate:
             self.tables["test"],
             self.schema,
             self.settings["threshold"],
+            self.settings["references"],
         )
 
     def _taught(self, treatment: Mapping[str, Any], seeds: Mapping[str, int]) -> Labels:

@@ -9,9 +9,9 @@ from mcrage.groups import GroupSchema
 from mcrage.metrics import rates
 from mcrage.metrics.f1 import f1_of
 from mcrage.metrics.fairness import WORST_OF_COUNTS, signed, spreads, subgroups_used, worst
-from mcrage.metrics.names import AGAINST, NULL, NULL_P, USED
+from mcrage.metrics.names import AGAINST, ALL, NULL, NULL_P, OVERALL, USED
 from mcrage.metrics.null import null_of_auroc, null_of_counts
-from mcrage.metrics.sufficient import ALL, OVERALL, Sufficient, parts, sufficient
+from mcrage.metrics.sufficient import Sufficient, parts, sufficient
 
 OF_COUNTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "accuracy": rates.accuracy,

@@ -6,6 +6,9 @@ both named in the column subgroup ("SEX=F against SEX=M"). ``worst_``: over all 
 attribute, in subgroup "all". What only tells how to read another metric ends in one of `ASIDES`.
 """
 
+OVERALL, ALL = "overall", "all"
+"""The attribute of all rows, and the subgroup that is all of an attribute."""
+
 AGAINST = " against "
 """Between the two subgroups of a signed gap."""
 

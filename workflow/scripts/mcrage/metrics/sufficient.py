@@ -9,8 +9,8 @@ import numpy as np
 from mcrage.groups import GroupSchema
 from mcrage.metrics import calibration, scores
 from mcrage.metrics.confusion import confusion, decide
+from mcrage.metrics.names import ALL, OVERALL
 
-OVERALL, ALL = "overall", "all"
 BINARY_SCORES = {
     "auroc": scores.auroc,
     "auprc": scores.auprc,

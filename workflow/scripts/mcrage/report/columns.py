@@ -88,7 +88,7 @@ def _told(
         used.append("sensitive attribute, in bands" if attribute.edges else "sensitive attribute")
     if feature is None:
         if attribute is None:
-            told = "names the patient or cluster" if column == roles.cluster else "not used"
+            told = "names the patient or cluster" if column in roles.cluster else "not used"
             return (column, told, "", "")
         return (_name(column, attribute.label), used[0], _levels(attribute), "")
     used.append("derived feature" if feature.formula else "feature")

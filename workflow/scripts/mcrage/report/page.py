@@ -15,6 +15,8 @@ from mcrage.report.chain import Chain
 from mcrage.report.columns import HEADS as COLUMN_HEADS
 from mcrage.report.columns import ColumnsTable
 from mcrage.report.costs import generator_costs, machine_facts, stage_costs
+from mcrage.report.fairness import gap_tables
+from mcrage.report.primary import primary_verdict
 from mcrage.report.published import Published
 from mcrage.report.rare import HEADS as RARE_HEADS
 from mcrage.report.rare import RareGroupsTable
@@ -172,7 +174,7 @@ def render_report(
         ``title``; ``induced``: whether any scenario takes rows away; ``treatments``: name to
         description, in order; ``datasets``: name to the card's title, description, licence,
         citation, homepage; ``test_to_train``: see `mcrage.statistics.paired.ratio_of`; ``config``:
-        the resolved config; ``seed``.
+        the resolved config; ``seed``; ``primary``: the declared question, if there is one.
     figures : sequence of FigureFile
     published : sequence of Published
     benchmarks : sequence of Path
@@ -257,6 +259,8 @@ def _section(
         "headline": headline(results),
         "question": question(results),
         "answer": answer(results),
+        "primary": primary_verdict(results, settings["primary"]) if "primary" in settings else [],
+        "gaps": gap_tables(results, next(iter(results.baselines), None)),
         "papers": papers,
         "renamed": [
             {

@@ -2,11 +2,11 @@
 """The tables of results, taken apart by what the report has one section for."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mcrage.figures.words import EVERYONE, subgroup_words
-from mcrage.metrics.names import AGAINST
+from mcrage.metrics.names import is_of_attribute
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from mcrage.datasets.roles import Roles
 
 CONTEXT = ("dataset", "scenario", "classifier", "threshold")
-OVERALL = "overall"
 CONTROLS = ("original", "imbalanced")
 
 
@@ -34,6 +33,11 @@ class Results:
         Mean number of test rows behind a value.
     differences : mapping of (baseline, treatment, subgroup, metric) to dict
         Rows of comparisons.parquet.
+    gaps : mapping of (treatment, attribute, metric) to ndarray of float64, shape (k,)
+        Like `values`, of what compares all subgroups of an attribute, and what tells how to read
+        it.
+    gap_differences : mapping of (baseline, treatment, attribute, metric) to dict
+        Rows of comparisons.parquet about them.
     """
 
     dataset: str
@@ -45,6 +49,10 @@ class Results:
     values: Mapping[tuple[str, str, str], Any]
     support: Mapping[tuple[str, str], float]
     differences: Mapping[tuple[str, str, str, str], Mapping[str, Any]]
+    gaps: Mapping[tuple[str, str, str], Any] = field(default_factory=dict)
+    gap_differences: Mapping[tuple[str, str, str, str], Mapping[str, Any]] = field(
+        default_factory=dict
+    )
 
     @property
     def n_replicates(self) -> int:
@@ -98,6 +106,8 @@ def split_results(
         In the order in which they occur in `metrics`.
     """
     metrics = metrics.sort_values("replicate", kind="stable")
+    metrics, gaps = _apart(metrics)
+    comparisons, gap_comparisons = _apart(comparisons)
     occurring = metrics[list(CONTEXT)].drop_duplicates()
     out = []
     for context in sorted(occurring.itertuples(index=False, name=None)):
@@ -124,16 +134,32 @@ def split_results(
                     (row["baseline"], row["treatment"], row["subgroup"], row["metric"]): row
                     for row in _of(comparisons, context).to_dict("records")
                 },
+                gaps={
+                    key: block["value"].to_numpy(dtype=float)
+                    for key, block in _of(gaps, context).groupby(
+                        ["treatment", "attribute", "metric"], sort=False, observed=True
+                    )
+                },
+                gap_differences={
+                    (row["baseline"], row["treatment"], row["attribute"], row["metric"]): row
+                    for row in _of(gap_comparisons, context).to_dict("records")
+                },
             )
         )
     return out
 
 
+def _apart(table: "pd.DataFrame") -> tuple["pd.DataFrame", "pd.DataFrame"]:
+    """Return the rows about one set of rows, and those about all subgroups of an attribute.
+
+    Pairs of subgroups are in neither: they are for the reader of the tables.
+    """
+    between = table["metric"].map(is_of_attribute).astype(bool)
+    return table[~between], table[between & (table["subgroup"] == EVERYONE)]
+
+
 def _of(table: "pd.DataFrame", context: tuple[str, ...]) -> "pd.DataFrame":
-    # Gaps are of no one subgroup: of two, or of all of an attribute.
-    between = table["subgroup"].str.contains(AGAINST, regex=False)
-    over_all = (table["subgroup"] == EVERYONE) & (table["attribute"] != OVERALL)
-    chosen = table[~(between | over_all)]
+    chosen = table
     for column, value in zip(CONTEXT, context, strict=True):
         chosen = chosen[chosen[column] == value]
     return chosen

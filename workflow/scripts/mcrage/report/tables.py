@@ -198,7 +198,10 @@ def difference_entry(row: Mapping | None, support: float) -> Entry:
     text = difference(row["mean_difference"], row["ci_low"], row["ci_high"])
     if not has_interval(row):
         return Entry(text, "one replicate: no interval", kind=f"unclear{few}")
-    return Entry(text, f"{p_value(row['p_adjusted'])} adjusted", kind=f"{verdict(row)}{few}")
+    small = f"{p_value(row['p_adjusted'])} adjusted"
+    if (found := row.get("detectable_difference", float("nan"))) == found:
+        small += f"; detectable {number(found)}"
+    return Entry(text, small, kind=f"{verdict(row)}{few}")
 
 
 def _mean(

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from mcrage.metrics.names import AGAINST, LOWER_IS_BETTER
-from mcrage.metrics.sufficient import ALL, OVERALL
+from mcrage.metrics.names import AGAINST, ALL, LOWER_IS_BETTER, OVERALL
 
 USELESS, LEVELLED = "fair because useless", "levelled down"
 UTILITIES = ("auroc", "balanced_accuracy")

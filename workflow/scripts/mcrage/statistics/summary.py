@@ -133,8 +133,8 @@ def compare(
     of_pairs = [[names.index(name) for name in column] for column in zip(*pairs, strict=True)]
     base, treated = of_pairs or ([], [])
     differences = values[:, treated] - values[:, base]  # (context, pair, replicate)
-    where = zip(contexts["dataset"], contexts["scenario"], strict=True)
-    ratio = np.array([ratio_of(test_to_train, *place) for place in where])[:, None]
+    places = zip(contexts["dataset"], contexts["scenario"], strict=True)
+    ratio = np.array([[ratio_of(test_to_train, *place)] for place in places]).reshape(-1, 1)
     margin = contexts["metric"].map(lambda m: margins.gap if is_gap(m) else margins.score)
     margin = margin.to_numpy(dtype=np.float64)[:, None]
     paired = Paired.of(differences, ratio)

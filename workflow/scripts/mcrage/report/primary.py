@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""The verdict on the question that was declared before the run, in sentences with numbers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mcrage.figures.differences import has_interval, verdict
+from mcrage.figures.words import EVERYONE, capital, metric_name, treatment_name
+from mcrage.metrics.names import is_of_attribute
+from mcrage.report.numbers import difference, number, p_value
+from mcrage.report.results import Results
+
+_LEVEL = 0.05
+
+
+def primary_verdict(results: Results, primary: Mapping[str, Any]) -> list[str]:
+    """Return a sentence that states the question, and one for each treatment that it is about.
+
+    Parameters
+    ----------
+    results : Results
+    primary : mapping
+        metric, attribute, subgroup, classifier, treatment (None: all that are no controls) and
+        baseline.
+
+    Returns
+    -------
+    list of str
+        Empty for another classifier than the declared one.
+    """
+    if results.classifier != primary["classifier"]:
+        return []
+    rows = _rows(results, primary)
+    who = (
+        f"between subgroups of {primary['attribute']}"
+        if is_of_attribute(primary["metric"])
+        else f"for {results.who.get(primary['subgroup'], primary['subgroup'])}"
+    )
+    asked = (
+        f"Declared before the run: {metric_name(primary['metric'])} {who}, against "
+        f"“{treatment_name(primary['baseline'])}”"
+    )
+    if not rows:
+        return [f"{asked}. It could not be computed; see the support in the tables."]
+    family = f", Holm's correction for {len(rows)} treatments" if len(rows) > 1 else ""
+    return [f"{asked}{family}.", *(_sentence(name, row) for name, row in rows.items())]
+
+
+def _rows(results: Results, primary: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    names = [primary["treatment"]] if primary["treatment"] else results.tested
+    metric, baseline = primary["metric"], primary["baseline"]
+    if is_of_attribute(metric):
+        found = {
+            name: results.gap_differences.get((baseline, name, primary["attribute"], metric))
+            for name in names
+        }
+    else:
+        subgroup = primary["subgroup"] or EVERYONE
+        found = {
+            name: results.differences.get((baseline, name, subgroup, metric)) for name in names
+        }
+    return {
+        name: row
+        for name, row in found.items()
+        if row and row["mean_difference"] == row["mean_difference"]
+    }
+
+
+def _sentence(name: str, row: Mapping[str, Any]) -> str:
+    start = (
+        f"{capital(treatment_name(name))}: "
+        f"{difference(row['mean_difference'], row['ci_low'], row['ci_high'])}"
+    )
+    if not has_interval(row):
+        return f"{start}; one replicate gives no interval and no verdict."
+    found = f"{start} ({p_value(row['p_adjusted'])}), {_verdict(row)}"
+    caution = f" Caution: {row['caution']}." if row.get("caution") else ""
+    return (
+        f"{found}; the smallest difference that 80 of 100 such experiments would show is "
+        f"{number(row['detectable_difference'])}.{caution}"
+    )
+
+
+def _verdict(row: Mapping[str, Any]) -> str:
+    shown = verdict(row)
+    if shown != "unclear" and row["p_adjusted"] < _LEVEL:
+        return shown
+    if row["p_equivalence"] < _LEVEL:
+        return f"equivalent within ±{number(row['margin'])} ({p_value(row['p_equivalence'])})"
+    if shown != "unclear":
+        return "not shown after the correction"
+    return "no difference could be shown, and equivalence neither"
