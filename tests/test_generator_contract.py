@@ -21,7 +21,7 @@ SMALL = {
     "copula": {},
     "cart": {},
     "cddpm": {"preset": "tuned", "steps": 60, "width": 16, "depth": 1, "seeds": 2},
-    "tabddpm": {"preset": "small", "steps": 60, "layers": [32, 32]},
+    "tabddpm": {"preset": "small", "steps": 400, "layers": [32, 32]},
 }
 # Kinds that recompute columns with a formula only if they are told to.
 DERIVE = {"smote": {"derive": True}}
