@@ -248,6 +248,14 @@ def test_thinning_keeps_rows_and_order():
     assert thin(sample, 1000, seed=3) is sample
 
 
+def test_samples_are_equal_row_by_row():
+    one, other = mixed(0), mixed(0)
+    assert one.equals(other)
+    assert not one.equals(mixed(1))
+    assert not one.equals(one.take(np.arange(1, len(one))))
+    assert not one.equals(dataclasses.replace(one, synthetic=~one.synthetic))
+
+
 def first_two(reference, panels, features, *, seed):
     return {name: features[:, :2] for name, features in panels.items()}
 

@@ -382,7 +382,7 @@ def many_subgroups(n: int = 12) -> list[Results]:
     units = [women.assign(subgroup=f"UNIT=u{k}", attribute="UNIT", support=7) for k in range(n)]
     one = women[women["metric"] == "auroc"]
     gaps = [
-        one.assign(subgroup="all", value=0.1),
+        one.assign(subgroup="all", metric="worst_auroc_difference", value=0.1),
         one.assign(subgroup="SEX=F against SEX=M", metric="signed_auroc_difference"),
     ]
     table = pd.concat([table, *units, *gaps]).assign(dataset=DATASET)
@@ -447,7 +447,7 @@ def test_columns_are_told_with_their_gaps(tmp_path):
             Attribute("AGE", "Age", ("young", "old"), ("young", "old"), (0.0, 50.0, 120.0)),
         ),
         columns=("ID", "HGB", "AGE", "WARD", "SEEN", "SEX", "SOURCE"),
-        cluster="ID",
+        cluster=("ID",),
     )
     columns = {name: pa.array([1] * 8) for name in roles.columns}
     columns["HGB"] = pa.array([None, None, *[12.0] * 6])

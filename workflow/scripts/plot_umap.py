@@ -22,6 +22,9 @@ def main(input, output, params, wildcards, threads, origin) -> None:
         panels[treatment] = Sample.of(
             each_row_once(read_table(path), len(roles.target.levels)), roles
         )
+    # Where nothing was taken away, the imbalanced rows are the original ones.
+    if any(sample.equals(original) for name, sample in panels.items() if name != "original"):
+        del panels["original"]
     figure = draw_umap(roles, original, panels, seed=params["seeds"]["umap"])
     save(figure, output.svg, output.png, origin)
 

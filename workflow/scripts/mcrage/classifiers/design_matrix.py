@@ -22,6 +22,7 @@ import pyarrow as pa
 from mcrage.datasets.roles import Feature, Roles
 from mcrage.encoding.columns import feature_matrix
 from mcrage.encoding.scaling import SubgroupScaling
+from mcrage.encoding.usual import usual_values
 from mcrage.groups import GroupSchema
 
 MAX_INDICATORS = 30
@@ -85,9 +86,7 @@ class DesignMatrix:
             _frequent(column, len(feature.levels), most) if feature.kind == "category" else ()
             for column, feature in zip(raw.T, roles.features, strict=True)
         )
-        usual = np.array(
-            [_usual(column, each) for column, each in zip(raw.T, roles.features, strict=True)]
-        )
+        usual = usual_values(raw, roles.features)
         scaling, numbers = None, _numbers(roles)
         if features != "raw" and numbers:
             schema = GroupSchema.of(roles)
@@ -163,15 +162,6 @@ def _frequent(column: np.ndarray, n_levels: int, most: int) -> tuple[int, ...]:
     counts = np.bincount(column[~np.isnan(column)].astype(np.int64), minlength=n_levels)
     order = np.argsort(-counts, kind="stable")[:most]
     return tuple(sorted(int(code) for code in order if counts[code]))
-
-
-def _usual(column: np.ndarray, feature: Feature) -> float:
-    known = column[~np.isnan(column)]
-    if not len(known):
-        return 0.0
-    if feature.levels:
-        return float(np.argmax(np.bincount(known.astype(np.int64))))
-    return float(np.median(known))
 
 
 def _numbers(roles: Roles) -> list[int]:

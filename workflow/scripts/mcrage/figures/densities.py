@@ -96,6 +96,11 @@ def draw_densities(roles: Roles, real: Sample, synthetic: Mapping[str, Sample]) 
                     axis.set_yticklabels(told or [""] * len(lines[row]))
                 else:
                     draw_numbers(axis, feature, limits, truth, sources, styles, zeros=zeros)
+                if len(truth.values) == 0 and counted[""] is not None:
+                    axis.text(
+                        0.5, 0.5, f"groups of fewer than\n{TOO_FEW} real rows", fontsize=7.5,
+                        color=MUTED, ha="center", va="center", transform=axis.transAxes,
+                    )  # fmt: skip
                 axis.tick_params(axis="x", labelsize=7.5, pad=1, length=2)
                 width = int(_CHARACTERS / len(names))
                 label = [*textwrap.wrap(feature_axis(feature), width)]
@@ -105,6 +110,7 @@ def draw_densities(roles: Roles, real: Sample, synthetic: Mapping[str, Sample]) 
             if row in lines:
                 widest = max(axis.dataLim.x1 for axis in axes[line])
                 for axis in axes[line]:
+                    axis.locator_params(axis="x", nbins=4 if len(names) < 5 else 2)
                     axis.set_xlim(0, 1.03 * min(1.0, widest) if np.isfinite(widest) else 1.0)
         for column, name in enumerate(names):
             told = [
@@ -204,23 +210,20 @@ def _values(column: np.ndarray, mine: np.ndarray, weights: np.ndarray | None) ->
 
 def _left_out(feature: Feature, rows: Mapping[str, Values], zeros: bool) -> list[str]:
     """Return what a density does not show: missing values, and zeros told apart."""
-    out = []
-    if any(np.isnan(one.values).any() for one in rows.values()):
-        out.append(
-            _told("missing", {k: one.share(np.isnan(one.values)) for k, one in rows.items()})
-        )
+    told = {"missing": np.isnan} if any(np.isnan(one.values).any() for one in rows.values()) else {}
     if zeros:
-        out.append(_told("0", {k: one.share(one.values == 0) for k, one in rows.items()}))
+        told["0"] = np.logical_not
+    out = []
+    for what, flags in told.items():
+        shares = {name: one.share(flags(one.values)) for name, one in rows.items()}
+        parts = [
+            f"{treatment_name(name) if name else 'real'} {100 * share:.0f} %"
+            for name, share in shares.items()
+            if not np.isnan(share)
+        ]
+        if parts:
+            out.append(f"{what}: {', '.join(parts)}")
     return out
-
-
-def _told(what: str, shares: Mapping[str, float]) -> str:
-    parts = [
-        f"{treatment_name(name) if name else 'real'} {100 * share:.0f} %"
-        for name, share in shares.items()
-        if not np.isnan(share)
-    ]
-    return f"{what}: {', '.join(parts)}"
 
 
 def _short(name: str) -> str:

@@ -120,7 +120,6 @@ def draw_levels(
             axis.plot(share, tick + shift, marker=look.marker, color=look.colour, markersize=4)
     axis.set(yticks=ticks, ylim=(len(lines) - 0.4, -0.6))
     axis.tick_params(axis="y", length=0, labelsize=7.5, pad=2)
-    axis.locator_params(axis="x", nbins=4)
     axis.xaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
     axis.grid(False, axis="y")
 

@@ -79,6 +79,14 @@ class Sample:
         )
         return cls(feature_matrix(table, roles.features), GroupSchema.of(roles).index(table), flag)
 
+    def equals(self, other: "Sample") -> bool:
+        """Say whether both have the same rows in the same order."""
+        return (
+            np.array_equal(self.features, other.features, equal_nan=True)
+            and np.array_equal(self.groups, other.groups)
+            and np.array_equal(self.synthetic, other.synthetic)
+        )
+
     def take(self, rows: np.ndarray) -> "Sample":
         """Return the given rows, by number or by mask."""
         return Sample(self.features[rows], self.groups[rows], self.synthetic[rows])
