@@ -197,7 +197,7 @@ def test_groups_that_are_left_are_not_filled():
 def test_the_gate_against_copies_knows_own_rows_only():
     train = data(sizes(g0001=3))
     settled, _ = settle(train, BACK_OFF, seed=0)
-    gate = Gate.of(train.features, train.groups, SCHEMA)
+    gate = Gate.of(train.features, train.groups, SCHEMA, ROLES.features)
     borrowed = slice(-settled.n_borrowed, None)
     assert gate.keep(settled.features[borrowed], settled.groups[borrowed]).all()
     assert not gate.keep(train.features, train.groups).all()

@@ -110,7 +110,11 @@ class CartSettings(_Cheap):
     kind: Literal["cart"]
     trained_on: str | None = Field(None, description=_TRAINED_ON)
     min_leaf: int = Field(
-        5, ge=1, description="Fewest training rows of a leaf; larger ones copy less and blur more."
+        5,
+        ge=1,
+        description="Fewest training rows of a leaf; larger ones copy less and blur more. A column "
+        "of nearly unique values lets trees find single rows: on Adult 3.5 % of drawn rows equal a "
+        "training row (of test rows 0.1 %), and none with smooth.",
     )
     smooth: bool = Field(
         False,
