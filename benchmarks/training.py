@@ -30,8 +30,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "workflow" / "scripts")]
 
 from mcrage.classifiers.validation import validation_f1  # noqa: E402
+from mcrage.config.classifiers import RandomForest  # noqa: E402
 from mcrage.config.generators import CddpmSettings  # noqa: E402
-from mcrage.config.model import RandomForest  # noqa: E402
 from mcrage.diffusion.condition import Condition, group_condition  # noqa: E402
 from mcrage.diffusion.memory import member_bytes  # noqa: E402
 from mcrage.diffusion.network import Network, PaperNetwork, ResidualNetwork, sinusoids  # noqa: E402

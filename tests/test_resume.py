@@ -59,6 +59,7 @@ class Stage:
         settings = {
             "generator": CddpmSettings(kind="cddpm", preset=preset, **small).resolved(),
             "threads": 1,
+            "rare_groups": {"fewer_than": 1, "then": "back_off"},
         }
         if judged:
             settings["judge"] = {

@@ -19,6 +19,7 @@ from sklearn.model_selection import cross_val_score
 
 import mcrage.sampler
 from mcrage import MCRAGE
+from mcrage.generators.registry import KINDS
 from mcrage.sampler import generator_settings
 from project import ROOT
 
@@ -256,6 +257,19 @@ def test_a_generator_that_there_is_not_is_refused(ward, generator, message):
     X, y = ward
     with pytest.raises(ValueError, match=message):
         quick(generator=generator).fit_resample(X, y)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_kind_of_generator_fills_groups(ward, kind):
+    X, y = ward
+    settings = {"kind": kind}
+    if KINDS[kind].on_gpu:
+        settings |= {"steps": 5, "warmup_steps": 1} if kind == "cddpm" else {"steps": 5}
+    X_more, y_more = quick(sensitive=["sex"], generator=settings).fit_resample(X, y)
+    groups = Counter(zip(X_more.sex, y_more, strict=True))
+    assert len(set(groups.values())) == 1
+    assert (X_more.dtypes == X.dtypes).all()
+    assert set(X_more.ward) == {"a", "b", "c"}
 
 
 def test_without_a_word_the_generator_is_the_tuned_one_with_fewer_networks():

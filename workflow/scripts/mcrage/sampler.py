@@ -274,7 +274,7 @@ def generator_settings(generator: str | Mapping[str, Any] | None) -> dict[str, A
     Parameters
     ----------
     generator : str, mapping or None
-        See `MCRAGE`. A kind with presets is taken as tuned where none is named.
+        See `MCRAGE`. A kind with presets is taken as ours, not as the paper's, where none is named.
 
     Raises
     ------
@@ -300,7 +300,9 @@ def generator_settings(generator: str | Mapping[str, Any] | None) -> dict[str, A
         raise UserError(
             f"generator: kind: found {generator.get('kind')!r}; allowed: {', '.join(models)}"
         )
-    preset = {"preset": "tuned"} if "preset" in model.model_fields else {}
+    preset = {}
+    if "preset" in model.model_fields:
+        (preset["preset"],) = set(get_args(model.model_fields["preset"].annotation)) - {"paper"}
     try:
         settings = model.model_validate({**preset, **generator}).resolved()
     except ValidationError as error:
