@@ -302,7 +302,8 @@ def generator_settings(generator: str | Mapping[str, Any] | None) -> dict[str, A
         )
     preset = {}
     if "preset" in model.model_fields:
-        (preset["preset"],) = set(get_args(model.model_fields["preset"].annotation)) - {"paper"}
+        presets = get_args(model.model_fields["preset"].annotation)
+        preset["preset"] = next(name for name in presets if name != "paper")
     try:
         settings = model.model_validate({**preset, **generator}).resolved()
     except ValidationError as error:
