@@ -435,7 +435,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         config(experiment={"primary": {"metric": "brier"}}),
         REPORT,
     ),
-    "config: what is too small to matter": (config(margins={"gap": 0.03}), COMPARED),
+    "config: margins, what is too small to matter": (config(margins={"gap": 0.03}), COMPARED),
     "config: a reference subgroup": (
         config(experiment={"references": {"diabetes": {"sex": 2}}}),
         EVALUATED,
