@@ -263,7 +263,7 @@ def test_labels_that_do_not_belong_to_their_weights_are_found(tables, schema):
     rows = np.arange(2 * n_synthetic)
     assert found(rows) == []
     for order in (np.roll(rows, n_synthetic), np.append(rows[:-2], rows[:-3:-1])):
-        assert "do not stand once with the positive level" in found(order)[0]
+        assert "do not stand once with every level" in found(order)[0]
 
 
 @pytest.fixture
@@ -410,7 +410,7 @@ def renumber_test_row(cheat: Cheat) -> None:
 def scale_with_test_rows(cheat: Cheat, generator: str) -> None:
     """The scaler of a model from training and test rows; the network as it was."""
     from mcrage.datasets.roles import read_roles
-    from mcrage.encoding.numeric import NumericEncoding
+    from mcrage.encoding.mixed import MixedEncoding
 
     folder = cheat.folder / generator
     roles = read_roles(cheat.folder.parents[1] / "roles.json")
@@ -419,10 +419,9 @@ def scale_with_test_rows(cheat: Cheat, generator: str) -> None:
     )
     data = TrainingData.of(rows, roles)
     arrays = read_arrays(folder / "model.safetensors")
-    scaling = read_json(folder / "model.json")["encoding"]["scaling"]
-    fitted, _ = NumericEncoding.fit(
-        data.features, roles.features, scaling=scaling, within=data.within(scaling)
-    ).state()
+    options = read_json(folder / "model.json")["encoding"]["options"]
+    within = data.within(options["scaling"])
+    fitted, _ = MixedEncoding.fit(data.features, roles.features, **options, within=within).state()
     arrays |= {f"encoding.{name}": array for name, array in fitted.items()}
     write_arrays(arrays, folder / "model.safetensors")
 

@@ -159,9 +159,9 @@ def clone(*, with_records: bool, with_dates: bool = True) -> Change:
 
 NOTHING = Change()
 REFORMATTED = (
-    "        losses = (output - batch.target).square().mean(dim=(1, 2))\n",
-    "        losses = ((output - batch.target)\n"
-    "            .square()\n            .mean(dim=(1, 2)))\n",
+    "        output = self.network(self._values, batch.inputs, batch.level, batch.condition, drop)\n",
+    "        output = self.network(\n            self._values, batch.inputs,\n"
+    "            batch.level, batch.condition, drop)\n",
 )
 
 # --- what runs again ----------------------------------------------------------------------------

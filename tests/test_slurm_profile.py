@@ -73,7 +73,7 @@ def test_jobs_of_a_replicate_know_their_memory_before_their_inputs_exist():
         for rule in text.split("\nrule ")[1:]
         if re.search(r'group:\s+("replicate"|sampling_group|rebalancing_group)', rule)
     ]
-    assert len(grouped) == 5
+    assert len(grouped) == 6
     for rule in grouped:
         assert "size_mb" not in resources[rule]["mem_mb"], rule
 
@@ -124,6 +124,9 @@ class PretendedCluster:
         self._command("sinfo", "echo 'standard*'")
         self._command("scontrol", "echo 'MinJobAge = 300 sec'")
         self._command("scancel", "true")
+        # There is no accounting.
+        self._command("sacct", "exit 1")
+        self._command("sacctmgr", "exit 1")
         self._command("sbatch", f'printf "%s\\n" "$*" >> {folder}/lines; wc -l < {folder}/lines')
         # It does not answer at first, which makes the executor forget its jobs.
         self._command(

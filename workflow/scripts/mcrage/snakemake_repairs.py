@@ -5,6 +5,7 @@ Each leaves a Snakemake alone that does not have what it mends.
 """
 
 import asyncio
+import shutil
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -77,7 +78,7 @@ def watch_steadily(scheduler: Any, *, longest_pause: float) -> None:
 
     The SLURM executor asks for the state of its jobs ever more seldom, up to every three minutes,
     while none ends; and it forgets them all when SLURM does not answer, so that Snakemake waits
-    for ever.
+    for ever. It also ends in a traceback where SLURM's accounting is not installed.
 
     Parameters
     ----------
@@ -111,6 +112,12 @@ def _steady(executor: type, longest_pause: float) -> type:
             for job in active_jobs:
                 if id(job) not in kept | self._ended:
                     yield job
+
+        def shutdown(self) -> None:
+            if shutil.which("sacct") is None:
+                # It would be asked for a report, and the run end in a traceback.
+                self.workflow.executor_settings.efficiency_report = False
+            super().shutdown()
 
         def report_job_success(self, job_info: Any) -> None:
             self._note(job_info)

@@ -209,29 +209,33 @@ def check_labels(
     ----------
     treatment : str
     weights, rebalanced : pyarrow.Table
-        Of the same length; synthetic rows last, with the positive level and then with the other.
+        Of the same length; synthetic rows last, with the last level of the target (of two, the
+        positive one), then with the one before.
     schema : GroupSchema
     n_real : int
         Real rows before them.
     labels : callable
         The classifier that labelled them, fitted anew.
     """
-    n_synthetic = (rebalanced.num_rows - n_real) // 2
-    rows, again = rebalanced.slice(n_real, n_synthetic), rebalanced.slice(n_real + n_synthetic)
-    target = schema.columns[-1]
+    n_levels = schema.shape[-1]
+    n_synthetic = (rebalanced.num_rows - n_real) // n_levels
+    starts = [n_real + copy * n_synthetic for copy in range(n_levels)]
+    copies = [rebalanced.slice(start, n_synthetic) for start in starts]
+    rows, target = copies[0], schema.columns[-1]
     others = [name for name in rebalanced.column_names if name not in (target, LABEL_WEIGHT)]
-    levels = [schema.target_of(schema.index(half)) for half in (rows, again)]
-    if (
-        not rows.select(others).equals(again.select(others))
-        or (levels[0] != 1).any()
-        or (levels[1] != 0).any()
+    if n_real + n_levels * n_synthetic != rebalanced.num_rows or any(
+        not copy.select(others).equals(rows.select(others))
+        or (schema.target_of(schema.index(copy)) != level).any()
+        for level, copy in zip(range(n_levels)[::-1], copies, strict=True)
     ):
         return [
-            f"{treatment}: the synthetic rows in rebalanced.parquet do not stand once with the "
-            "positive level of the target, and then once with the other"
+            f"{treatment}: the synthetic rows in rebalanced.parquet do not stand once with every "
+            "level of the target, the last one (of two, the positive one) first"
         ]
     likely = labels(rows)
-    anew = np.concatenate([np.ones(n_real), likely, 1.0 - likely])
+    if likely.ndim == 1:
+        likely = np.stack([1.0 - likely, likely], axis=1)
+    anew = np.concatenate([np.ones(n_real), likely[:, ::-1].T.ravel()])
     for place, column in (
         ("weights.parquet", weights.column("weight")),
         ("rebalanced.parquet", rebalanced.column(LABEL_WEIGHT)),
