@@ -159,7 +159,8 @@ def clone(*, with_records: bool, with_dates: bool = True) -> Change:
 
 NOTHING = Change()
 REFORMATTED = (
-    "        output = self.network(self._values, batch.inputs, batch.level, batch.condition, drop)\n",
+    "        output = self.network("
+    "self._values, batch.inputs, batch.level, batch.condition, drop)\n",
     "        output = self.network(\n            self._values, batch.inputs,\n"
     "            batch.level, batch.condition, drop)\n",
 )
