@@ -5,9 +5,13 @@
 
 The stages are the workflow's: the same library calls, params and seeds, so the same results
 (tests/test_ablation.py), without a process and files for each of a thousand jobs; a classifier
-that labels rows for several treatments is fitted once. Columns: mean difference to the first
-baseline over the replicates, in units of 1e-4, with half the width of its 95 % Nadeau-Bengio
-interval; it says which changes earn their place, on replicates that judge nothing else.
+that labels rows for several treatments is fitted once. Printed are tables in Markdown of every
+treatment's mean, and its difference to a baseline with the 95 % Nadeau-Bengio interval; see
+study_tables.py (*: the interval excludes 0). What --output names is written after each replicate
+of each dataset, so that a run that is stopped leaves what it has; --read FILE prints other tables.
+
+    ... --read FILE --show auroc brier auroc@sex@sex=Female worst_auroc_difference@sex
+    ... --read FILE --show theil_index --columns classifier --baseline reweighing
 
 With --transfer SIGMA one more treatment, `transfer`, does as `within_subgroup` in that file, but
 its rows start from real ones of the largest subgroup with the same outcome, noised to SIGMA,
@@ -17,23 +21,27 @@ instead of from noise, and are told the group they are to become.
 import argparse
 import json
 import os
+import resource
 import sys
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "workflow" / "scripts")]
 
 import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
 import pyarrow as pa  # noqa: E402
+import pyarrow.compute as pc  # noqa: E402
 import yaml  # noqa: E402
+from study_tables import COLUMNS, shown, tables  # noqa: E402
 
 from mcrage.classifiers.registry import fit, fit_and_score  # noqa: E402
+from mcrage.clusters import clusters_of  # noqa: E402
 from mcrage.config.load import load_config  # noqa: E402
 from mcrage.datasets.card_model import PrepareSettings  # noqa: E402
 from mcrage.datasets.cards import describe_settings, read_card  # noqa: E402
@@ -46,15 +54,24 @@ from mcrage.generators.base import TrainingData  # noqa: E402
 from mcrage.generators.registry import generator_class  # noqa: E402
 from mcrage.groups import GroupSchema, plan_rows  # noqa: E402
 from mcrage.metrics.judge import judge  # noqa: E402
+from mcrage.metrics.predictions import threshold_rule  # noqa: E402
 from mcrage.plan import Plan  # noqa: E402
+from mcrage.rare_groups import settle  # noqa: E402
 from mcrage.rebalancing import rebalance, rows_to_add, synthetic_table  # noqa: E402
-from mcrage.scenario import split, thin_out, undersample  # noqa: E402
+from mcrage.scenario import official_split, split, thin_out, undersample  # noqa: E402
 from mcrage.statistics.summary import compare  # noqa: E402
-from mcrage.tables import read_table, write_table  # noqa: E402
+from mcrage.tables import (  # noqa: E402
+    IS_OFFICIAL_TEST,
+    ROW_ID,
+    read_table,
+    write_table,
+)
 from project import merge  # noqa: E402
 from sample_generator import draw_past_gate  # noqa: E402
 
-SHOWN = ("auroc", "f1", "brier")
+if TYPE_CHECKING:
+    import pandas as pd
+
 TRANSFERRED = "within_subgroup"
 """The treatment that --transfer starts otherwise."""
 
@@ -62,18 +79,28 @@ TRANSFERRED = "within_subgroup"
 class Replicate:
     """One replicate of one dataset and scenario, with the workflow's params of every stage."""
 
-    def __init__(self, plan: Plan, prepared: Prepared, number: int) -> None:
+    def __init__(
+        self, plan: Plan, prepared: Prepared, dataset: str, scenario: str, number: int
+    ) -> None:
         self.plan, self.roles = plan, prepared.roles
         self.schema = GroupSchema.of(self.roles)
-        self.names = {"dataset": plan.datasets[0], "scenario": plan.scenarios[0]}
-        self.names["replicate"] = str(number)
+        self.names = {"dataset": dataset, "scenario": scenario, "replicate": str(number)}
         self.taught: dict[str, Any] = {}
         table, groups = prepared.table, self.schema.index(prepared.table)
         params = self.params("balance")
+        official = params["settings"]["split"] == "official"
+        if official and params["settings"]["balance"]:
+            sys.exit(f"{scenario} balances what an official split leaves: run it with snakemake")
         if params["settings"]["balance"]:
             kept = undersample(self.schema.subgroup_of(groups), params["seeds"]["balance"])
             table, groups = table.take(kept), groups[kept]
-        pool, test = self._split("split", "test_fraction", groups)
+        if official:
+            pool, test = official_split(table)
+        else:
+            clusters = clusters_of(table, self.roles.cluster)
+            pool, test = self._split("split", "test_fraction", groups, clusters)
+        if IS_OFFICIAL_TEST in table.column_names:
+            table = table.drop_columns([IS_OFFICIAL_TEST])
         self.test, pool_table, groups = table.take(test), table.take(pool), groups[pool]
         params = self.params("induce_imbalance")
         induced = thin_out(
@@ -82,10 +109,18 @@ class Replicate:
             params["settings"]["keep"],
             params["seeds"]["induce"],
         )
+        clusters = clusters_of(pool_table, self.roles.cluster)
         train, validation = self._split(
-            "induce_imbalance", "validation_fraction", groups[induced], "validation"
+            "induce_imbalance",
+            "validation_fraction",
+            groups[induced],
+            None if clusters is None else clusters[induced],
+            "validation",
         )
-        original = np.setdiff1d(np.arange(len(pool)), induced[validation])
+        held = induced[validation]
+        original = np.setdiff1d(np.arange(len(pool)), held)
+        if clusters is not None:
+            original = original[~np.isin(clusters[original], clusters[held])]
         self.real = {
             "train": pool_table.take(induced[train]),
             "original": pool_table.take(original),
@@ -95,12 +130,17 @@ class Replicate:
         """Return a rule's params."""
         return self.plan.params(rule)(SimpleNamespace(**self.names, **names))
 
-    def _split(self, rule: str, fraction: str, groups: np.ndarray, seed: str = "split"):
-        if self.roles.cluster:
-            sys.exit(f"{self.names['dataset']} has clusters, which this script can't split by")
+    def _split(
+        self,
+        rule: str,
+        fraction: str,
+        groups: np.ndarray,
+        clusters: np.ndarray | None,
+        seed: str = "split",
+    ) -> tuple[np.ndarray, np.ndarray]:
         params = self.params(rule)
         share = params["settings"][fraction]
-        return split(groups, share, params["seeds"][seed], self.schema.n_groups, None)
+        return split(groups, share, params["seeds"][seed], self.schema.n_groups, clusters)
 
     def synthetic(self, name: str, transfer: float | None = None) -> pa.Table:
         """Train a generator and draw the rows that treatments take."""
@@ -111,7 +151,8 @@ class Replicate:
         )
         settings = {**params["settings"]["generator"], **drawing["settings"]["sampling"]}
         generator = generator_class(settings["kind"])(settings)
-        generator.fit(data, seed=params["seeds"]["train"], threads=1)
+        learnt, _ = settle(data, params["settings"]["rare_groups"], params["seeds"]["train"])
+        generator.fit(learnt, seed=params["seeds"]["train"], threads=1)
         counts = self.schema.counts(data.groups)
         plans = [
             rows_to_add(counts, self.schema, **demand) for demand in drawing["settings"]["demands"]
@@ -119,6 +160,8 @@ class Replicate:
         groups = plan_rows(np.max(plans, axis=0))
         seed, memorising = drawing["seeds"]["sample"], drawing["settings"]["memorising"]
         if transfer is not None:
+            from transfer import transferred
+
             features = transferred(generator, data, groups, transfer, seed)
         elif memorising == "keep":
             features = generator.sample(groups, seed=seed)
@@ -159,72 +202,33 @@ class Replicate:
             self.test,
             self.roles,
             seed=params["seeds"]["classifier"],
+            row_ids=pc.fill_null(weights.column(ROW_ID), -1).to_numpy(),
         )
         threshold = params["settings"]["threshold"]
-        found = judge(self.schema, self.schema.index(self.test), score, threshold)
+        references = params["settings"]["references"]
+        found = judge(self.schema, self.schema.index(self.test), score, threshold, references)
         names = {**self.names, "replicate": int(self.names["replicate"])}
-        names |= {"treatment": name, "classifier": classifier, "threshold": str(threshold)}
+        names |= {
+            "treatment": name,
+            "classifier": classifier,
+            "threshold": threshold_rule(self.schema, threshold),
+        }
         n = len(found["metric"])
         return pa.table({**{key: [value] * n for key, value in names.items()}, **found})
 
 
-def transferred(
-    generator: Any, data: TrainingData, groups: np.ndarray, sigma: float, seed: int
-) -> np.ndarray:
-    """Draw rows from noised rows of the largest subgroup with the same outcome (SDEdit's start).
-
-    Parameters
-    ----------
-    generator : CddpmGenerator
-        Fitted, with continuous noise levels.
-    data : TrainingData
-    groups : ndarray of int64, shape (m,)
-        What the rows are to become.
-    sigma : float
-        Noise level of the start; rows have unit variance.
-    seed : int
-    """
-    import torch
-
-    from mcrage.diffusion.network import StackedParameters
-    from mcrage.diffusion.sampling import guided_denoiser, heun
-    from mcrage.diffusion.schedule import karras_sigmas
-
-    rng = np.random.default_rng(seed)
-    schema, encoding, scaling = data.schema, generator._encoding, generator.settings["scaling"]
-    encoded = encoding.transform(data.features, within=data.within(scaling))
-    subgroups = schema.subgroup_of(data.groups)
-    largest = np.argmax(np.bincount(subgroups))
-    donors = np.empty(len(groups), dtype=np.int64)
-    for level in np.unique(schema.target_of(groups)):
-        wanted = schema.target_of(groups) == level
-        rows = np.flatnonzero((subgroups == largest) & (schema.target_of(data.groups) == level))
-        donors[wanted] = rng.choice(rows, wanted.sum())
-    parts = generator._parts(torch.device("cpu"))
-    n_members = len(generator._weights)
-    values = StackedParameters(parts.network.parameters, n_members).views(generator._weights)
-    # Padded so that every member draws as many.
-    order = np.resize(rng.permutation(len(groups)), (n_members, -(-len(groups) // n_members)))
-    start = torch.from_numpy(encoded[donors[order]])
-    noise = torch.empty_like(start).normal_(generator=torch.Generator().manual_seed(seed))
-    with torch.no_grad():
-        asked = torch.from_numpy(groups[order])
-        denoise = guided_denoiser(parts.network, parts.condition, parts.process, values, asked, 0.0)
-        rows = heun(denoise, start + sigma * noise, karras_sigmas(25, 0.01, sigma)).numpy()
-    out = np.empty((len(groups), rows.shape[-1]))
-    out[order.ravel()] = rows.reshape(-1, rows.shape[-1])
-    within = (
-        groups if generator.settings["scaling"] == "within_group" else schema.subgroup_of(groups)
-    )
-    return encoding.inverse(out, within)
-
-
-def run(number: int, given: dict, raw: list[str], transfer: float | None) -> pa.Table:
+def run(
+    dataset: str,
+    scenario: str,
+    number: int,
+    given: dict,
+    mirror: Path,
+    transfer: float | None = None,
+) -> pa.Table:
     """Return the metrics of every treatment and classifier of one replicate."""
+    start = perf_counter()
     plan = make_plan(given)
-    params = plan.params("prepare")(SimpleNamespace(dataset=plan.datasets[0]))
-    prepared = prepare(PrepareSettings.model_validate(params["settings"]), raw)
-    replicate = Replicate(plan, prepared, number)
+    replicate = Replicate(plan, prepared_of(plan, dataset, mirror), dataset, scenario, number)
     drawn: dict[str, pa.Table] = {}
     out = []
     for name in plan.treatments:
@@ -237,8 +241,17 @@ def run(number: int, given: dict, raw: list[str], transfer: float | None) -> pa.
         rows = replicate.synthetic(plan.recipes[TRANSFERRED].generator, transfer)
         treated = replicate.treated(TRANSFERRED, rows)
         out += [replicate.judged("transfer", treated, name) for name in plan.classifiers]
-    print(f"replicate {number} done", file=sys.stderr, flush=True)
+    told = f"{dataset}, {scenario}, replicate {number}: {perf_counter() - start:.0f} s"
+    print(f"{told}, {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB at most")
+    sys.stdout.flush()
     return pa.concat_tables(out)
+
+
+def prepared_of(plan: Plan, dataset: str, mirror: Path) -> Prepared:
+    """Return a dataset, read and checked."""
+    params = plan.params("prepare")(SimpleNamespace(dataset=dataset))
+    raw = [str(mirror / dataset / file.name) for file in plan.cards[dataset].files]
+    return prepare(PrepareSettings.model_validate(params["settings"]), raw)
 
 
 def make_plan(given: dict) -> Plan:
@@ -250,82 +263,93 @@ def make_plan(given: dict) -> Plan:
     return Plan(load_config(given), cards)
 
 
-def tell(comparisons: pd.DataFrame) -> None:
-    """Print the mean differences, in units of 1e-4, and half of their intervals."""
-    first = comparisons["baseline"].iloc[0]
-    shown = comparisons[(comparisons["baseline"] == first) & comparisons["metric"].isin(SHOWN)]
-    cell = [
-        f"{1e4 * mean:+.0f} ±{1e4 * (high - low) / 2:.0f}"
-        for mean, low, high in zip(
-            shown["mean_difference"], shown["ci_low"], shown["ci_high"], strict=True
-        )
-    ]
-    column = shown["metric"] + " " + shown["subgroup"]
-    table = shown.assign(cell=cell, column=column).pivot_table(
-        index=["classifier", "treatment"],
-        columns="column",
-        values="cell",
-        aggfunc="first",
-        sort=False,
-    )
-    print(f"{shown['n_replicates'].max()} replicates; differences to {first}, in 1e-4")
-    print(table.to_string())
-
-
-def draw(comparisons: pd.DataFrame, plan: Plan, roles: Roles, stem: Path) -> None:
-    """Draw the differences to the first baseline, as the workflow does."""
-    rows = comparisons[
-        (comparisons["classifier"] == plan.classifiers[0])
-        & (comparisons["baseline"] == plan.baselines[0])
-    ]
+def draw(comparisons: "pd.DataFrame", plan: Plan, roles: Roles, stem: Path) -> None:
+    """Draw the differences to the baseline, as the workflow does."""
+    rows = comparisons[(comparisons["classifier"] == plan.classifiers[0])]
     figure = draw_differences(
         rows.to_dict("records"), treatments=plan.treatments, subgroup_words=subgroup_words(roles)
     )
     save(figure, stem.with_suffix(".svg"), stem.with_suffix(".png"), {})
 
 
+def run_all(plan: Plan, given: dict, arguments: argparse.Namespace, replicates: int) -> pa.Table:
+    """Run all replicates of all datasets, and write what there is after each."""
+    work = partial(run, given=given, mirror=Path(arguments.mirror), transfer=arguments.transfer)
+    found: list[pa.Table] = []
+    with ProcessPoolExecutor(arguments.processes) as pool:
+        jobs = [
+            pool.submit(work, dataset, scenario, number)
+            for number in range(arguments.first, arguments.first + replicates)
+            for dataset in plan.datasets
+            for scenario in plan.scenarios
+        ]
+        for job in as_completed(jobs):
+            found.append(job.result())
+            if arguments.output:
+                write_table(pa.concat_tables(found), arguments.output)
+    return pa.concat_tables(found)
+
+
+def parsed() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--configfile", required=True, nargs="+", help="later files are laid over earlier ones")
+    add("--mirror", required=True, help="folder with <dataset>/<file>")
+    add("--datasets", nargs="+", help="as the file says, if left out")
+    add("--replicates", type=int, help="as the file says, if left out")
+    add("--first", type=int, default=0, help="number of the first replicate")
+    add("--processes", type=int, default=os.cpu_count())
+    add("--transfer", type=float, help="noise level of the start; 1 is usual")
+    add("--output", help="Parquet file for the metrics of every replicate")
+    add("--read", nargs="+", help="such files of earlier runs: only print and draw them")
+    add("--show", nargs="+", help="METRIC, METRIC@ATTRIBUTE or METRIC@ATTRIBUTE@SUBGROUP")
+    add("--columns", choices=COLUMNS, default="metric", help="of the tables")
+    add("--baseline", help="the first of the file's, if left out")
+    add("--treatments", nargs="+", help="those that the tables show; all, if left out")
+    add("--markdown", type=Path, help="file for the tables that are printed")
+    add("--figure", type=Path, help="SVG and PNG of the differences, no suffix")
+    return parser
+
+
 def main() -> None:
     """Parse arguments, run, print, and write the values."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--configfile", required=True)
-    parser.add_argument("--mirror", required=True, help="folder with <dataset>/<file>")
-    parser.add_argument("--replicates", type=int, help="as the file says, if left out")
-    parser.add_argument("--processes", type=int, default=os.cpu_count())
-    parser.add_argument("--transfer", type=float, help="noise level of the start; 1 is usual")
-    parser.add_argument("--output", help="Parquet file for the metrics of every replicate")
-    parser.add_argument("--read", help="such a file of an earlier run: only print and draw it")
-    parser.add_argument("--figure", type=Path, help="SVG and PNG of the differences, no suffix")
+    parser = parsed()
     arguments = parser.parse_args()
-    default = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
-    given = merge(default, yaml.safe_load(Path(arguments.configfile).read_text(encoding="utf-8")))
+    given = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    for path in arguments.configfile:
+        given = merge(given, yaml.safe_load(Path(path).read_text(encoding="utf-8")))
+    if arguments.datasets:
+        given["experiment"]["datasets"] = arguments.datasets
     plan = make_plan(given)
     if arguments.transfer is not None and TRANSFERRED not in plan.treatments:
         parser.error(f"--transfer needs the treatment {TRANSFERRED}, as in strength.yaml")
     for name in plan.generators:
         if plan.trained_on(name) or name in plan.judged_on_validation():
             parser.error(f"generator {name} needs the whole workflow: run it with snakemake")
-    folder = Path(arguments.mirror) / plan.datasets[0]
-    raw = [str(folder / file.name) for file in plan.cards[plan.datasets[0]].files]
     if arguments.read:
-        metrics = read_table(arguments.read)
+        metrics = pa.concat_tables(map(read_table, arguments.read))
     else:
-        numbers = range(arguments.replicates or len(plan.replicates))
-        work = partial(run, given=given, raw=raw, transfer=arguments.transfer)
-        with ProcessPoolExecutor(arguments.processes) as pool:
-            metrics = pa.concat_tables(pool.map(work, numbers))
-    if arguments.output:
-        write_table(metrics, arguments.output)
-    share = plan.config.scenarios[plan.scenarios[0]].test_fraction
+        metrics = run_all(plan, given, arguments, arguments.replicates or len(plan.replicates))
+    baseline = arguments.baseline or plan.baselines[0]
     controls = [name for name in plan.treatments if plan.recipes[name].train_on == "original"]
-    comparisons = compare(
-        metrics.to_pandas(), plan.baselines, {plan.scenarios[0]: share / (1 - share)}, controls
+    frame = metrics.to_pandas()
+    comparisons = compare(frame, [baseline], plan.test_to_train(), controls)
+    text = tables(
+        frame,
+        comparisons,
+        shown=shown(frame, arguments.show),
+        columns=arguments.columns,
+        treatments=arguments.treatments or list(dict.fromkeys(frame["treatment"])),
     )
-    tell(comparisons)
+    print(text)
+    if arguments.markdown:
+        arguments.markdown.write_text(text, encoding="utf-8")
     if arguments.figure:
-        params = plan.params("prepare")(SimpleNamespace(dataset=plan.datasets[0]))
-        roles = prepare(PrepareSettings.model_validate(params["settings"]), raw).roles
-        roles = with_words(roles, describe_settings(plan.cards[plan.datasets[0]]))
-        draw(comparisons, plan, roles, arguments.figure)
+        dataset = plan.datasets[0]
+        roles = prepared_of(plan, dataset, Path(arguments.mirror)).roles
+        roles = with_words(roles, describe_settings(plan.cards[dataset]))
+        draw(comparisons[comparisons["dataset"] == dataset], plan, roles, arguments.figure)
 
 
 if __name__ == "__main__":

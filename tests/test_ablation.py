@@ -24,8 +24,8 @@ def test_it_judges_as_the_workflow_does(finished):
     given["figures"] = {
         f"{kind}_treatments": ["mcrage_tuned"] for kind in ("umap", "density", "roc")
     }
-    raw = [str(finished.folder / "resources/downloads/diabetes/diabetes.csv")]
-    found = ablation.run(1, given, raw, None)
+    mirror = finished.folder / "resources/downloads"
+    found = ablation.run("diabetes", "keep_25_percent_of_sex_2", 1, given, mirror)
     made = read_table(finished.folder / "results/metrics.parquet")
     names = pc.unique(found["treatment"])
     kept = pc.and_(pc.is_in(made["treatment"], names), pc.equal(made["replicate"], 1))

@@ -153,6 +153,35 @@ class GroupSchema:
         """Return the target's level number of each group (1 is positive), int64."""
         return np.asarray(groups) // self.n_subgroups
 
+    def merged(
+        self, groups: np.ndarray, attributes: Sequence[str]
+    ) -> tuple[np.ndarray, "GroupSchema"]:
+        """Return groups of some of the attributes and the target alone.
+
+        Parameters
+        ----------
+        groups : ndarray of int64, shape (n,)
+        attributes : sequence of str
+            Those that stay, in any order.
+
+        Returns
+        -------
+        groups : ndarray of int64, shape (n,)
+            Numbers in the schema that follows.
+        schema : GroupSchema
+        """
+        stay = [
+            place
+            for place, column in enumerate(self.columns)
+            if column in attributes or place == len(self.columns) - 1
+        ]
+        schema = GroupSchema(
+            tuple(self.columns[place] for place in stay),
+            tuple(self.levels[place] for place in stay),
+            tuple(self._bands(place) for place in stay) if self.edges else (),
+        )
+        return schema.index_of(self.indices_of(groups)[stay]), schema
+
     def counts(self, groups: np.ndarray) -> np.ndarray:
         """Return the number of rows in each group, int64 of shape (n_groups,)."""
         return np.bincount(groups, minlength=self.n_groups)

@@ -68,6 +68,7 @@ class Plan:
             for dataset, card in self.cards.items():
                 problems += self._scenario_problems(scenario, dataset, card)
         problems += self._judging_problems()
+        problems += self._weights_problems()
         if problems:
             raise UserError("\n".join(f"config: {problem}" for problem in problems))
 
@@ -101,6 +102,17 @@ class Plan:
                         f"{', '.join(known)}"
                     )
         return problems
+
+    def _weights_problems(self) -> list[str]:
+        """Return a line for each attribute that weights are to go by and a dataset lacks."""
+        return [
+            f"treatments.{name}.weights_over: '{column}' is not a sensitive attribute of "
+            f"{dataset}; allowed: {', '.join(card.sensitive)}"
+            for name in self.all_treatments
+            for column in self.recipes[name].weights_over or ()
+            for dataset, card in self.cards.items()
+            if column not in card.sensitive
+        ]
 
     def _scenario_problems(self, scenario: str, dataset: str, card: Card) -> list[str]:
         """Return a line for each thing of a scenario that a dataset lacks."""
@@ -191,19 +203,23 @@ class Plan:
         Returns
         -------
         list of dict
-            by, size, fill, and leave_below where rare groups are left; see
-            `mcrage.rebalancing.rows_to_add`.
+            by, size, fill, rows where a number of them is asked for, and leave_below where rare
+            groups are left; see `mcrage.rebalancing.rows_to_add`.
         """
         largest: dict[tuple[str, float], int] = {}
+        most = 0
         for name in self.all_treatments:
             recipe = self.recipes[name]
-            if recipe.generator == generator:
+            if recipe.generator == generator and recipe.rows is not None:
+                most = max(most, recipe.rows)
+            elif recipe.generator == generator:
                 key = (recipe.fill_by, recipe.size)
                 largest[key] = max(largest.get(key, 1), math.ceil(recipe.fill))
+        counted = [{"by": "rows", "size": 1.0, "fill": 1, "rows": most, **self.left()}]
         return [
             {"by": by, "size": size, "fill": fill, **self.left()}
             for (by, size), fill in sorted(largest.items())
-        ]
+        ] + (counted if most else [])
 
     def left(self) -> dict[str, int]:
         """Return from how many rows on groups are filled, where rare ones are not."""

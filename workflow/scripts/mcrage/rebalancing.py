@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """From the training set and synthetic rows to the table and weights that a classifier gets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -87,6 +87,7 @@ def rows_to_add(
     by: str,
     size: float,
     fill: float,
+    rows: int | None = None,
     leave_below: int = 0,
 ) -> np.ndarray:
     """Return how many synthetic rows each group gets, int64 of shape (n_groups,).
@@ -101,13 +102,15 @@ def rows_to_add(
         the mix of the real ones; what volume alone does.
     size, fill : float
         See `mcrage.groups.filling_plan`.
+    rows : int, optional
+        With ``rows``, how many in all; None: as many as with ``group``.
     leave_below : int
         Groups with fewer real rows get none; see `mcrage.rare_groups.leave_below`.
     """
     if by == "group":
         plan = filling_plan(counts, fill, size)
     elif by == "rows":
-        n_added = filling_plan(counts, fill, size).sum()
+        n_added = filling_plan(counts, fill, size).sum() if rows is None else rows
         plan = np.floor(n_added * counts / max(counts.sum(), 1) + 1e-9).astype(np.int64)
     else:
         strata = strata_of(by, np.arange(schema.n_groups), schema)
@@ -123,11 +126,13 @@ def rebalance(
     fill: float = 1.0,
     fill_by: str = "group",
     size: float = 1.0,
+    rows: int | None = None,
     leave_below: int = 0,
     labels: Labels | None = None,
     oversample: str | None = None,
     undersample: str | None = None,
     weights: str | None = None,
+    weights_over: Sequence[str] | None = None,
     seed: int = 0,
 ) -> tuple[pa.Table, pa.Table]:
     """Apply a treatment.
@@ -146,6 +151,8 @@ def rebalance(
         What the synthetic rows make equally large; see `rows_to_add`.
     size : float
         How large, in multiples of the largest.
+    rows : int, optional
+        How many to add in all where `fill_by` or `oversample` is ``rows``.
     leave_below : int
         Groups with fewer real rows get no synthetic ones.
     labels : callable, optional
@@ -158,6 +165,8 @@ def rebalance(
         Leave real rows out until these are as frequent as the rarest of them.
     weights : {"group", "subgroup", "target", "reweighing"}, optional
         Weight rows so that these weigh the same; for reweighing see `reweighing`.
+    weights_over : sequence of str, optional
+        Sensitive attributes that weights go by; see `row_weights`.
     seed : int
         For the choice of repeated rows, and of those left out.
 
@@ -177,7 +186,7 @@ def rebalance(
     if undersample:
         real = thinned_rows(strata_of(undersample, groups, schema), seed)
     if oversample == "rows":
-        n_added = int(filling_plan(schema.counts(groups), fill).sum())
+        n_added = int(filling_plan(schema.counts(groups), fill).sum()) if rows is None else rows
         real = np.concatenate([real, np.random.default_rng(seed).integers(0, len(real), n_added)])
     elif oversample:
         strata = strata_of(oversample, groups, schema)
@@ -191,7 +200,8 @@ def rebalance(
         drawn = schema.index(synthetic)
         plan = rows_to_add(
             *(schema.counts(groups), schema),
-            **{"by": fill_by, "size": size, "fill": fill, "leave_below": leave_below},
+            **{"by": fill_by, "size": size, "fill": fill, "rows": rows},
+            leave_below=leave_below,
         )
         taken = take_per_group(drawn, plan)
         added = synthetic.take(taken).select(parts[0].column_names)
@@ -208,7 +218,7 @@ def rebalance(
     table = pa.concat_tables([part.replace_schema_metadata() for part in parts])
     table = table.append_column(IS_SYNTHETIC, pa.array(np.concatenate(flags)))
     if synthetic is None or labels is None:
-        weight = row_weights(np.concatenate(all_groups), schema, weights)
+        weight = row_weights(np.concatenate(all_groups), schema, weights, weights_over)
     else:
         weight = np.concatenate([np.ones(len(real)), likely[:, ::-1].T.ravel()])
         table = table.append_column(LABEL_WEIGHT, pa.array(weight))
@@ -293,7 +303,9 @@ def repeated_rows(strata: np.ndarray, seed: int, fill: float = 1.0) -> np.ndarra
     )
 
 
-def row_weights(groups: np.ndarray, schema: GroupSchema, by: str | None) -> np.ndarray:
+def row_weights(
+    groups: np.ndarray, schema: GroupSchema, by: str | None, over: Sequence[str] | None = None
+) -> np.ndarray:
     """Return the weight of each row of a rebalanced table.
 
     Parameters
@@ -302,6 +314,9 @@ def row_weights(groups: np.ndarray, schema: GroupSchema, by: str | None) -> np.n
     schema : GroupSchema
     by : {"group", "subgroup", "target", "reweighing"} or None
         What weighs the same; None: every row does.
+    over : sequence of str, optional
+        Sensitive attributes that make subgroups here, rows of all levels of the others together;
+        None: all of them.
 
     Returns
     -------
@@ -309,6 +324,8 @@ def row_weights(groups: np.ndarray, schema: GroupSchema, by: str | None) -> np.n
     """
     if by is None:
         return np.ones(len(groups))
+    if over is not None:
+        groups, schema = schema.merged(groups, over)
     if by == "reweighing":
         return reweighing(schema.subgroup_of(groups), schema.target_of(groups))
     return equal_weights(strata_of(by, groups, schema))

@@ -235,6 +235,7 @@ class RuleParams:
                 **treatment.model_dump(
                     include={"fill", "fill_by", "size", "oversample", "undersample", "weights"}
                 ),
+                **treatment.given("rows", "weights_over"),
                 **(self.plan.left() if treatment.generator else {}),
             },
             # Which tables are its inputs: a file alone must be able to tell.
@@ -282,6 +283,7 @@ class RuleParams:
                     {
                         "name": name,
                         **treatments[name].model_dump(include={"train_on", "weights", "generator"}),
+                        **treatments[name].given("weights_over"),
                         "teacher": self._teacher(name),
                     }
                     for name in self.plan.all_treatments

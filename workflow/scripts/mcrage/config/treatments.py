@@ -51,6 +51,15 @@ class Treatment(Closed):
         "largest one; paper 1. Above 1 the largest is filled, too. Cost: linear in all that "
         "follows.",
     )
+    rows: int | None = Field(
+        None,
+        ge=1,
+        le=10_000_000,
+        description="With fill_by: rows or oversample: rows, how many rows are added in all, in "
+        "the mix of the real ones; a generator's are rounded down in each group. null: as many as "
+        "with group. A generator's rows of a smaller number are a part of those of a larger one. "
+        "Cost: linear in all that follows.",
+    )
     labels: Name | None = Field(
         None,
         description="A name from `classifiers`, which is fitted on the real training rows and "
@@ -76,6 +85,15 @@ class Treatment(Closed):
         "same. reweighing (Kamiran and Calders 2012): so that the target is equally frequent in "
         "every subgroup, and both as frequent as they are. With a generator its rows are weighted, "
         "too.",
+    )
+    weights_over: Annotated[list[str], Field(min_length=1)] | None = Field(
+        None,
+        description="Sensitive attributes whose levels make the subgroups, and with the target the "
+        "groups, that weights go by, e.g. [sex] where race is another; null: all of them.",
+    )
+
+    _unique = field_validator("weights_over")(
+        lambda names: names if names is None else check_unique(names)
     )
 
     @field_validator("fill", mode="before")
@@ -124,12 +142,30 @@ class Treatment(Closed):
                 "labels weight each synthetic row by how likely its outcome is; remove weights, "
                 "or labels"
             )
+        if self.rows is not None:
+            by_rows = self.fill_by == "rows" if self.generator else self.oversample == "rows"
+            if not by_rows:
+                raise ValueError(
+                    "rows is a number of rows in the mix of the real ones; give fill_by: rows with "
+                    "a generator, or oversample: rows, or remove rows"
+                )
+            if self.fill != 1 or self.size != 1:
+                raise ValueError("rows tells how many; remove fill and size, or rows")
+        if self.weights_over is not None and self.weights in (None, "target"):
+            raise ValueError(
+                f"weights_over is of weights by subgroup or group, and weights is {self.weights}; "
+                "set weights to group, subgroup or reweighing, or remove weights_over"
+            )
         if self.fill != 1 and not self.generator and not self.oversample:
             raise ValueError(
                 f"fill is {self.fill}, but nothing fills; give a generator or oversample, or "
                 "remove fill"
             )
         return self
+
+    def given(self, *keys: str) -> dict[str, Any]:
+        """Return those of the keys that are set: a new key is no reason to make all anew."""
+        return {key: getattr(self, key) for key in keys if getattr(self, key) is not None}
 
     @property
     def does_nothing(self) -> bool:

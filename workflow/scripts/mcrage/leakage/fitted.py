@@ -176,7 +176,12 @@ def check_stored_rows(
 
 
 def check_weights(
-    treatment: str, weights: pa.Table, rebalanced: pa.Table, schema: GroupSchema, by: str | None
+    treatment: str,
+    weights: pa.Table,
+    rebalanced: pa.Table,
+    schema: GroupSchema,
+    by: str | None,
+    over: Sequence[str] | None = None,
 ) -> list[str]:
     """Compute the weights anew from the rows that they belong to, and compare.
 
@@ -186,10 +191,12 @@ def check_weights(
     weights, rebalanced : pyarrow.Table
         Of the same length.
     schema : GroupSchema
-    by : {"target", "group"} or None
+    by : {"target", "subgroup", "group", "reweighing"} or None
         What the treatment makes weigh the same.
+    over : sequence of str, optional
+        See `mcrage.rebalancing.row_weights`.
     """
-    anew = row_weights(schema.index(rebalanced), schema, by)
+    anew = row_weights(schema.index(rebalanced), schema, by, over)
     if np.allclose(anew, weights.column("weight").to_numpy(), rtol=1e-9):
         return []
     return [f"{treatment}: weights.parquet is not what the rows of rebalanced.parquet give"]

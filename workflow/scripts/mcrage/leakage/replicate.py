@@ -70,7 +70,7 @@ class Replicate:
         Parameters
         ----------
         treatment : mapping
-            Its name, train_on, weights, generator and teacher.
+            Its name, train_on, weights, weights_over if given, generator and teacher.
         rebalanced, weights : str
             The files.
 
@@ -98,7 +98,14 @@ class Replicate:
             n_real = self.tables[treatment["train_on"]].num_rows
             problems += check_labels(name, beside, table, self.schema, n_real, labels)
         elif beside.num_rows == table.num_rows:
-            problems += check_weights(name, beside, table, self.schema, treatment["weights"])
+            problems += check_weights(
+                name,
+                beside,
+                table,
+                self.schema,
+                treatment["weights"],
+                treatment.get("weights_over"),
+            )
         made = {f"{name}'s rebalanced table": rebalanced, f"{name}'s weights": weights}
         return problems + self._check_ancestors(made, treatment["generator"]), facts, table
 
