@@ -81,7 +81,8 @@ class Experiment(Closed):
     references: dict[Name, dict[str, str]] = Field(
         {},
         description="Dataset: sensitive attribute: level that the others are compared with in "
-        "signed gaps, e.g. adult: {sex: Male}. The first level in the card, for those left out.",
+        "signed gaps, e.g. adult: {sex: Male}. The first level in the card, for those left out. "
+        "Datasets that the experiment leaves out may stand here.",
     )
 
     @field_validator("references", mode="before")
@@ -414,7 +415,8 @@ class Config(Closed):
         problems += self._primary_problems()
         problems += _unknown(
             "experiment.references",
-            list(self.experiment.references),
+            # Of datasets that are left out this time they may stay, but a misspelt name may not.
+            [n for n in self.experiment.references if closest(n, self.experiment.datasets)],
             self.experiment.datasets,
             "experiment.datasets",
         )
