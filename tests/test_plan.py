@@ -185,3 +185,45 @@ def test_a_dose_is_told_of_what_is_filled():
     )
     told = plan.recipes["group_oversampling_fill_50_percent"].description
     assert told.endswith("Dose: 50 % of the rows that each group lacks.")
+
+
+EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
+SMALLER = sorted((ROOT / "experiments").glob("*/*.yaml"))
+
+
+def planned(*paths):
+    raw = yaml.safe_load(render_config())
+    for path in paths:
+        raw = merge(raw, yaml.safe_load(path.read_text()))
+    config, folder = load_config(raw), ROOT / "resources" / "datasets"
+    cards = {name: read_card(name, folder) for name in config.experiment.datasets}
+    published = {name: ROOT / f"resources/published/{name}.yaml" for name in config.published}
+    return Plan(config, cards, published)
+
+
+@pytest.mark.parametrize("path", [*EXPERIMENTS, *SMALLER], ids=lambda path: path.stem)
+def test_every_experiment_fits_its_datasets(path):
+    """A smaller budget lies in a folder named like its experiment, and is laid over it."""
+    over = path.parent.with_suffix(".yaml")
+    assert planned(*([over] if path in SMALLER else []), path).treatments
+
+
+def test_rows_of_all_sizes_are_drawn_once():
+    """The study of TabDDPM: three sizes, by three weightings, from one draw of the most."""
+    plan = planned(ROOT / "experiments" / "tabddpm-reweighing.yaml")
+    assert plan.demands("tabddpm") == [{"by": "rows", "size": 1.0, "fill": 1, "rows": 150_000}]
+    rebalanced = plan.params("rebalance")
+    told = rebalanced(job(dataset="adult", scenario="natural", treatment="tabddpm_20k"))
+    assert told["settings"]["treatment"]["rows"] == 20_000
+    told = rebalanced(job(dataset="adult", scenario="natural", treatment="reweighing_sex"))
+    assert told["settings"]["treatment"]["weights_over"] == ["sex"]
+    assert "rows" not in told["settings"]["treatment"]
+
+
+def test_weights_go_by_attributes_that_there_are():
+    over = {"weights": "reweighing", "weights_over": ["race"], "description": "x"}
+    raw = merge(yaml.safe_load(render_config()), {"treatments": {"reweighing": over}})
+    raw["experiment"]["treatments"] += ["reweighing"]
+    folder = ROOT / "resources" / "datasets"
+    with pytest.raises(UserError, match=r"weights_over: 'race' is not a sensitive .* allowed: sex"):
+        Plan(load_config(raw), {"diabetes": read_card("diabetes", folder)})

@@ -17,11 +17,13 @@ from mcrage.classifiers.registry import fit_and_score
 from mcrage.classifiers.teacher import soft_labels
 from mcrage.config.treatments import Treatment
 from mcrage.errors import UserError
-from mcrage.groups import shared_filling_plan
+from mcrage.groups import GroupSchema, shared_filling_plan
 from mcrage.rebalancing import (
     equal_weights,
     rebalance,
     repeated_rows,
+    reweighing,
+    row_weights,
     rows_to_add,
     synthetic_table,
 )
@@ -294,3 +296,42 @@ def test_filling_is_of_one_source():
     ):
         with pytest.raises(ValueError, match="not both"):
             Treatment(description="x", **sources)
+
+
+def test_a_number_of_rows_is_added_in_the_mix_of_the_real_ones(table, schema):
+    asked = {"by": "rows", "size": 1.0, "fill": 1.0}
+    plans = [rows_to_add(np.array(COUNTS), schema, **asked, rows=n) for n in (50, 280, 1000)]
+    assert plans[1].tolist() == [60, 80, 40, 100]
+    assert all((a <= b).all() for a, b in pairwise(plans))
+    assert 50 - len(COUNTS) < plans[0].sum() <= 50
+    filled, _ = rebalance(table, schema, synthetic=drawn(table, plans[2]), fill_by="rows", rows=280)
+    assert schema.counts(schema.index(filled)).tolist() == [90, 120, 60, 150]
+    copied, _ = rebalance(table, schema, oversample="rows", rows=280, seed=1)
+    assert copied.num_rows == 140 + 280
+
+
+def test_weights_go_by_some_of_the_attributes():
+    schema = GroupSchema(("SEX", "RACE", "DIED"), (("F", "M"), ("a", "b", "c"), ("no", "yes")))
+    groups = np.random.default_rng(0).integers(0, schema.n_groups, 500)
+    races, targets = schema.indices_of(groups)[1:]
+    weights = row_weights(groups, schema, "reweighing", ["RACE"])
+    np.testing.assert_allclose(weights, reweighing(races, targets))
+    assert len(np.unique(row_weights(groups, schema, "reweighing"))) > len(np.unique(weights)) == 6
+    whole = row_weights(groups, schema, "group", ["RACE", "SEX"])
+    np.testing.assert_allclose(whole, row_weights(groups, schema, "group"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"generator": "g", "rows": 5}, "fill_by: rows"),
+        ({"oversample": "group", "rows": 5}, "oversample: rows"),
+        ({"oversample": "rows", "rows": 5, "fill": 2}, "remove fill and size"),
+        ({"weights_over": ["SEX"]}, "weights is None"),
+        ({"weights": "target", "weights_over": ["SEX"]}, "weights is target"),
+        ({"weights": "group", "weights_over": ["SEX", "SEX"]}, "twice"),
+    ],
+)
+def test_rows_and_weights_over_are_of_what_uses_them(settings, told):
+    with pytest.raises(ValueError, match=told):
+        Treatment(description="x", **settings)
