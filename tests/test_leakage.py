@@ -410,7 +410,7 @@ def renumber_test_row(cheat: Cheat) -> None:
 def scale_with_test_rows(cheat: Cheat, generator: str) -> None:
     """The scaler of a model from training and test rows; the network as it was."""
     from mcrage.datasets.roles import read_roles
-    from mcrage.encoding.mixed import MixedEncoding
+    from mcrage.leakage.fitted import encoding_anew
 
     folder = cheat.folder / generator
     roles = read_roles(cheat.folder.parents[1] / "roles.json")
@@ -419,9 +419,8 @@ def scale_with_test_rows(cheat: Cheat, generator: str) -> None:
     )
     data = TrainingData.of(rows, roles)
     arrays = read_arrays(folder / "model.safetensors")
-    options = read_json(folder / "model.json")["encoding"]["options"]
-    within = data.within(options["scaling"])
-    fitted, _ = MixedEncoding.fit(data.features, roles.features, **options, within=within).state()
+    facts = read_json(folder / "model.json")["encoding"]
+    fitted, _ = encoding_anew(facts, data, seed=0).state()
     arrays |= {f"encoding.{name}": array for name, array in fitted.items()}
     write_arrays(arrays, folder / "model.safetensors")
 
