@@ -26,6 +26,7 @@ def plan():
 
 def job(**wildcards):
     names = {"dataset": "diabetes", "scenario": "keep_25_percent_of_sex_2", "replicate": "0"}
+    names["treatment"] = "smote"
     return SimpleNamespace(**{**names, **wildcards})
 
 

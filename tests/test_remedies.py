@@ -165,7 +165,7 @@ def test_a_subgroup_without_an_outcome_leaves_the_rule_undefined(rule, caplog):
         pa.chunked_array([np.arange(50)]), SCHEMA, test.groups, test.scores, found.by_rule
     )
     assert table[f"decision_{rule}"].null_count == 50
-    assert (decisions_of(table, rule) == UNDECIDED).all()
+    assert (decisions_of(table, SCHEMA, [rule])[rule] == UNDECIDED).all()
 
 
 def test_many_outcomes_have_the_likeliest_alone():
@@ -446,15 +446,15 @@ def test_metrics_of_a_cut_that_test_rows_chose_are_found(judged_by_rules):
     facts, run = judged_by_rules
     y = SCHEMA.target_of(run.groups)
     cut = best_cut("f1", y, run.scores)
-    decided = {rule: decisions_of(facts["predictions"], rule) for rule in RULES if rule != "0.5"}
-    decided = {"0.5": (run.scores >= 0.5).astype(int), **decided}
+    decided = decisions_of(facts["predictions"], SCHEMA, RULES)
     decided["f1"] = (run.scores >= cut).astype(int)
     rows = facts["metrics"].filter(pa.compute.field("metric") == "cut").to_pylist()
     cuts = {row["threshold"]: (row["value"], row["support"]) for row in rows}
     assert cuts["f1"][0] != cut
-    order = {rule: decided[rule] for rule in RULES}
-    metrics = pa.table(judge_rules(SCHEMA, run.groups, run.scores, order, cuts))
-    predictions = predictions_table(facts["test"]["row_id"], SCHEMA, run.groups, run.scores, order)
+    metrics = pa.table(judge_rules(SCHEMA, run.groups, run.scores, decided, cuts))
+    predictions = predictions_table(
+        facts["test"]["row_id"], SCHEMA, run.groups, run.scores, decided
+    )
     [problem] = found_in(facts, metrics, predictions)
     assert "decision(s) by f1 are not those of the cut" in problem
 

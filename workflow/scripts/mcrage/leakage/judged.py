@@ -72,14 +72,12 @@ def check_run(
     ]
     if absent:
         return [*problems, f"{run}: predictions.parquet has no decisions by {', '.join(absent)}"]
-    decisions, cuts = {}, {}
-    for rule in rules:
-        decisions[rule] = decide(score, 0.5) if rule == HALF else decisions_of(predictions, rule)
-        if rule in TUNED:
-            found = _check_cut(run, rule, metrics, score, decisions[rule])
-            if isinstance(found, str):
-                return [*problems, found]
-            cuts[rule] = found
+    decisions, cuts = decisions_of(predictions, schema, rules), {}
+    for rule in (rule for rule in rules if rule in TUNED):
+        found = _check_cut(run, rule, metrics, score, decisions[rule])
+        if isinstance(found, str):
+            return [*problems, found]
+        cuts[rule] = found
     anew = judge_rules(schema, groups, score, decisions, cuts, references)
     return problems + _check_values(run, metrics, anew)
 

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The table of predictions: the scores of test rows, from which every metric can be made anew."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from mcrage.groups import GroupSchema
-from mcrage.metrics.rules import HALF, UNDECIDED, decision_column
+from mcrage.metrics.confusion import decide
+from mcrage.metrics.rules import HALF, UNDECIDED, decision_column, rule_name
 from mcrage.tables import ROW_ID
 
 
@@ -57,8 +58,33 @@ def scores_of(predictions: pa.Table) -> np.ndarray:
     return flat.reshape(len(column), -1)
 
 
-def decisions_of(predictions: pa.Table, rule: str) -> np.ndarray:
-    """Return a rule's decisions as they stand in the table, int64 of shape (n,)."""
-    column = predictions.column(decision_column(rule)).combine_chunks()
-    filled = column.cast(pa.int64()).fill_null(UNDECIDED)
-    return filled.to_numpy(zero_copy_only=False)
+def decisions_of(
+    predictions: pa.Table, schema: GroupSchema, rules: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Return the level that each row is predicted to have, by each rule.
+
+    Parameters
+    ----------
+    predictions : pyarrow.Table
+        Of `predictions_table`.
+    schema : GroupSchema
+    rules : sequence of str
+        Of `mcrage.metrics.rules.RULES`.
+
+    Returns
+    -------
+    dict of str to ndarray of int64, shape (n,)
+        By the values of the column threshold in results; `UNDECIDED` where a rule is undefined.
+    """
+    return {
+        rule_name(rule, schema.shape[-1]): (
+            decide(scores_of(predictions), 0.5)
+            if rule == HALF
+            else predictions.column(decision_column(rule))
+            .combine_chunks()
+            .cast(pa.int64())
+            .fill_null(UNDECIDED)
+            .to_numpy(zero_copy_only=False)
+        )
+        for rule in rules
+    }
