@@ -533,9 +533,38 @@ def tune_threshold_in_secret(cheat: Cheat) -> None:
     groups = schema.index(cheat.table("test.parquet"))
     score = cheat.table("smote/random_forest/predictions.parquet")["score"].to_numpy()
     tuned = judge(schema, groups, score, decide(score, 0.48))["value"]
-    assert tuned != table["value"].to_pylist()
+    values = table["value"].to_pylist()
+    # Those of the first rule come first.
+    tuned += values[len(tuned) :]
+    assert tuned != values
     place = table.schema.get_field_index("value")
     cheat.put(name, table.set_column(place, "value", pa.array(tuned)))
+
+
+def choose_cut_by_test_rows(cheat: Cheat) -> None:
+    """Decisions and metrics of the cut that is best on the test rows, beside the honest cut."""
+    from mcrage.classifiers.thresholds import best_cut
+    from mcrage.datasets.roles import read_roles
+
+    run = "smote/random_forest"
+    metrics, predictions = (
+        cheat.table(f"{run}/{name}.parquet") for name in ("metrics", "predictions")
+    )
+    schema = GroupSchema.of(read_roles(cheat.folder.parents[1] / "roles.json"))
+    groups = schema.index(cheat.table("test.parquet"))
+    score, y = (predictions[name].to_numpy() for name in ("score", "y"))
+    decided = decide(score, best_cut("f1", y, score))
+    assert decided.tolist() != predictions["decision_f1"].to_pylist()
+    value = np.array(metrics["value"].to_pylist())
+    of_rule = np.array(metrics["threshold"].to_pylist()) == "f1"
+    # The last one is the cut.
+    value[np.flatnonzero(of_rule)[:-1]] = judge(schema, groups, score, decided)["value"]
+    for name, table, column, changed in (
+        ("metrics", metrics, "value", pa.array(value)),
+        ("predictions", predictions, "decision_f1", pa.array(decided.astype(np.int8))),
+    ):
+        place = table.schema.get_field_index(column)
+        cheat.put(f"{run}/{name}.parquet", table.set_column(place, column, changed))
 
 
 def exchange(cheat: Cheat, file: str, column: str) -> None:
@@ -673,6 +702,10 @@ CHEATS = {
     "a tuned threshold under the declared one's name": (
         tune_threshold_in_secret,
         "in metrics.parquet are not what predictions.parquet gives with the declared rule",
+    ),
+    "decisions by a cut that test rows chose": (
+        choose_cut_by_test_rows,
+        "decision(s) by f1 are not those of the cut",
     ),
     "a metric that was touched up": (
         lambda cheat: exchange(cheat, "metrics", "value"),

@@ -600,6 +600,7 @@ PRIMARY = {
     "classifier": "random_forest",
     "treatment": "smote",
     "baseline": "imbalanced",
+    "threshold": "0.5",
 }
 
 

@@ -306,3 +306,22 @@ def _base_problems(key: str, base: str, classifiers: Mapping[str, Any]) -> list[
         for word, has in given.items()
         if has
     ]
+
+
+def teacher_problems(key: str, name: str, classifiers: Mapping[str, Any]) -> list[str]:
+    """Return why a classifier can't say how likely outcomes are, if it can't.
+
+    Parameters
+    ----------
+    key : str
+        Where it is named.
+    name : str
+    classifiers : mapping of str to ClassifierSettings
+    """
+    members = getattr(classifiers.get(name), "members", [])
+    return [
+        f"{key}: '{each}' is of kind {classifiers[each].kind}, whose scores are no probabilities "
+        "of outcomes; name another"
+        for each in (name, *members)
+        if each in classifiers and isinstance(classifiers[each], GroupDro | ExponentiatedGradient)
+    ]

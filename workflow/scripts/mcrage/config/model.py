@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from mcrage.config import defaults
 from mcrage.config.base import Closed, Name, check_name, check_unique, closest, unknown
-from mcrage.config.classifiers import ClassifierSettings, classifier_problems
+from mcrage.config.classifiers import ClassifierSettings, classifier_problems, teacher_problems
 from mcrage.config.generators import GeneratorSettings
 from mcrage.config.judging import Margins, Primary
 from mcrage.config.rare_groups import RareGroups
@@ -364,6 +364,9 @@ class Config(Closed):
             if treatment.labels:
                 problems += unknown(
                     f"treatments.{name}.labels", [treatment.labels], self.classifiers, "classifiers"
+                )
+                problems += teacher_problems(
+                    f"treatments.{name}.labels", treatment.labels, self.classifiers
                 )
         problems += classifier_problems(self.classifiers)
         used = {self.recipes[name].generator for name in self.selected if name in self.recipes}
