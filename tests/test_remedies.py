@@ -87,8 +87,9 @@ def test_no_cut_is_better_than_the_chosen_one(metric, rows):
 
 def test_of_equally_good_cuts_the_one_nearest_to_a_half_is_taken_and_between_scores():
     assert best_cut("f1", np.array([0, 1]), np.array([0.2, 0.4])) == pytest.approx(0.3)
-    y, score = np.array([0, 1, 0, 1]), np.array([0.1, 0.2, 0.8, 0.9])
-    assert best_cut("balanced_accuracy", y, score) in (pytest.approx(0.15), pytest.approx(0.85))
+    y, score = np.array([0, 1, 0, 1]), np.array([0.05, 0.1, 0.7, 0.8])
+    assert best_cut("balanced_accuracy", y, score) == pytest.approx(0.75)
+    assert best_cut("balanced_accuracy", y, 1 - score[::-1]) == pytest.approx(0.25)
     near = np.array([0.5, np.nextafter(0.5, 1)])
     assert best_cut("f1", np.array([0, 1]), near) == near[1]
 
