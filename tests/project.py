@@ -21,6 +21,7 @@ ASIDE = {"lineage", "preflight", "init_dataset", "export_csv"}
 SMALL = {
     "experiment": {
         "replicates": 2,
+        "thresholds": ["0.5", "f1"],
         "treatments": [
             "original",
             "imbalanced",
