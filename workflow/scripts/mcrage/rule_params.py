@@ -42,6 +42,8 @@ _LIBRARIES = {
     "export_csv": ("pyarrow",),
     "evaluate": ("scikit-learn", "numpy"),
     "check_leakage": ("numpy", "scikit-learn"),
+    "compare_predictions": ("numpy", "scipy"),
+    "gather_within_replicate": (),
     "summarise": ("pandas", "scipy"),
     "plot_rule_graph": ("matplotlib", "snakemake"),
     "plot_umap": ("matplotlib", "umap-learn"),
@@ -300,6 +302,28 @@ class RuleParams:
                 ],
                 "threshold": THRESHOLD,
                 "references": self._references(wildcards),
+            }
+        }
+
+    def _compare_predictions(self, wildcards: Any) -> dict:
+        # One seed for all treatments: they are compared on the same draws.
+        return {
+            "settings": {
+                "treatments": self.plan.treatments,
+                "classifiers": self.plan.classifiers,
+                "baselines": self.plan.baselines,
+                "threshold": THRESHOLD,
+                "n_draws": self.plan.config.experiment.bootstrap,
+            },
+            "seeds": {"bootstrap": self._seed(wildcards, "compare_predictions")},
+        }
+
+    def _gather_within_replicate(self, wildcards: Any) -> dict:
+        return {
+            "settings": {
+                "datasets": self.plan.datasets,
+                "scenarios": self.plan.scenarios,
+                "n_replicates": len(self.plan.replicates),
             }
         }
 

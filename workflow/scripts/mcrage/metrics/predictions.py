@@ -5,6 +5,7 @@ import numpy as np
 import pyarrow as pa
 
 from mcrage.groups import GroupSchema
+from mcrage.metrics.confusion import decide
 from mcrage.tables import ROW_ID
 
 
@@ -41,6 +42,27 @@ def scores_of(predictions: pa.Table) -> np.ndarray:
         return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     flat = column.flatten().cast(pa.float64()).to_numpy(zero_copy_only=False)
     return flat.reshape(len(column), -1)
+
+
+def decisions_of(
+    predictions: pa.Table, schema: GroupSchema, threshold: float
+) -> dict[str, np.ndarray]:
+    """Return the level that each row is predicted to have, by how decisions were made.
+
+    Parameters
+    ----------
+    predictions : pyarrow.Table
+        Of `predictions_table`.
+    schema : GroupSchema
+    threshold : float
+        See `mcrage.metrics.confusion.decide`.
+
+    Returns
+    -------
+    dict of str to ndarray of int64, shape (n,)
+        By the values of the column threshold in results.
+    """
+    return {threshold_rule(schema, threshold): decide(scores_of(predictions), threshold)}
 
 
 def threshold_rule(schema: GroupSchema, threshold: float) -> str:
