@@ -479,6 +479,13 @@ def test_without_draws_there_are_differences_and_tests_alone_and_the_undefined_s
     drawn = pd.DataFrame(compare_within(schema, groups, judged, ["imbalanced"], n_draws=9, seed=0))
     lacking = drawn["difference"].isna()
     assert lacking.any()
+    judged["smote"].decisions["likeliest"][groups == 0] = -1
+    part = pd.DataFrame(compare_within(schema, groups, judged, ["imbalanced"], n_draws=9, seed=0))
+    undecided = part[part["threshold"] == "likeliest"].set_index(["subgroup", "metric"])
+    assert undecided["difference"].isna()["all", "accuracy"]
+    assert np.isnan(undecided["p_value"]["SEX=F", "accuracy"])
+    assert undecided["difference"].notna()["SEX=M", "accuracy"]
+    assert undecided["difference"].notna()["SEX=F", "brier"]
     assert drawn.loc[lacking, ["ci_low", "ci_high", "std_error"]].isna().all(axis=None)
 
 

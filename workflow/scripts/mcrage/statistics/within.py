@@ -50,7 +50,8 @@ class Judged:
     ----------
     score : ndarray of float64, shape (n,) or (n, K)
     decisions : mapping of str to ndarray of int64, shape (n,)
-        Predicted levels by the name of the decision rule.
+        Predicted levels by the name of the decision rule; below 0 where it is undefined, and so
+        is then what is made of it.
     """
 
     score: np.ndarray
@@ -106,6 +107,9 @@ class _Run:
         self.rules = list(judged.decisions)
         decided = [judged.decisions[rule][rows.order] for rule in self.rules]
         self.right = np.array([own == y for own in decided])
+        self.undecided = np.array(
+            [[bool((own[part] < 0).any()) for *_, part in rows.each_part()] for own in decided]
+        )
         columns = [own == level for own in decided for level in range(1, n_levels)]
         of_level = score[:, None] if score.ndim == 1 else score
         outcome = np.eye(n_levels)[y][:, 1:] if score.ndim == 1 else np.eye(n_levels)[y]
@@ -145,7 +149,7 @@ class _Run:
             first = n[..., None] - positive.sum(axis=-1, keepdims=True)
             counts = np.moveaxis(np.concatenate([first, positive], axis=-1), 1, 2)
             for number, of in enumerate(OF_DECISIONS.values()):
-                out[rule, number] = of(counts).T
+                out[rule, number] = np.where(self.undecided[rule, :, None], np.nan, of(counts).T)
             out[rule, len(OF_DECISIONS) :] = of_scores
         return out
 
@@ -311,6 +315,8 @@ class _Tests:
         if metric == "accuracy":
             first, second = self.treatment.right[rule][part], self.baseline.right[rule][part]
             found = mcnemar(np.sum(first & ~second), np.sum(second & ~first))
+            if self.treatment.undecided[rule][number] or self.baseline.undecided[rule][number]:
+                return MCNEMAR, np.nan, -1, -1
             p_value = np.nan if self.tied or not len(first) else float(found.p_value)
             return MCNEMAR, p_value, int(found.won), int(found.lost)
         return "", np.nan, -1, -1
