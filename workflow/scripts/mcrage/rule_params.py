@@ -53,6 +53,9 @@ _LIBRARIES = {
     "plot_roc": ("matplotlib", "scikit-learn"),
     "plot_differences": ("matplotlib",),
     "plot_dose_response": ("matplotlib",),
+    "plot_calibration": ("matplotlib",),
+    "plot_tradeoff": ("matplotlib",),
+    "plot_ranks": ("matplotlib", "pandas", "scipy"),
     "report": ("jinja2", "pandas"),
 }
 
@@ -340,11 +343,7 @@ class RuleParams:
                 "classifiers": self.plan.classifiers,
                 "treatments": self.plan.treatments,
                 "baselines": self.plan.baselines,
-                "controls": [
-                    name
-                    for name in self.plan.treatments
-                    if self.plan.recipes[name].train_on == "original"
-                ],
+                "controls": self.plan.controls(),
                 "test_to_train": self._test_to_train(),
                 "margins": self.plan.config.margins.model_dump(),
             }
@@ -359,6 +358,7 @@ class RuleParams:
             "figures": self.plan.figures(),
             "roc": bool(self.plan.config.figures.roc_treatments),
             "doses": bool(self.plan.doses()),
+            "ranked": bool(self.plan.ranked()),
             "generators": bool(self.plan.generators),
             "trained_on_a_treatment": any(map(self.plan.trained_on, self.plan.generators)),
             "judged_on_validation": bool(self.plan.judged_on_validation()),
@@ -411,6 +411,26 @@ class RuleParams:
 
     def _plot_differences(self, wildcards: Any) -> dict:
         return {"settings": {"treatments": self.plan.treatments}}
+
+    def _plot_calibration(self, wildcards: Any) -> dict:
+        return self._plot_roc(wildcards)
+
+    def _plot_tradeoff(self, wildcards: Any) -> dict:
+        return {
+            "settings": {
+                "treatments": self.plan.treatments,
+                "baseline": self.plan.main_baseline(),
+                "controls": self.plan.controls(),
+            }
+        }
+
+    def _plot_ranks(self, wildcards: Any) -> dict:
+        return {
+            "settings": {
+                "treatments": self.plan.ranked(),
+                "control": self.plan.main_baseline(),
+            }
+        }
 
     def _plot_dose_response(self, wildcards: Any) -> dict:
         return {

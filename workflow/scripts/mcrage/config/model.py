@@ -196,7 +196,7 @@ class Figures(Closed):
         "(the paper's Figure 3).",
     )
     roc_treatments: list[Name] = Field(
-        defaults.FIGURE_TREATMENTS, description="Curves of the ROC figure."
+        defaults.FIGURE_TREATMENTS, description="Curves of the ROC and the calibration figure."
     )
     replicate: int = Field(0, ge=0, description="The replicate that UMAP and densities show.")
 
