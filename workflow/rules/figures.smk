@@ -314,6 +314,7 @@ rule plot_calibration:
 rule plot_tradeoff:
     """Show what a smaller gap between subgroups costs everyone, and who is beaten in both."""
     input:
+        roles="<results>/{dataset}/words.json",
         comparisons="<results>/comparisons.parquet",
         summary="<results>/summary.parquet",
     output:

@@ -56,7 +56,7 @@ _LIBRARIES = {
     "plot_calibration": ("matplotlib",),
     "plot_tradeoff": ("matplotlib",),
     "plot_ranks": ("matplotlib", "pandas", "scipy"),
-    "report": ("jinja2", "pandas"),
+    "report": ("jinja2", "pandas", "scipy"),
 }
 
 
@@ -461,6 +461,12 @@ class RuleParams:
                 },
                 "test_to_train": self._test_to_train(),
                 "primary": self.plan.config.primary.model_dump(),
+                "main_baseline": self.plan.main_baseline(),
+                "shown_replicate": self.plan.config.figures.replicate,
+                "ranked": {
+                    "treatments": self.plan.ranked(),
+                    "control": self.plan.main_baseline(),
+                },
                 "published": {
                     name: yaml.safe_load(self.plan.published[name].read_text(encoding="utf-8"))
                     for name in self.plan.config.published

@@ -52,6 +52,7 @@ def place_labels(axis: "Axes", labels: Sequence[tuple[np.ndarray, str, str]]) ->
         axis.annotate(
             text, point, xytext=(away_x, away_y), textcoords="offset points", fontsize=_SIZE,
             color=colour, ha="center", va="center", zorder=5,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6},
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5} if far else None,
         )  # fmt: skip
         taken.append(box)

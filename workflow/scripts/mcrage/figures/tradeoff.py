@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Utility against fairness: what a smaller gap between subgroups costs everyone."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -82,6 +83,8 @@ def draw_tradeoff(
     baseline: str,
     treatments: Sequence[str],
     controls: Sequence[str] = (),
+    attribute_words: Mapping[str, str],
+    n_rows: float,
 ) -> "Figure":
     """Draw a panel for each attribute and pair of utility and gap, a point for each treatment.
 
@@ -99,6 +102,10 @@ def draw_tradeoff(
         In the order of the legend.
     controls : sequence of str
         Treatments that no user has; they are on no front.
+    attribute_words : mapping of str to str
+        See `mcrage.figures.words.attribute_words`.
+    n_rows : float
+        Test rows, mean over replicates.
 
     Returns
     -------
@@ -138,16 +145,17 @@ def draw_tradeoff(
             origin = baseline_means.get(place, np.nan), baseline_means.get(gap, np.nan)
             chance = baseline_means.get((*gap[:2], panel.gap + NULL), np.nan)
             labels.append(_panel(axis, own, origin, chance, baseline, controls, told))
-            axis.set_title(_title(panel), fontsize=10)
+            axis.set_title(_title(panel, attribute_words), fontsize=10)
             axis.set_xlabel(f"{metric_name(panel.utility)} of everyone (right is better)")
-            axis.set_ylabel(f"{metric_name(panel.gap)}\n(lower is fairer)", fontsize=8.5)
+            gap_words = textwrap.fill(f"{metric_name(panel.gap)} (lower is fairer)", 30)
+            axis.set_ylabel(gap_words, fontsize=8.5)
         _legend(figure, told, bool(set(controls) & set(names)), n_replicates > 1)
         figure.suptitle(
             f"Difference to “{treatment_name(baseline)}” within a replicate, from its mean: "
-            f"means and 95 % intervals over {n_replicates} replicates"
+            f"means and 95 % intervals over {n_replicates} replicates of {n_rows:,.0f} test rows"
             if n_replicates > 1
-            else f"Difference to “{treatment_name(baseline)}” in one replicate, which gives no "
-            "interval",
+            else f"Difference to “{treatment_name(baseline)}” in one replicate ({n_rows:,.0f} test "
+            "rows), which gives no interval",
             fontsize=10, x=0.01, ha="left",
         )  # fmt: skip
         figure.draw_without_rendering()
@@ -156,8 +164,9 @@ def draw_tradeoff(
     return figure
 
 
-def _title(panel: Panel) -> str:
-    title = f"{capital(metric_name(panel.utility))} and gaps by {panel.attribute}"
+def _title(panel: Panel, words: Mapping[str, str]) -> str:
+    by = words.get(panel.attribute, panel.attribute)
+    title = f"{capital(metric_name(panel.utility))}, and gaps by {by}"
     return title if panel.utility == OF_SCORES[0] else f"{title}, threshold {panel.threshold}"
 
 
