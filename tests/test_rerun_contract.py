@@ -175,10 +175,22 @@ def judged_anew(n: int) -> dict[str, int]:
     return {"judge_synthetic": n, "gather_fidelity": 1}
 
 
-SUMMARISED = {"summarise": 1, "plot_differences": 2, "plot_dose_response": 1, **REPORT}
+SUMMARISED = {
+    "summarise": 1,
+    "plot_tradeoff": 1,
+    "plot_differences": 2,
+    "plot_dose_response": 1,
+    **REPORT,
+}
 # What follows from the guard's verdict.
 COMPARED = {"gather_within_replicate": 1, **SUMMARISED}
-JUDGED = {"check_leakage": 2, "compare_predictions": 2, "plot_roc": 1, **COMPARED}
+JUDGED = {
+    "check_leakage": 2,
+    "compare_predictions": 2,
+    "plot_roc": 1,
+    "plot_calibration": 1,
+    **COMPARED,
+}
 EVALUATED = {"evaluate": 16, **JUDGED}
 SHOWN = {"plot_umap": 1, "plot_densities": 1, "plot_group_composition": 1}
 # Everything that is made from a model of the diffusion generator.
@@ -203,6 +215,7 @@ PAPER_ANEW = {
     **JUDGED,
     # Not among the curves that are shown.
     "plot_roc": 0,
+    "plot_calibration": 0,
 }
 CHAIN = {
     "check_groups": 2,
@@ -219,7 +232,13 @@ ONE_REPLICATE = {
     **{name: 1 for name in ("balance", "split", "induce_imbalance", "check_groups")},
     **{"train_generator": 4, "sample_generator": 4, "rebalance": 8, "evaluate": 8},
     **judged_anew(4),
-    **{"check_leakage": 1, "compare_predictions": 1, "plot_roc": 1, "plot_training_curves": 1},
+    **{
+        "check_leakage": 1,
+        "compare_predictions": 1,
+        "plot_roc": 1,
+        "plot_calibration": 1,
+        "plot_training_curves": 1,
+    },
     **COMPARED,
 }
 
@@ -455,7 +474,13 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
     "config: one more replicate": (config(experiment={"replicates": 3}), ONE_REPLICATE),
     "config: one replicate less": (
         config(experiment={"replicates": 1}),
-        {"plot_roc": 1, "plot_training_curves": 1, "gather_fidelity": 1, **COMPARED},
+        {
+            "plot_roc": 1,
+            "plot_calibration": 1,
+            "plot_training_curves": 1,
+            "gather_fidelity": 1,
+            **COMPARED,
+        },
     ),
     "config: baselines": (
         config(experiment={"baselines": ["imbalanced"]}),
@@ -627,6 +652,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
             "plot_group_composition": 1,
             **JUDGED,
             "plot_roc": 0,
+            "plot_calibration": 0,
         },
     ),
     "config: generators, two values swapped": (
@@ -670,7 +696,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         ),
         {
             **{"evaluate": 16, **JUDGED},
-            **{"plot_differences": 4, "plot_dose_response": 2},
+            **{"plot_differences": 4, "plot_dose_response": 2, "plot_tradeoff": 2},
         },
     ),
     "config: figures": (
@@ -693,8 +719,8 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
             "describe": 1,
             **SHOWN,
             "plot_roc": 1,
-            "plot_differences": 2,
-            "plot_dose_response": 1,
+            "plot_calibration": 1,
+            **{"plot_differences": 2, "plot_dose_response": 1, "plot_tradeoff": 1},
             **REPORT,
         },
     ),
@@ -800,11 +826,18 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
             "plot_group_composition": 1,
             **JUDGED,
             "plot_roc": 0,
+            "plot_calibration": 0,
         },
     ),
     "results copied without .snakemake, then one replicate less": (
         both(clone(with_records=False), config(experiment={"replicates": 1})),
-        {"plot_roc": 1, "plot_training_curves": 1, "gather_fidelity": 1, **COMPARED},
+        {
+            "plot_roc": 1,
+            "plot_calibration": 1,
+            "plot_training_curves": 1,
+            "gather_fidelity": 1,
+            **COMPARED,
+        },
     ),
     "results copied without .snakemake, then another replicate shown": (
         both(clone(with_records=False), config(figures={"replicate": 1})),
