@@ -147,7 +147,7 @@ def draw_tradeoff(
             labels.append(_panel(axis, own, origin, chance, baseline, controls, told))
             axis.set_title(_title(panel, attribute_words), fontsize=10)
             axis.set_xlabel(f"{metric_name(panel.utility)} of everyone (right is better)")
-            gap_words = textwrap.fill(f"{metric_name(panel.gap)} (lower is fairer)", 30)
+            gap_words = textwrap.fill(metric_name(panel.gap), 30) + "\n(lower is fairer)"
             axis.set_ylabel(gap_words, fontsize=8.5)
         _legend(figure, told, bool(set(controls) & set(names)), n_replicates > 1)
         figure.suptitle(

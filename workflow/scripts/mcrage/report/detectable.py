@@ -67,7 +67,8 @@ def detectable_tables(results: Results, baseline: str) -> list[Table]:
 
 def _entry(rows: Iterable) -> Entry:
     found = np.array([row["detectable_difference"] for row in rows if row], dtype=np.float64)
-    found = found[np.isfinite(found)]
+    # Equal differences in all replicates are no measure of how they vary.
+    found = found[np.isfinite(found) & (found > 0)]
     if not len(found):
         return Entry("undefined", kind="undefined")
     alone = len(found) == 1 or found.min() == found.max()
