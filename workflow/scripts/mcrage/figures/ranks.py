@@ -8,7 +8,7 @@ import numpy as np
 
 from mcrage.errors import UserError
 from mcrage.figures.style import FAINT, INK, MUTED, figure_style, new_figure
-from mcrage.figures.words import LOWER_IS_BETTER, capital, metric_name, treatment_name
+from mcrage.figures.words import capital, metric_name, treatment_name
 from mcrage.statistics.ranking import Ranking
 
 if TYPE_CHECKING:
@@ -86,10 +86,9 @@ def _panel(axis: "Axes", metric: str, ranking: Ranking) -> None:
         xlim=(0.5, n + 0.5), ylim=(n - 0.4, -0.6), yticks=range(n), xticks=range(1, n + 1),
         yticklabels=[treatment_name(ranking.names[k]) for k in order],
     )  # fmt: skip
-    better = "lower is better" if metric in LOWER_IS_BETTER else "higher is better"
     p = ranking.p_value
     told = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-    axis.set_title(f"{capital(metric_name(metric))} ({better})", fontsize=9.5)
+    axis.set_title(capital(metric_name(metric)), fontsize=9.5)
     axis.set_xlabel(f"rank; {len(ranking.ranks)} datasets, Friedman {told}", fontsize=8.5)
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
