@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PARTS = ["Snakefile", "config.yaml", "workflow", "resources", "profiles", "envs"]
 
 # Scripts of commands and of what is asked for by itself, which no experiment runs.
-ASIDE = {"lineage", "preflight", "init_dataset", "export_csv"}
+ASIDE = {"lineage", "preflight", "init_dataset", "export_csv", "plot_ranks"}
 
 # The whole experiment in small: every kind of generator and treatment, and seconds to train.
 SMALL = {

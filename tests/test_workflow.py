@@ -25,6 +25,8 @@ FIGURES = {
     "plot_group_composition": 1,
     "plot_training_curves": 1,
     "plot_roc": 1,
+    "plot_calibration": 1,
+    "plot_tradeoff": 1,
     "plot_differences": 2,
     "plot_dose_response": 1,
 }
@@ -48,6 +50,8 @@ MODELS = {**DATA, "check_groups": 2, "train_generator": 8, "sample_generator": 2
                 "rebalance": 16,
                 "evaluate": 16,
                 "check_leakage": 2,
+                "compare_predictions": 2,
+                "gather_within_replicate": 1,
                 "summarise": 1,
                 "evaluation": 1,
             },
@@ -95,7 +99,13 @@ def test_a_natural_scenario_without_generators_has_neither_models_nor_curves(tmp
         },
     }
     plan = Project(tmp_path).plan(config=config)
-    without = {"train_generator", "sample_generator", "plot_training_curves", "plot_roc"}
+    without = {
+        "train_generator",
+        "sample_generator",
+        "plot_training_curves",
+        "plot_roc",
+        "plot_calibration",
+    }
     without |= {"plot_dose_response", *FIDELITY}
     assert not without & plan.keys()
     assert plan["evaluate"] == 10

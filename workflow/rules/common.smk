@@ -340,6 +340,12 @@ def figure_files(ending):
             classifier=PLAN.classifiers,
             **common,
         ),
+        *expand(
+            "<results>/figures/across_datasets/{scenario}/{classifier}/ranks.{ending}",
+            scenario=PLAN.scenarios if PLAN.ranked() else [],
+            classifier=PLAN.classifiers,
+            ending=ending,
+        ),
     ]
 
 

@@ -17,7 +17,7 @@ from mcrage.config.treatments import Treatment
 from mcrage.datasets.cards import Card
 from mcrage.errors import UserError
 from mcrage.generators.registry import KINDS, is_judged
-from mcrage.metrics.names import AGAINST, ALL, OVERALL
+from mcrage.metrics.names import AGAINST, ALL, FEWEST_DATASETS, FEWEST_TREATMENTS, OVERALL
 from mcrage.metrics.rules import HALF, needs_held_out
 from mcrage.rare_groups import leave_below
 from mcrage.rule_params import RuleParams
@@ -256,6 +256,22 @@ class Plan:
         """Return the baseline that is a dose of 0."""
         return next(name for name in self.baselines if self.recipes[name].does_nothing)
 
+    def main_baseline(self) -> str | None:
+        """Return the baseline that does nothing, or else the first one; None without any."""
+        nothing = [name for name in self.baselines if self.recipes[name].does_nothing]
+        return next(iter([*nothing, *self.baselines]), None)
+
+    def controls(self) -> list[str]:
+        """Return the treatments that no user has: the real rows before thinning."""
+        return [name for name in self.treatments if self.recipes[name].train_on == "original"]
+
+    def ranked(self) -> list[str]:
+        """Return the treatments that are ranked over datasets; none where these are too few."""
+        controls = self.controls()
+        names = [name for name in self.treatments if name not in controls]
+        enough = len(self.datasets) >= FEWEST_DATASETS and len(names) >= FEWEST_TREATMENTS
+        return names if enough and self.main_baseline() in names else []
+
     def kind(self, generator: str) -> str:
         """Return a generator's kind, e.g. ``"cddpm"``."""
         return self.config.generators[generator].kind
@@ -324,7 +340,8 @@ class Plan:
     def classifier_figures(self) -> list[str]:
         """Return the figures made for each dataset, scenario and classifier, in order."""
         return [
-            *(["roc"] if self.config.figures.roc_treatments else []),
+            *(["roc", "calibration"] if self.config.figures.roc_treatments else []),
+            *(["tradeoff"] if self.main_baseline() else []),
             *(f"differences_to_{name}" for name in self.baselines),
             *(["dose_response"] if self.doses() else []),
         ]

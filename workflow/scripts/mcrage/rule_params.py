@@ -41,6 +41,8 @@ _LIBRARIES = {
     "export_csv": ("pyarrow",),
     "evaluate": ("scikit-learn", "numpy"),
     "check_leakage": ("numpy", "scikit-learn"),
+    "compare_predictions": ("numpy", "scipy"),
+    "gather_within_replicate": (),
     "summarise": ("pandas", "scipy"),
     "plot_rule_graph": ("matplotlib", "snakemake"),
     "plot_umap": ("matplotlib", "umap-learn"),
@@ -50,7 +52,10 @@ _LIBRARIES = {
     "plot_roc": ("matplotlib", "scikit-learn"),
     "plot_differences": ("matplotlib",),
     "plot_dose_response": ("matplotlib",),
-    "report": ("jinja2", "pandas"),
+    "plot_calibration": ("matplotlib",),
+    "plot_tradeoff": ("matplotlib",),
+    "plot_ranks": ("matplotlib", "pandas", "scipy"),
+    "report": ("jinja2", "pandas", "scipy"),
 }
 
 
@@ -323,6 +328,28 @@ class RuleParams:
             ),
         }
 
+    def _compare_predictions(self, wildcards: Any) -> dict:
+        # One seed for all treatments: they are compared on the same draws.
+        return {
+            "settings": {
+                "treatments": self.plan.treatments,
+                "classifiers": self.plan.classifiers,
+                "baselines": self.plan.baselines,
+                "thresholds": self._thresholds(),
+                "n_draws": self.plan.config.experiment.bootstrap,
+            },
+            "seeds": {"bootstrap": self._seed(wildcards, "compare_predictions")},
+        }
+
+    def _gather_within_replicate(self, wildcards: Any) -> dict:
+        return {
+            "settings": {
+                "datasets": self.plan.datasets,
+                "scenarios": self.plan.scenarios,
+                "n_replicates": len(self.plan.replicates),
+            }
+        }
+
     def _references(self, wildcards: Any) -> dict[str, str]:
         """Return the levels that others are compared with, by attribute."""
         return self.plan.config.experiment.references.get(wildcards.dataset, {})
@@ -336,11 +363,7 @@ class RuleParams:
                 "classifiers": self.plan.classifiers,
                 "treatments": self.plan.treatments,
                 "baselines": self.plan.baselines,
-                "controls": [
-                    name
-                    for name in self.plan.treatments
-                    if self.plan.recipes[name].train_on == "original"
-                ],
+                "controls": self.plan.controls(),
                 "test_to_train": self._test_to_train(),
                 "margins": self.plan.config.margins.model_dump(),
             }
@@ -355,6 +378,7 @@ class RuleParams:
             "figures": self.plan.figures(),
             "roc": bool(self.plan.config.figures.roc_treatments),
             "doses": bool(self.plan.doses()),
+            "ranked": bool(self.plan.ranked()),
             "generators": bool(self.plan.generators),
             "trained_on_a_treatment": any(map(self.plan.trained_on, self.plan.generators)),
             "judged_on_validation": bool(self.plan.judged_on_validation()),
@@ -410,6 +434,26 @@ class RuleParams:
             "settings": {"treatments": self.plan.treatments, "threshold": self._thresholds()[0]}
         }
 
+    def _plot_calibration(self, wildcards: Any) -> dict:
+        return self._plot_roc(wildcards)
+
+    def _plot_tradeoff(self, wildcards: Any) -> dict:
+        return {
+            "settings": {
+                "treatments": self.plan.treatments,
+                "baseline": self.plan.main_baseline(),
+                "controls": self.plan.controls(),
+            }
+        }
+
+    def _plot_ranks(self, wildcards: Any) -> dict:
+        return {
+            "settings": {
+                "treatments": self.plan.ranked(),
+                "control": self.plan.main_baseline(),
+            }
+        }
+
     def _plot_dose_response(self, wildcards: Any) -> dict:
         return {
             "settings": {
@@ -443,6 +487,12 @@ class RuleParams:
                 },
                 "test_to_train": self._test_to_train(),
                 "primary": self.plan.config.primary.model_dump(),
+                "main_baseline": self.plan.main_baseline(),
+                "shown_replicate": self.plan.config.figures.replicate,
+                "ranked": {
+                    "treatments": self.plan.ranked(),
+                    "control": self.plan.main_baseline(),
+                },
                 "published": {
                     name: yaml.safe_load(self.plan.published[name].read_text(encoding="utf-8"))
                     for name in self.plan.config.published

@@ -80,6 +80,16 @@ class Experiment(Closed):
         description="Seeds of the whole chain. Intervals need 2 or more, a claim about a small "
         "subgroup 20 or more; the paper has 1. Cost: everything is done once per replicate.",
     )
+    bootstrap: int = Field(
+        2000,
+        ge=0,
+        le=100_000,
+        description="Draws of test rows in each replicate, for the intervals in "
+        "results/within_replicate; 0: none. They tell of other test rows alone, not of another "
+        "split, training or seed, for which there are replicates. Cost: linear in the draws, the "
+        "test rows and the treatments; 2000 of 16,000 rows take half a second for each treatment "
+        "and classifier.",
+    )
     seed: int = Field(
         2310,
         ge=0,
@@ -207,7 +217,7 @@ class Figures(Closed):
         "(the paper's Figure 3).",
     )
     roc_treatments: list[Name] = Field(
-        defaults.FIGURE_TREATMENTS, description="Curves of the ROC figure."
+        defaults.FIGURE_TREATMENTS, description="Curves of the ROC and the calibration figure."
     )
     replicate: int = Field(0, ge=0, description="The replicate that UMAP and densities show.")
 

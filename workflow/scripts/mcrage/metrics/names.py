@@ -12,6 +12,9 @@ OVERALL, ALL = "overall", "all"
 AGAINST = " against "
 """Between the two subgroups of a signed gap."""
 
+FEWEST_DATASETS, FEWEST_TREATMENTS = 5, 3
+"""That ranks over datasets are worth something for."""
+
 WORDS = {
     "accuracy": "accuracy",
     "f1": "F1",
