@@ -36,11 +36,11 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "workflow" / "scripts")]
 
 import numpy as np  # noqa: E402
 import pyarrow as pa  # noqa: E402
-import pyarrow.compute as pc  # noqa: E402
 import yaml  # noqa: E402
 from study_tables import COLUMNS, shown, tables  # noqa: E402
 
-from mcrage.classifiers.registry import fit, fit_and_score  # noqa: E402
+from mcrage.classifiers.judged import fit_and_judge  # noqa: E402
+from mcrage.classifiers.registry import fit  # noqa: E402
 from mcrage.clusters import clusters_of  # noqa: E402
 from mcrage.config.load import load_config  # noqa: E402
 from mcrage.datasets.card_model import PrepareSettings  # noqa: E402
@@ -53,8 +53,6 @@ from mcrage.figures.words import subgroup_words  # noqa: E402
 from mcrage.generators.base import TrainingData  # noqa: E402
 from mcrage.generators.registry import generator_class  # noqa: E402
 from mcrage.groups import GroupSchema, plan_rows  # noqa: E402
-from mcrage.metrics.judge import judge  # noqa: E402
-from mcrage.metrics.predictions import threshold_rule  # noqa: E402
 from mcrage.plan import Plan  # noqa: E402
 from mcrage.rare_groups import settle  # noqa: E402
 from mcrage.rebalancing import rebalance, rows_to_add, synthetic_table  # noqa: E402
@@ -62,7 +60,6 @@ from mcrage.scenario import official_split, split, thin_out, undersample  # noqa
 from mcrage.statistics.summary import compare  # noqa: E402
 from mcrage.tables import (  # noqa: E402
     IS_OFFICIAL_TEST,
-    ROW_ID,
     read_table,
     write_table,
 )
@@ -193,26 +190,15 @@ class Replicate:
 
     def judged(self, name: str, treated: tuple[pa.Table, pa.Table], classifier: str) -> pa.Table:
         """Judge a classifier fitted on a treated table: rows of results/metrics.parquet."""
-        params = self.params("evaluate", classifier=classifier)
-        table, weights = treated
-        score = fit_and_score(
-            params["settings"]["classifier"],
-            table,
-            weights.column("weight").to_numpy(),
-            self.test,
-            self.roles,
-            seed=params["seeds"]["classifier"],
-            row_ids=pc.fill_null(weights.column(ROW_ID), -1).to_numpy(),
-        )
-        threshold = params["settings"]["threshold"]
-        references = params["settings"]["references"]
-        found = judge(self.schema, self.schema.index(self.test), score, threshold, references)
+        treatment = name if name in self.plan.recipes else TRANSFERRED
+        params = self.params("evaluate", treatment=treatment, classifier=classifier)
+        settings = params["settings"]
+        real = self.real[self.plan.recipes[treatment].train_on] if settings["left_out"] else None
+        found = fit_and_judge(
+            settings, *treated, self.test, self.roles, real=real, seeds=params["seeds"]
+        ).metrics
         names = {**self.names, "replicate": int(self.names["replicate"])}
-        names |= {
-            "treatment": name,
-            "classifier": classifier,
-            "threshold": threshold_rule(self.schema, threshold),
-        }
+        names |= {"treatment": name, "classifier": classifier}
         n = len(found["metric"])
         return pa.table({**{key: [value] * n for key, value in names.items()}, **found})
 

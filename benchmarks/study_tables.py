@@ -11,6 +11,8 @@ from mcrage.metrics.names import ALL, OVERALL, is_of_attribute
 COLUMNS = ("metric", "classifier", "dataset")
 """What the columns of a table may be; there is a table for each combination of the others."""
 
+_RUN = ("dataset", "scenario", "classifier", "threshold")
+
 USUAL = ("auroc", "f1", "brier")
 
 
@@ -91,7 +93,7 @@ def tables(
     baseline = comparisons["baseline"].iloc[0]
     wanted = pd.DataFrame([(*one, one.words) for one in shown], columns=[*Shown._fields, "words"])
     means = metrics.groupby(
-        ["dataset", "scenario", "classifier", *Shown._fields, "treatment"],
+        [*_RUN, *Shown._fields, "treatment"],
         sort=False,
         observed=True,
     )["value"].mean()
@@ -107,7 +109,7 @@ def tables(
         for row in cells[["value", "mean_difference", "ci_low", "ci_high"]].itertuples(index=False)
     ]
     own = {"metric": "words", "classifier": "classifier", "dataset": "dataset"}[columns]
-    apart = [name for name in ("dataset", "scenario", "classifier", "words") if name != own]
+    apart = [name for name in (*_RUN, "words") if name != own]
     parts = []
     for names, part in cells.groupby(apart, sort=False, observed=True):
         n = int(part["n_replicates"].max()) if part["n_replicates"].notna().any() else 0

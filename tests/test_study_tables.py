@@ -53,7 +53,7 @@ def test_a_table_tells_means_and_differences_with_their_interval():
     half = 4.303 * 0.01 * np.sqrt(1 / 3 + 1 / 4)
     expected = f"| smote | 0.720 (+0.020 ±{half:.3f}) | 0.720 (+0.020 ±{half:.3f}) |"
     assert text.splitlines()[:6] == [
-        "**ward; natural; forest** (3 replicates; difference to imbalanced)",
+        "**ward; natural; forest; 0.5** (3 replicates; difference to imbalanced)",
         "",
         "| treatment | auroc | auroc, SEX=F |",
         "| --- | ---: | ---: |",
