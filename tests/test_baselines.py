@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """SMOTENC, mixture, copula and CART against what is known otherwise."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -17,7 +18,7 @@ from mcrage.generators.mixture_numbers import Spread, patterns_of
 from mcrage.generators.registry import generator_class
 from mcrage.generators.uniform_draws import places, uniform_chunks
 from mcrage.groups import GroupSchema
-from mcrage.leakage.fitted import check_scaler, check_stored_rows
+from mcrage.leakage.fitted import check_learnt, check_scaler, check_stored_rows
 from mcrage.seeds import derive
 from test_generator_contract import data, drawn, fitted, settings
 
@@ -106,20 +107,29 @@ def test_the_guard_knows_the_codes_that_smote_keeps(name, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["mixture", "copula", "cart"])
-def test_the_guard_finds_what_other_rows_taught(kind, tmp_path):
+@pytest.mark.parametrize("name", ["numbers", "mixed"])
+def test_the_guard_finds_what_other_rows_taught(kind, name, tmp_path):
+    """Each of its checks by itself: one row more among those that a model learnt from is enough."""
     from mcrage.generators.storage import read_arrays
     from mcrage.tables import read_json
 
-    fitted(kind, "mixed").save(tmp_path)
+    fitted(kind, name).save(tmp_path)
     arrays, facts = read_arrays(tmp_path / "model.safetensors"), read_json(tmp_path / "model.json")
-
-    def found(train) -> list[str]:
-        return [*check_scaler("g", arrays, facts, train, 5), *check_stored_rows(
-            "g", arrays, facts, train, 5
-        )]  # fmt: skip
-
-    assert found(data("mixed")) == []
-    assert found(data("mixed", seed=1))
+    train = data(name)
+    for check in (check_scaler, check_stored_rows, check_learnt):
+        assert check("g", arrays, facts, train, 5) == []
+    assert check_learnt("g", arrays, facts, data(name, seed=1), 5)
+    # Learnt from one more, and all else as it should be.
+    more = replace(
+        train,
+        features=np.concatenate([train.features, train.features[:1]]),
+        groups=np.concatenate([train.groups, train.groups[:1]]),
+    )
+    other = generator_class(kind)(settings(kind)).fit(more, seed=5)
+    other.save(tmp_path)
+    cheat = read_arrays(tmp_path / "model.safetensors")
+    learnt = {name: x for name, x in cheat.items() if name[:5] in ("compo", "margi", "trees")}
+    assert check_learnt("g", {**arrays, **learnt}, facts, train, 5)
 
 
 # --- mixture ------------------------------------------------------------------------------------

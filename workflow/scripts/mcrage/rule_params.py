@@ -17,7 +17,7 @@ import yaml
 from mcrage.code_digest import SCRIPTS, code_digest, rules_digest, versions
 from mcrage.config.classifiers import RandomForest
 from mcrage.datasets.cards import describe_settings, prepare_settings
-from mcrage.generators.registry import needs, settings_of
+from mcrage.generators.registry import guard_needs, needs, settings_of
 from mcrage.provenance import params_digest
 from mcrage.seeds import derive
 
@@ -276,7 +276,11 @@ class RuleParams:
     def _check_leakage(self, wildcards: Any) -> dict:
         treatments = self.plan.recipes
         trained_on = {name: self.plan.trained_on(name) for name in self.plan.generators}
+        of_kinds = guard_needs(map(self.plan.kind, self.plan.generators))
+        own = _LIBRARIES["check_leakage"]
         return {
+            "modules": of_kinds.modules,
+            "libraries": tuple(dict.fromkeys([*own, *of_kinds.libraries])),
             "settings": {
                 "treatments": [
                     {
@@ -300,7 +304,7 @@ class RuleParams:
                 ],
                 "threshold": THRESHOLD,
                 "references": self._references(wildcards),
-            }
+            },
         }
 
     def _references(self, wildcards: Any) -> dict[str, str]:

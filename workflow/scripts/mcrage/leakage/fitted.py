@@ -2,6 +2,7 @@
 """What was fitted: that it descends from training rows alone, and is what they alone give."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ def check_scaler(
     """
     if "encoding" not in facts:
         return []
-    anew, _ = _encoding_anew(facts["encoding"], train, seed).state()
+    anew, _ = encoding_anew(facts["encoding"], train, seed).state()
     stored = {
         name.removeprefix(_PREFIX): array
         for name, array in arrays.items()
@@ -151,7 +152,7 @@ def check_stored_rows(
     if rows is not None:
         expected = train.features
         if "encoding" in facts:
-            expected = _encoding_anew(facts["encoding"], train, seed).transform(expected)
+            expected = encoding_anew(facts["encoding"], train, seed).transform(expected)
         if isinstance(expected, tuple):
             expected, codes = expected
             if not np.array_equal(arrays.get("codes"), codes):
@@ -173,6 +174,34 @@ def check_stored_rows(
             f"{len(train.groups)} training rows"
         )
     return problems
+
+
+def check_learnt(
+    generator: str,
+    arrays: Mapping[str, np.ndarray],
+    facts: Mapping[str, Any],
+    train: TrainingData,
+    seed: int,
+) -> list[str]:
+    """Check what can be told of a model without learning it again, if its kind says how.
+
+    Parameters
+    ----------
+    generator : str
+    arrays, facts : mapping
+        Of the stored model.
+    train : TrainingData
+        What it may have learnt from.
+    seed : int
+        Of its training.
+    """
+    # By name: an edit of what checks one kind reruns no guard of others.
+    kind = import_module("mcrage.generators.registry").KINDS[facts["kind"]]
+    return [
+        problem
+        for module in kind.guard.modules
+        for problem in import_module(module).check(generator, arrays, facts, train, seed)
+    ]
 
 
 def check_weights(
@@ -279,7 +308,7 @@ def forbidden_files(
     return {name: file for name, file in files.items() if name != "validation" or not chosen}
 
 
-def _encoding_anew(
+def encoding_anew(
     facts: Mapping[str, Any], train: TrainingData, seed: int
 ) -> NumericEncoding | MixedEncoding:
     """Fit an encoding as a stored one says that it was fitted."""
