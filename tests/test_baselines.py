@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mcrage.encoding.mixed import MixedEncoding
-from mcrage.generators import cart_draw, uniform_draws
+from mcrage.generators import cart_draw, mixture_fit, uniform_draws
 from mcrage.generators.cart_fit import _tree
 from mcrage.generators.cart_trees import leaves, ordered
 from mcrage.generators.copula_fit import fit as fit_copula
@@ -280,6 +280,26 @@ def test_as_many_components_are_chosen_as_there_are_clouds(choose_by):
     tried = {int(k): score for k, score in generator.facts["tried"].items()}
     assert generator.facts["n_components"] == max(tried, key=tried.get) >= 3
     assert tried[3] > tried[2] > tried[1]
+
+
+def test_a_level_that_only_rows_held_out_have_decides_nothing():
+    """One row of it among those that judge: it says nothing of any number of components."""
+    train = data("mixed", counts=(60,) * 6)
+    centres = np.random.default_rng(0).integers(0, 3, 360)
+    features = train.features.copy()
+    features[:, 0] = np.round(10 * centres + np.random.default_rng(1).normal(size=360), 1)
+    place = [feature.column for feature in train.roles.features].index("K")
+    never = train.roles.features[place].levels.index("never")
+    held = mixture_fit._held_out(train, 0)[1]
+    values = settings("mixture", components=[1, 3], scaling="standard")
+    tried = []
+    for rare in (held[:0], held[:1]):
+        features[rare, place] = never
+        rows = type(train)(features.copy(), train.groups, train.schema, train.roles)
+        generator = generator_class("mixture")(values).fit(rows, seed=0)
+        tried.append(generator.facts["tried"])
+        assert generator.facts["n_components"] == 3
+    assert tried[1]["1"] == pytest.approx(tried[0]["1"], abs=0.5)
 
 
 # --- copula -------------------------------------------------------------------------------------

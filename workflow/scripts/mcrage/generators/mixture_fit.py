@@ -259,8 +259,10 @@ class Mixture:
         logs = self.gaussians.log_density(rows.numbers, patterns)
         with np.errstate(divide="ignore"):
             logs += np.log(self.weights)[rows.groups]
-            # A level that no row has stays out by a number that is no infinity: 0 times it is 0.
-            levels = np.maximum(np.log(self.levels), -1e300)
+            # A level that a component has not stays out by a number that is no infinity: 0 times
+            # it is 0. One that no row learnt from has, of rows held out, tells nothing.
+            seen = self.levels.any(axis=0)
+            levels = np.where(seen, np.maximum(np.log(self.levels), -1e300), 0.0)
         logs += one_hot @ levels.T
         top = logs.max(axis=1, keepdims=True)
         logs = np.exp(logs - top)
