@@ -31,6 +31,7 @@ rule all:
         "<results>/report.html",
         "<results>/metrics.parquet",
         "<results>/comparisons.parquet",
+        "<results>/within_replicate.parquet",
         fidelity_table(),
         "<results>/summary.parquet",
         "<results>/summary.txt",
@@ -67,6 +68,7 @@ rule evaluation:
     input:
         "<results>/metrics.parquet",
         "<results>/comparisons.parquet",
+        "<results>/within_replicate.parquet",
 
 
 rule figures:

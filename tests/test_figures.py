@@ -26,7 +26,8 @@ from mcrage.figures.dose_response import draw_dose_response
 from mcrage.figures.group_composition import Composition, draw_group_composition
 from mcrage.figures.marginals import has_density, share_interval
 from mcrage.figures.parts import part_names, part_of, shown_parts
-from mcrage.figures.roc import Predictions, draw_roc, mean_curve
+from mcrage.figures.predictions import Predictions
+from mcrage.figures.roc import draw_roc, mean_curve
 from mcrage.figures.samples import Sample, each_row_once
 from mcrage.figures.training_curves import draw_training_curves, lines_of, mean_line
 from mcrage.figures.umap_embedding import coordinates, draw_umap, embed, thin

@@ -175,8 +175,22 @@ def judged_anew(n: int) -> dict[str, int]:
     return {"judge_synthetic": n, "gather_fidelity": 1}
 
 
-COMPARED = {"summarise": 1, "plot_differences": 2, "plot_dose_response": 1, **REPORT}
-JUDGED = {"check_leakage": 2, "plot_roc": 1, **COMPARED}
+SUMMARISED = {
+    "summarise": 1,
+    "plot_tradeoff": 1,
+    "plot_differences": 2,
+    "plot_dose_response": 1,
+    **REPORT,
+}
+# What follows from the guard's verdict.
+COMPARED = {"gather_within_replicate": 1, **SUMMARISED}
+JUDGED = {
+    "check_leakage": 2,
+    "compare_predictions": 2,
+    "plot_roc": 1,
+    "plot_calibration": 1,
+    **COMPARED,
+}
 EVALUATED = {"evaluate": 16, **JUDGED}
 SHOWN = {"plot_umap": 1, "plot_densities": 1, "plot_group_composition": 1}
 # Everything that is made from a model of the diffusion generator.
@@ -201,6 +215,7 @@ PAPER_ANEW = {
     **JUDGED,
     # Not among the curves that are shown.
     "plot_roc": 0,
+    "plot_calibration": 0,
 }
 CHAIN = {
     "check_groups": 2,
@@ -217,7 +232,13 @@ ONE_REPLICATE = {
     **{name: 1 for name in ("balance", "split", "induce_imbalance", "check_groups")},
     **{"train_generator": 4, "sample_generator": 4, "rebalance": 8, "evaluate": 8},
     **judged_anew(4),
-    **{"check_leakage": 1, "plot_roc": 1, "plot_training_curves": 1},
+    **{
+        "check_leakage": 1,
+        "compare_predictions": 1,
+        "plot_roc": 1,
+        "plot_calibration": 1,
+        "plot_training_curves": 1,
+    },
     **COMPARED,
 }
 
@@ -378,6 +399,20 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         # One treatment's rows have them; the guard finds them anew.
         LABELLED,
     ),
+    "code of cuts": (
+        edit(f"{LIBRARY}/classifiers/thresholds.py", "import numpy as np\n", "EDITED = 1\n"),
+        EVALUATED,
+    ),
+    "code of kinds of classifiers and of recalibration that nobody uses": (
+        edits(
+            *(
+                edit(f"{LIBRARY}/classifiers/{name}.py", "import numpy as np\n", "EDITED = 1\n")
+                for name in ("recalibration", "group_dro", "exponentiated_gradient")
+            )
+        ),
+        {},
+    ),
+    "another fairlearn, which nobody uses": (installed("fairlearn", "99.1"), {}),
     "code of metrics": (
         edit(
             f"{LIBRARY}/metrics/rates.py",
@@ -404,7 +439,11 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
     ),
     "code of the statistics": (
         edit(f"{LIBRARY}/statistics/summary.py", "\nimport pandas", "\nEDITED = 1\nimport pandas"),
-        COMPARED,
+        SUMMARISED,
+    ),
+    "code of the statistics within a replicate": (
+        edit(f"{LIBRARY}/statistics/within.py", "EXACT_BELOW = 200", "EXACT_BELOW = 201"),
+        {"compare_predictions": 2, "gather_within_replicate": 1, **REPORT},
     ),
     "the report's template": (
         edit(f"{LIBRARY}/report/templates/report.html.j2", "Limits", "What it can't tell"),
@@ -436,7 +475,11 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         config(experiment={"primary": {"metric": "brier"}}),
         REPORT,
     ),
-    "config: margins, what is too small to matter": (config(margins={"gap": 0.03}), COMPARED),
+    "config: margins, what is too small to matter": (config(margins={"gap": 0.03}), SUMMARISED),
+    "config: bootstrap": (
+        config(experiment={"bootstrap": 100}),
+        {"compare_predictions": 2, "gather_within_replicate": 1, **REPORT},
+    ),
     "config: a reference subgroup": (
         config(experiment={"references": {"diabetes": {"sex": 2}}}),
         EVALUATED,
@@ -445,11 +488,17 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
     "config: one more replicate": (config(experiment={"replicates": 3}), ONE_REPLICATE),
     "config: one replicate less": (
         config(experiment={"replicates": 1}),
-        {"plot_roc": 1, "plot_training_curves": 1, "gather_fidelity": 1, **COMPARED},
+        {
+            "plot_roc": 1,
+            "plot_calibration": 1,
+            "plot_training_curves": 1,
+            "gather_fidelity": 1,
+            **COMPARED,
+        },
     ),
     "config: baselines": (
         config(experiment={"baselines": ["imbalanced"]}),
-        {**COMPARED, "plot_differences": 1},
+        {"compare_predictions": 2, **COMPARED, "plot_differences": 1},
     ),
     "config: one more treatment": (
         treatments(lambda names: [*names, "group_oversampling"]),
@@ -458,6 +507,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
             "evaluate": 2,
             "plot_group_composition": 1,
             "check_leakage": 2,
+            "compare_predictions": 2,
             **COMPARED,
         },
     ),
@@ -467,6 +517,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         {
             "plot_group_composition": 1,
             "check_leakage": 2,
+            "compare_predictions": 2,
             **COMPARED,
             "plot_dose_response": 0,
             "plot_rule_graph": 1,
@@ -479,6 +530,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
             "evaluate": 2,
             "plot_group_composition": 1,
             "check_leakage": 2,
+            "compare_predictions": 2,
             **COMPARED,
         },
     ),
@@ -614,6 +666,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
             "plot_group_composition": 1,
             **JUDGED,
             "plot_roc": 0,
+            "plot_calibration": 0,
         },
     ),
     "config: generators, two values swapped": (
@@ -646,6 +699,16 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         config(treatments={"mcrage_tuned": {"fill_by": "group"}}),
         {"sample_generator": 2, **judged_anew(2), **LABELLED, "plot_densities": 1},
     ),
+    "config: classifiers, recalibration": (
+        config(classifiers={"random_forest": {"recalibration": "platt"}}),
+        EVALUATED,
+    ),
+    "config: thresholds": (config(experiment={"thresholds": [0.5, "randomised"]}), EVALUATED),
+    "config: thresholds, in another order": (
+        # Tables and figures show the first.
+        config(experiment={"thresholds": ["f1", 0.5]}),
+        EVALUATED,
+    ),
     "config: classifiers, two values swapped": (
         config(classifiers={"random_forest": {"min_samples_split": 5, "min_samples_leaf": 20}}),
         EVALUATED,
@@ -656,8 +719,8 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
             classifiers={"small_forest": {"kind": "random_forest", "n_trees": 5}},
         ),
         {
-            **{"evaluate": 16, "plot_roc": 1, "check_leakage": 2, **COMPARED},
-            **{"plot_differences": 4, "plot_dose_response": 2},
+            **{"evaluate": 16, **JUDGED},
+            **{"plot_differences": 4, "plot_dose_response": 2, "plot_tradeoff": 2},
         },
     ),
     "config: figures": (
@@ -680,8 +743,8 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
             "describe": 1,
             **SHOWN,
             "plot_roc": 1,
-            "plot_differences": 2,
-            "plot_dose_response": 1,
+            "plot_calibration": 1,
+            **{"plot_differences": 2, "plot_dose_response": 1, "plot_tradeoff": 1},
             **REPORT,
         },
     ),
@@ -718,7 +781,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
             "evaluate": 4,
         },
     ),
-    "another pandas": (installed("pandas", "99.1"), COMPARED),
+    "another pandas": (installed("pandas", "99.1"), SUMMARISED),
     # Files
     "the raw file's content, not its size": (
         same_size(RAW, b"\n59,", b"\n95,"),
@@ -736,13 +799,17 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
             "plot_training_curves": 1,
             **SHOWN,
             **JUDGED,
-            "check_leakage": 1,
+            **{"check_leakage": 1, "compare_predictions": 1},
         },
     ),
     "a deleted intermediate that nobody needs any more": (delete(f"{DATA}/0/balanced.parquet"), {}),
     "a deleted rebalanced table, which is promised": (
         delete(f"{DATA}/1/imbalanced/rebalanced.parquet"),
-        {"rebalance": 1, "evaluate": 1, **JUDGED, "check_leakage": 1},
+        {
+            **{"rebalance": 1, "evaluate": 1},
+            **JUDGED,
+            **{"check_leakage": 1, "compare_predictions": 1},
+        },
     ),
     "a deleted model, which is promised": (
         delete(f"{DATA}/0/cddpm_tuned/model.json"),
@@ -755,7 +822,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
             "plot_training_curves": 1,
             **SHOWN,
             **JUDGED,
-            "check_leakage": 1,
+            **{"check_leakage": 1, "compare_predictions": 1},
         },
     ),
     "a deleted summary": (delete("results/summary.txt"), REPORT),
@@ -763,7 +830,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         delete("results/figures/rule_graph.png"),
         {"plot_rule_graph": 1, **REPORT},
     ),
-    "a deleted table of results": (delete("results/comparisons.parquet"), COMPARED),
+    "a deleted table of results": (delete("results/comparisons.parquet"), SUMMARISED),
     # No stale result where Snakemake has no record
     "results copied without .snakemake, then another classifier": (
         both(
@@ -783,11 +850,18 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
             "plot_group_composition": 1,
             **JUDGED,
             "plot_roc": 0,
+            "plot_calibration": 0,
         },
     ),
     "results copied without .snakemake, then one replicate less": (
         both(clone(with_records=False), config(experiment={"replicates": 1})),
-        {"plot_roc": 1, "plot_training_curves": 1, "gather_fidelity": 1, **COMPARED},
+        {
+            "plot_roc": 1,
+            "plot_calibration": 1,
+            "plot_training_curves": 1,
+            "gather_fidelity": 1,
+            **COMPARED,
+        },
     ),
     "results copied without .snakemake, then another replicate shown": (
         both(clone(with_records=False), config(figures={"replicate": 1})),

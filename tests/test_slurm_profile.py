@@ -73,7 +73,7 @@ def test_jobs_of_a_replicate_know_their_memory_before_their_inputs_exist():
         for rule in text.split("\nrule ")[1:]
         if re.search(r'group:\s+("replicate"|sampling_group|rebalancing_group)', rule)
     ]
-    assert len(grouped) == 6
+    assert len(grouped) == 7
     for rule in grouped:
         assert "size_mb" not in resources[rule]["mem_mb"], rule
 

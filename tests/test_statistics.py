@@ -9,12 +9,17 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from mcrage.statistics.exact import delong, mcnemar
+from mcrage.groups import GroupSchema
+from mcrage.metrics.confusion import decide
+from mcrage.metrics.judge import OF_COUNTS
+from mcrage.metrics.sufficient import parts, sufficient
+from mcrage.statistics.exact import delong, mcnemar, placements
 from mcrage.statistics.guards import levelling
 from mcrage.statistics.paired import Paired, corrected_interval, detectable_in_errors, holm
 from mcrage.statistics.ranking import rank
-from mcrage.statistics.resampling import auroc_of, draws, mean_of, paired_bootstrap
+from mcrage.statistics.resampling import auroc_of, draws, percentiles
 from mcrage.statistics.summary import Margins, as_table, compare, summarise
+from mcrage.statistics.within import METRICS, Judged, compare_within
 
 differences = st.lists(
     st.floats(-1, 1, allow_nan=False).map(lambda x: round(x, 6)), min_size=3, max_size=30
@@ -300,8 +305,11 @@ def two_scores(seed: int, n: int = 300) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 def test_delong_is_the_definition_and_scipys_where_there_is_one_score():
     y, first, second = two_scores(0)
-    difference, error, p_value = delong(y, first, second)
-    assert difference == pytest.approx(roc_auc_score(y, first) - roc_auc_score(y, second))
+    placed = [placements(y == 1, score) for score in (first, second)]
+    for own, score in zip(placed, (first, second), strict=True):
+        assert own[y == 1].mean() == pytest.approx(roc_auc_score(y, score))
+        assert own[y == 0].mean() == pytest.approx(roc_auc_score(y, score))
+    error, p_value = delong(y == 1, *placed)
     won = []
     for score in (first, second):
         up, down = score[y == 1][:, None], score[y == 0][None, :]
@@ -312,38 +320,34 @@ def test_delong_is_the_definition_and_scipys_where_there_is_one_score():
         structure.mean(axis=1).var(ddof=1) / m + structure.mean(axis=0).var(ddof=1) / n
     )
     assert error == pytest.approx(expected)
-    assert p_value == pytest.approx(2 * stats.norm.sf(abs(difference) / error))
-    assert delong(y, first, first) == (0.0, 0.0, 1.0)
-    assert np.isnan(delong(np.array([1, 0, 0]), np.zeros(3), np.ones(3))).all()
+    assert p_value == pytest.approx(2 * stats.norm.sf(abs(structure.mean()) / error))
+    assert delong(y == 1, placed[0], placed[0]) == (0.0, 1.0)
+    assert np.isnan(delong(np.array([True, False, False]), np.zeros(3), np.ones(3))).all()
 
 
 def test_mcnemar_is_the_binomial_test():
-    rng = np.random.default_rng(0)
-    y, first, second = (rng.integers(0, 2, 200) for _ in range(3))
-    difference, p_value = mcnemar(y, first, second)
-    won, lost = np.sum((first == y) & (second != y)), np.sum((first != y) & (second == y))
-    assert p_value == pytest.approx(stats.binomtest(int(won), int(won + lost)).pvalue)
-    assert difference == pytest.approx((first == y).mean() - (second == y).mean())
-    assert mcnemar(y, first, first) == (0.0, 1.0)
+    found = mcnemar(np.array([57, 3, 0]), np.array([47, 3, 0]))
+    assert found.p_value[0] == pytest.approx(stats.binomtest(57, 104).pvalue)
+    assert found.p_value[1:].tolist() == [1.0, 1.0]
 
 
-def test_weighted_statistics_are_those_of_repeated_rows():
+def test_weighted_auroc_is_that_of_repeated_rows():
     y, first, _ = two_scores(1, 60)
-    rows = np.arange(60) % 3 > 0
     weights = next(draws(y, n_draws=20, seed=3))
-    areas, means = auroc_of(y, first, rows)(weights), mean_of(first, rows)(weights)
-    for number, counts in enumerate(weights.astype(int)):
-        repeated = np.repeat(np.arange(60), counts * rows)
-        assert areas[number] == pytest.approx(roc_auc_score(y[repeated], first[repeated]))
-        assert means[number] == pytest.approx(first[repeated].mean())
+    for counts, area in zip(weights.astype(int), auroc_of(y, first)(weights), strict=True):
+        assert area == pytest.approx(roc_auc_score(np.repeat(y, counts), np.repeat(first, counts)))
 
 
 def test_draws_keep_strata_and_take_clusters_whole():
-    strata = np.repeat([0, 1, 4], [5, 20, 1])
-    weights = np.concatenate(list(draws(strata, n_draws=50, seed=0)))
-    assert weights.shape == (50, 26)
+    strata = np.repeat([0, 1, 4], [5, 20, 1])[np.random.default_rng(0).permutation(26)]
+    weights = np.concatenate(list(draws(strata, n_draws=400, seed=0)))
+    assert weights.shape == (400, 26)
     for value, size in ((0, 5), (1, 20), (4, 1)):
         assert (weights[:, strata == value].sum(axis=1) == size).all()
+    # Each row as often as any other: the mean of a binomial, and its variance.
+    often = weights[:, strata == 1]
+    assert often.mean(axis=0) == pytest.approx(np.ones(20), abs=0.25)
+    assert often.var() == pytest.approx(0.95, rel=0.1)
     patients = np.repeat(np.arange(13), 2)
     whole = np.concatenate(list(draws(strata, n_draws=50, seed=0, clusters=patients)))
     assert (whole[:, ::2] == whole[:, 1::2]).all()
@@ -351,38 +355,138 @@ def test_draws_keep_strata_and_take_clusters_whole():
     assert np.std(whole[:, strata == 0].sum(axis=1)) > 0
 
 
-def test_the_bootstrap_has_delongs_error_and_covers_the_truth():
-    y, first, second = two_scores(2, 600)
-    [found] = paired_bootstrap([(auroc_of(y, first), auroc_of(y, second))], y, seed=0)
-    difference, error, _ = delong(y, first, second)
-    assert found.difference == pytest.approx(difference)
-    assert found.error == pytest.approx(error, rel=0.1)
-    assert found.n_draws == 2000
-    covered = 0
-    for seed in range(60):
-        y, first, second = two_scores(100 + seed, 150)
-        [one] = paired_bootstrap(
-            [(auroc_of(y, first), auroc_of(y, second))], y, seed=seed, n_draws=300
-        )
-        covered += one.low <= 0 <= one.high
-    assert covered >= 51  # 95 % of 60 is 57; fewer than 51 has a chance below 1 in 1000
+def test_percentiles_are_numpys_of_the_defined_draws():
+    drawn = np.random.default_rng(0).normal(size=(2, 3, 101))
+    drawn[0, 0, :50] = np.nan
+    drawn[1, 2] = np.nan
+    low, high, error, n = percentiles(drawn)
+    assert n[0, 0] == 51
+    known = drawn.reshape(6, -1)[:5]
+    assert low.ravel()[:5] == pytest.approx(np.nanquantile(known, 0.025, axis=-1))
+    assert high.ravel()[:5] == pytest.approx(np.nanquantile(known, 0.975, axis=-1))
+    assert error.ravel()[:5] == pytest.approx(np.nanstd(known, axis=-1, ddof=1))
+    assert np.isnan([low[1, 2], high[1, 2], error[1, 2]]).all()
 
 
-def test_clusters_widen_the_interval_of_rows_that_repeat_each_other():
-    rng = np.random.default_rng(0)
-    patients = np.repeat(np.arange(40), 10)
-    values = rng.normal(size=40)[patients]
-    zero = mean_of(np.zeros(400))
-    strata = np.zeros(400, dtype=int)
-    [rows] = paired_bootstrap([(mean_of(values), zero)], strata, seed=0)
-    [whole] = paired_bootstrap([(mean_of(values), zero)], strata, seed=0, clusters=patients)
-    assert whole.error == pytest.approx(rows.error * np.sqrt(10), rel=0.1)
+def rows_of_test(
+    n: int, n_levels: int, seed: int = 0
+) -> tuple[GroupSchema, np.ndarray, dict[str, Judged]]:
+    """Two sensitive attributes, and two treatments with scores that have ties."""
+    rng = np.random.default_rng(seed)
+    levels = (("F", "M"), ("a", "b", "c"), tuple(map(str, range(n_levels))))
+    schema = GroupSchema(("SEX", "RACE", "Y"), levels)
+    digits = [rng.integers(0, 2, n), rng.choice(3, n, p=[0.6, 0.37, 0.03])]
+    y = rng.integers(0, n_levels, n)
+    judged = {}
+    for name in ("imbalanced", "smote"):
+        score = rng.random((n, n_levels)) + 0.4 * np.eye(n_levels)[y]
+        score = np.round(score / score.sum(axis=1, keepdims=True), 2)
+        score = score[:, 1] if n_levels == 2 else score
+        rules = {"likeliest": decide(score, 0.5), "always the first": np.zeros(n, dtype=np.int64)}
+        judged[name] = Judged(score, rules)
+    return schema, schema.index_of(np.array([*digits, y])), judged
 
 
-def test_what_is_undefined_on_the_rows_themselves_has_no_interval():
-    y = np.zeros(10, dtype=int)
-    [found] = paired_bootstrap([(auroc_of(y, np.arange(10.0)),) * 2], y, seed=0, n_draws=20)
-    assert np.isnan([found.difference, found.low, found.error]).all()
+@pytest.mark.parametrize("n_levels", [2, 3])
+def test_within_a_replicate_differences_are_those_of_the_metrics_and_draws_those_of_rows(n_levels):
+    schema, groups, judged = rows_of_test(300, n_levels)
+    found = pd.DataFrame(
+        compare_within(schema, groups, judged, ["imbalanced"], n_draws=20, seed=4)
+    ).set_index(["threshold", "attribute", "subgroup", "metric"])
+
+    def differences(rows: np.ndarray) -> pd.Series:
+        out = {}
+        for split in parts(schema, groups[rows]):
+            y = schema.target_of(groups[rows])
+            two = [sufficient(split, y, own.score[rows], 0.5) for own in judged.values()]
+            for metric in METRICS:
+                own = [
+                    one.scores[metric] if metric in one.scores else OF_COUNTS[metric](one.counts)
+                    for one in two
+                ]
+                for place, subgroup in enumerate(split.subgroups):
+                    out[split.attribute, subgroup, metric] = own[1][place] - own[0][place]
+        return pd.Series(out)
+
+    ours = found.loc["likeliest"]
+    whole = differences(np.arange(300)).reindex(ours.index)
+    np.testing.assert_allclose(ours["difference"], whole, atol=1e-12)
+    if n_levels == 2:
+        assert found.loc["always the first", "overall", "all", "f1"]["difference"] == 0
+    order = np.argsort(groups, kind="stable")
+    drawn = np.stack(
+        [
+            differences(np.repeat(order, counts.astype(int))).reindex(ours.index)
+            for chunk in draws(groups[order], n_draws=20, seed=4)
+            for counts in chunk
+        ],
+        axis=-1,
+    )
+    for column, expected in zip(
+        ("ci_low", "ci_high", "std_error"), percentiles(drawn), strict=False
+    ):
+        np.testing.assert_allclose(ours[column], expected, atol=2e-6)
+    tests = ours[ours["test"] == "McNemar"]
+    right = [own.decisions["likeliest"] == schema.target_of(groups) for own in judged.values()]
+    won, lost = int(np.sum(right[1] & ~right[0])), int(np.sum(right[0] & ~right[1]))
+    everyone = tests.loc["overall", "all", "accuracy"]
+    assert everyone[["rows_won", "rows_lost"]].tolist() == [won, lost]
+    assert everyone["p_value"] == pytest.approx(stats.binomtest(won, won + lost).pvalue)
+    assert (ours["test"] == "DeLong").any() == (n_levels == 2)
+
+
+def test_large_parts_have_the_interval_that_ranking_anew_gives(monkeypatch):
+    schema, groups, judged = rows_of_test(1500, 2)
+    given = [schema, groups, judged, ["imbalanced"]]
+    by_placements = pd.DataFrame(compare_within(*given, n_draws=400, seed=0))
+    monkeypatch.setattr("mcrage.statistics.within.EXACT_BELOW", 10**9)
+    anew = pd.DataFrame(compare_within(*given, n_draws=400, seed=0))
+    chosen = (anew["metric"] == "auroc") & (anew["attribute"] == "overall")
+    fast, slow = by_placements[chosen].iloc[0], anew[chosen].iloc[0]
+    assert 0 < abs(fast["std_error"] / slow["std_error"] - 1) < 0.01
+    assert fast[["ci_low", "ci_high"]].tolist() == pytest.approx(
+        slow[["ci_low", "ci_high"]].tolist(), abs=0.02 * slow["std_error"] * 4
+    )
+    placed = [placements(schema.target_of(groups) == 1, own.score) for own in judged.values()]
+    error, p_value = delong(schema.target_of(groups) == 1, *placed)
+    assert slow["std_error"] == pytest.approx(error, rel=0.15)
+    assert slow["p_value"] == pytest.approx(p_value)
+
+
+def test_clusters_widen_intervals_and_leave_no_test_of_independent_rows():
+    schema, groups, judged = rows_of_test(120, 2)
+    tenfold = np.tile(np.arange(120), 10)
+    repeated = {
+        name: Judged(own.score[tenfold], {k: v[tenfold] for k, v in own.decisions.items()})
+        for name, own in judged.items()
+    }
+    given = [schema, groups[tenfold], repeated, ["imbalanced"]]
+    rows = pd.DataFrame(compare_within(*given, n_draws=400, seed=0))
+    whole = pd.DataFrame(compare_within(*given, n_draws=400, seed=0, clusters=tenfold))
+    chosen = (rows["metric"] == "brier") & (rows["attribute"] == "overall")
+    wider = whole[chosen]["std_error"].iloc[0] / rows[chosen]["std_error"].iloc[0]
+    assert wider == pytest.approx(np.sqrt(10), rel=0.15)
+    assert whole["p_value"].isna().all()
+    assert rows.loc[rows["metric"] == "accuracy", "p_value"].notna().any()
+
+
+def test_without_draws_there_are_differences_and_tests_alone_and_the_undefined_stays_so():
+    schema, groups, judged = rows_of_test(60, 2)
+    none = pd.DataFrame(compare_within(schema, groups, judged, ["imbalanced"], n_draws=0, seed=0))
+    assert none["ci_low"].isna().all()
+    assert (none["n_draws"] == 0).all()
+    assert none["difference"].notna().any()
+    drawn = pd.DataFrame(compare_within(schema, groups, judged, ["imbalanced"], n_draws=9, seed=0))
+    lacking = drawn["difference"].isna()
+    assert lacking.any()
+    judged["smote"].decisions["likeliest"][groups == 0] = -1
+    part = pd.DataFrame(compare_within(schema, groups, judged, ["imbalanced"], n_draws=9, seed=0))
+    undecided = part[part["threshold"] == "likeliest"].set_index(["subgroup", "metric"])
+    assert undecided["difference"].isna()["all", "accuracy"]
+    assert np.isnan(undecided["p_value"]["SEX=F", "accuracy"])
+    assert undecided["difference"].notna()["SEX=M", "accuracy"]
+    assert undecided["difference"].notna()["SEX=F", "brier"]
+    assert drawn.loc[lacking, ["ci_low", "ci_high", "std_error"]].isna().all(axis=None)
 
 
 # --- across datasets ----------------------------------------------------------------------------

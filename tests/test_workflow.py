@@ -25,6 +25,8 @@ FIGURES = {
     "plot_group_composition": 1,
     "plot_training_curves": 1,
     "plot_roc": 1,
+    "plot_calibration": 1,
+    "plot_tradeoff": 1,
     "plot_differences": 2,
     "plot_dose_response": 1,
 }
@@ -48,6 +50,8 @@ MODELS = {**DATA, "check_groups": 2, "train_generator": 8, "sample_generator": 2
                 "rebalance": 16,
                 "evaluate": 16,
                 "check_leakage": 2,
+                "compare_predictions": 2,
+                "gather_within_replicate": 1,
                 "summarise": 1,
                 "evaluation": 1,
             },
@@ -95,7 +99,13 @@ def test_a_natural_scenario_without_generators_has_neither_models_nor_curves(tmp
         },
     }
     plan = Project(tmp_path).plan(config=config)
-    without = {"train_generator", "sample_generator", "plot_training_curves", "plot_roc"}
+    without = {
+        "train_generator",
+        "sample_generator",
+        "plot_training_curves",
+        "plot_roc",
+        "plot_calibration",
+    }
     without |= {"plot_dose_response", *FIDELITY}
     assert not without & plan.keys()
     assert plan["evaluate"] == 10
@@ -162,11 +172,16 @@ def test_metrics_and_comparisons_have_the_promised_columns(finished):
 def test_predictions_agree_with_the_metrics(finished):
     folder = finished.folder / REPLICATE.format(1) / "smote" / "random_forest"
     predictions = pd.read_parquet(folder / "predictions.parquet")
-    metrics = pd.read_parquet(folder / "metrics.parquet").set_index(["subgroup", "metric"])["value"]
+    by_rule = pd.read_parquet(folder / "metrics.parquet").set_index("threshold")
+    metrics = by_rule.loc["0.5"].set_index(["subgroup", "metric"])["value"]
     hits = (predictions["score"] >= 0.5) == (predictions["y"] == 1)
     assert metrics["all", "accuracy"] == pytest.approx(hits.mean())
     by_subgroup = hits.groupby(predictions["subgroup"]).mean()
     assert metrics["sex=2", "accuracy"] == pytest.approx(by_subgroup[1])
+    metrics = by_rule.loc["f1"].set_index(["subgroup", "metric"])["value"]
+    positive = predictions["score"] >= metrics["all", "cut"]
+    assert (predictions["decision_f1"] == positive).all()
+    assert metrics["all", "accuracy"] == pytest.approx((positive == predictions["y"]).mean())
 
 
 def test_all_treatments_of_a_replicate_are_judged_on_the_same_rows(finished):

@@ -1,11 +1,12 @@
-"""Classifiers on every treatment, the leakage guard, and the two public tables of results.
+"""Classifiers on every treatment, the leakage guard, and the public tables of results.
 
 REQUIRED INPUTS: <results>/{dataset}/{scenario}/{replicate}/{treatment}/{rebalanced,weights}.parquet
                  <results>/{dataset}/{scenario}/{replicate}/test.parquet
 OUTPUTS: <results>/{dataset}/{scenario}/{replicate}/{treatment}/{classifier}/metrics.parquet
          <results>/{dataset}/{scenario}/{replicate}/{treatment}/{classifier}/predictions.parquet
          <results>/{dataset}/{scenario}/{replicate}/leakage.json
-         <results>/{metrics,summary,comparisons}.parquet
+         <results>/{dataset}/{scenario}/{replicate}/within_replicate.parquet
+         <results>/{metrics,summary,comparisons,within_replicate}.parquet
 """
 
 
@@ -16,6 +17,7 @@ rule evaluate:
         weights="<results>/{dataset}/{scenario}/{replicate}/{treatment}/weights.parquet",
         test="<results>/{dataset}/{scenario}/{replicate}/test.parquet",
         roles="<results>/{dataset}/roles.json",
+        real=left_out_table,
     output:
         metrics="<results>/{dataset}/{scenario}/{replicate}/{treatment}/{classifier}/metrics.parquet",
         predictions="<results>/{dataset}/{scenario}/{replicate}/{treatment}/{classifier}/predictions.parquet",
@@ -63,6 +65,47 @@ rule check_leakage:
         stage=stage_params("check_leakage"),
     script:
         "../scripts/check_leakage.py"
+
+
+rule compare_predictions:
+    """Tell what other test rows could have made of each difference in this replicate."""
+    input:
+        test="<results>/{dataset}/{scenario}/{replicate}/test.parquet",
+        roles="<results>/{dataset}/roles.json",
+        predictions=files_of_runs("predictions.parquet"),
+    output:
+        within="<results>/{dataset}/{scenario}/{replicate}/within_replicate.parquet",
+    log:
+        "<logs>/{dataset}/{scenario}/{replicate}/compare_predictions.log",
+    benchmark:
+        "<benchmarks>/{dataset}/{scenario}/{replicate}/compare_predictions.jsonl"
+    group:
+        "replicate"
+    conda:
+        "../../envs/evaluate.yaml"
+    params:
+        stage=stage_params("compare_predictions"),
+    script:
+        "../scripts/compare_predictions.py"
+
+
+rule gather_within_replicate:
+    """Have the comparisons within all replicates in one table."""
+    input:
+        within=replicate_files("within_replicate.parquet"),
+        leakage=replicate_files("leakage.json"),
+    output:
+        within="<results>/within_replicate.parquet",
+    log:
+        "<logs>/gather_within_replicate.log",
+    benchmark:
+        "<benchmarks>/gather_within_replicate.jsonl"
+    conda:
+        "../../envs/data.yaml"
+    params:
+        stage=stage_params("gather_within_replicate"),
+    script:
+        "../scripts/gather_within_replicate.py"
 
 
 rule summarise:

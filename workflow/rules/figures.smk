@@ -5,13 +5,14 @@ REQUIRED INPUTS: <results>/{dataset}/words.json
                  <results>/{dataset}/{scenario}/{replicate}/{generator}/{history,synthetic}.parquet
                  <results>/{dataset}/{scenario}/{replicate}/{treatment}/{rebalanced,weights}.parquet
                  <results>/{dataset}/{scenario}/{replicate}/{treatment}/{classifier}/predictions.parquet
-                 <results>/comparisons.parquet
+                 <results>/{comparisons,summary}.parquet
 OUTPUTS: <results>/figures/rule_graph.{svg,png}
          <results>/figures/{dataset}/{scenario}/{umap,densities}.{svg,png}
          <results>/figures/{dataset}/{scenario}/{group_composition,training_curves}.{svg,png}
-         <results>/figures/{dataset}/{scenario}/{classifier}/roc.{svg,png}
+         <results>/figures/{dataset}/{scenario}/{classifier}/{roc,calibration,tradeoff}.{svg,png}
          <results>/figures/{dataset}/{scenario}/{classifier}/differences_to_{baseline}.{svg,png}
          <results>/figures/{dataset}/{scenario}/{classifier}/dose_response.{svg,png}
+         <results>/figures/across_datasets/{scenario}/{classifier}/ranks.{svg,png}
 """
 
 
@@ -273,3 +274,101 @@ rule plot_dose_response:
         stage=stage_params("plot_dose_response"),
     script:
         "../scripts/plot_dose_response.py"
+
+
+rule plot_calibration:
+    """Show whether a probability means the same for every subgroup."""
+    input:
+        roles="<results>/{dataset}/words.json",
+        predictions=every_replicate(
+            "{treatment}/{classifier}/predictions.parquet",
+            treatment=PLAN.config.figures.roc_treatments,
+        ),
+    output:
+        svg=report(
+            "<results>/figures/{dataset}/{scenario}/{classifier}/calibration.svg",
+            caption="../report/calibration.rst",
+            category="Results",
+            labels={
+                "figure": "Calibration",
+                "dataset": "{dataset}",
+                "scenario": "{scenario}",
+                "classifier": "{classifier}",
+            },
+        ),
+        png="<results>/figures/{dataset}/{scenario}/{classifier}/calibration.png",
+    log:
+        "<logs>/figures/{dataset}/{scenario}/{classifier}/plot_calibration.log",
+    benchmark:
+        "<benchmarks>/figures/{dataset}/{scenario}/{classifier}/plot_calibration.jsonl"
+    group:
+        "figures"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        stage=stage_params("plot_calibration"),
+    script:
+        "../scripts/plot_calibration.py"
+
+
+rule plot_tradeoff:
+    """Show what a smaller gap between subgroups costs everyone, and who is beaten in both."""
+    input:
+        roles="<results>/{dataset}/words.json",
+        comparisons="<results>/comparisons.parquet",
+        summary="<results>/summary.parquet",
+    output:
+        svg=report(
+            "<results>/figures/{dataset}/{scenario}/{classifier}/tradeoff.svg",
+            caption="../report/tradeoff.rst",
+            category="Results",
+            labels={
+                "figure": "Utility against fairness",
+                "dataset": "{dataset}",
+                "scenario": "{scenario}",
+                "classifier": "{classifier}",
+            },
+        ),
+        png="<results>/figures/{dataset}/{scenario}/{classifier}/tradeoff.png",
+    log:
+        "<logs>/figures/{dataset}/{scenario}/{classifier}/plot_tradeoff.log",
+    benchmark:
+        "<benchmarks>/figures/{dataset}/{scenario}/{classifier}/plot_tradeoff.jsonl"
+    group:
+        "figures"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        stage=stage_params("plot_tradeoff"),
+    script:
+        "../scripts/plot_tradeoff.py"
+
+
+rule plot_ranks:
+    """Show which treatments are better over many datasets; asked for from five on."""
+    input:
+        summary="<results>/summary.parquet",
+    output:
+        svg=report(
+            "<results>/figures/across_datasets/{scenario}/{classifier}/ranks.svg",
+            caption="../report/ranks.rst",
+            category="Results",
+            labels={
+                "figure": "Ranks over datasets",
+                "scenario": "{scenario}",
+                "classifier": "{classifier}",
+            },
+        ),
+        png="<results>/figures/across_datasets/{scenario}/{classifier}/ranks.png",
+    log:
+        "<logs>/figures/across_datasets/{scenario}/{classifier}/plot_ranks.log",
+    benchmark:
+        "<benchmarks>/figures/across_datasets/{scenario}/{classifier}/plot_ranks.jsonl"
+    group:
+        "figures"
+    conda:
+        "../../envs/figures.yaml"
+    params:
+        stage=stage_params("plot_ranks"),
+    script:
+        "../scripts/plot_ranks.py"

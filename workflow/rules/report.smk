@@ -1,6 +1,7 @@
 """The page that a reader opens, and the text that ends a run.
 
-REQUIRED INPUTS: <results>/{metrics,comparisons,fidelity}.parquet, <results>/{dataset}/{words.json,table.parquet}
+REQUIRED INPUTS: <results>/{metrics,summary,comparisons,within_replicate,fidelity}.parquet,
+                 <results>/{dataset}/{words.json,table.parquet}
                  <results>/figures/**.svg
                  <results>/{dataset}/{scenario}/{replicate}/{generator}/history.parquet
                  <results>/{dataset}/{scenario}/{replicate}/groups.json
@@ -13,7 +14,9 @@ rule report:
     """Say what was asked, what came out, how sure that is and what it cost."""
     input:
         metrics="<results>/metrics.parquet",
+        summary="<results>/summary.parquet",
         comparisons="<results>/comparisons.parquet",
+        within="<results>/within_replicate.parquet",
         fidelity=fidelity_table(),
         roles=expand("<results>/{dataset}/words.json", dataset=PLAN.datasets),
         tables=expand("<results>/{dataset}/table.parquet", dataset=PLAN.datasets),

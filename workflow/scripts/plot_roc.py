@@ -6,7 +6,8 @@ Settings: ``treatments``, ``n_replicates``: the tables come treatment by treatme
 """
 
 from mcrage.datasets.roles import read_roles
-from mcrage.figures.roc import Predictions, draw_roc
+from mcrage.figures.predictions import Predictions
+from mcrage.figures.roc import draw_roc
 from mcrage.figures.style import save
 from mcrage.stage import run_stage
 from mcrage.tables import read_table

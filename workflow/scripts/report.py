@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Write the report and the short summary.
 
-Inputs: metrics, comparisons, fidelity (if there are generators), roles and tables (one per dataset;
-of a table only its footer is read), figures
+Inputs: metrics, summary, comparisons, within (a replicate), fidelity (if there are generators),
+roles and tables (one per dataset; of a table only its footer is read), figures
 (SVG below results/figures), history (of the generators that chose among candidates: for each
 dataset, scenario and generator one per replicate), groups (rows by table and group, for each
 dataset and scenario one per replicate). Outputs: report, summary. Settings: see
@@ -15,9 +15,11 @@ from pathlib import Path
 
 from mcrage.datasets.roles import read_roles
 from mcrage.report import summary_text
+from mcrage.report.across import across_sections
 from mcrage.report.chain import Chain
 from mcrage.report.columns import columns_table
 from mcrage.report.costs import files_of_run
+from mcrage.report.downloads import downloads
 from mcrage.report.page import FigureFile, render_report
 from mcrage.report.published import read_published
 from mcrage.report.rare import rare_tables
@@ -53,19 +55,21 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     settings = params["settings"]
     by_dataset = {roles.dataset: roles for roles in map(read_roles, input.roles)}
+    comparisons, summary, within, *fidelity = (
+        read_table(path).to_pandas()
+        for path in (input.comparisons, input.summary, input.within, *input.fidelity)
+    )
     sections = split_results(
         read_table(input.metrics).to_pandas(),
-        read_table(input.comparisons).to_pandas(),
+        comparisons,
         by_dataset,
         list(settings["treatments"]),
     )
     folder = Path(output.report).parent / "figures"
     synthetic = [
         section
-        for path in input.fidelity
-        for section in synthetic_sections(
-            read_table(path).to_pandas(), by_dataset, settings["generators"]
-        )
+        for table in fidelity
+        for section in synthetic_sections(table, by_dataset, settings["generators"])
     ]
     selecting = settings["selecting"]
     rare = rare_tables(
@@ -89,7 +93,21 @@ def main(input, output, params, wildcards, threads, origin) -> None:
             columns_table(read_roles(roles), table)
             for roles, table in zip(input.roles, input.tables, strict=True)
         ],
-        chain=Chain.of(Path.cwd(), [input.metrics, input.comparisons], list(input.figures)),
+        chain=Chain.of(
+            Path.cwd(),
+            [input.metrics, input.summary, input.comparisons, input.within],
+            list(input.figures),
+        ),
+        within=within,
+        across=across_sections(summary, settings["ranked"]),
+        tables=downloads(
+            {
+                "summary": summary,
+                "comparisons": comparisons,
+                "within_replicate": within,
+                **({"fidelity": fidelity[0]} if fidelity else {}),
+            }
+        ),
     )
     with atomic_output(output.report) as path:
         path.write_text(page, encoding="utf-8")

@@ -14,18 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from mcrage.classifiers.by_name import libraries_of, modules_of
 from mcrage.code_digest import SCRIPTS, code_digest, rules_digest, versions
 from mcrage.config.classifiers import RandomForest
 from mcrage.datasets.cards import describe_settings, prepare_settings
 from mcrage.generators.registry import guard_needs, needs, settings_of
+from mcrage.metrics.rules import PARITY, is_drawn
 from mcrage.provenance import params_digest
 from mcrage.seeds import derive
 
 if TYPE_CHECKING:
     from mcrage.plan import Plan
-
-THRESHOLD = 0.5
-"""Of the scores that classifiers give; declared before the run, so it knows no row."""
 
 TEACHER = "mcrage.classifiers.teacher"
 """Loaded by name: treatments whose rows keep their own labels do not depend on it."""
@@ -42,6 +41,8 @@ _LIBRARIES = {
     "export_csv": ("pyarrow",),
     "evaluate": ("scikit-learn", "numpy"),
     "check_leakage": ("numpy", "scikit-learn"),
+    "compare_predictions": ("numpy", "scipy"),
+    "gather_within_replicate": (),
     "summarise": ("pandas", "scipy"),
     "plot_rule_graph": ("matplotlib", "snakemake"),
     "plot_umap": ("matplotlib", "umap-learn"),
@@ -51,7 +52,10 @@ _LIBRARIES = {
     "plot_roc": ("matplotlib", "scikit-learn"),
     "plot_differences": ("matplotlib",),
     "plot_dose_response": ("matplotlib",),
-    "report": ("jinja2", "pandas"),
+    "plot_calibration": ("matplotlib",),
+    "plot_tradeoff": ("matplotlib",),
+    "plot_ranks": ("matplotlib", "pandas", "scipy"),
+    "report": ("jinja2", "pandas", "scipy"),
 }
 
 
@@ -247,8 +251,8 @@ class RuleParams:
         return {
             "settings": {**settings, "teacher": teacher},
             "seeds": {**seeds, "teacher": self._seed(wildcards, "teacher", treatment.labels)},
-            "modules": (TEACHER,),
-            "libraries": ("numpy", "scikit-learn"),
+            "modules": (TEACHER, *modules_of(teacher)),
+            "libraries": ("numpy", "scikit-learn", *libraries_of(teacher)),
         }
 
     def _export_csv(self, wildcards: Any) -> dict:
@@ -264,23 +268,36 @@ class RuleParams:
 
     def _evaluate(self, wildcards: Any) -> dict:
         # One seed for all treatments: they are compared within a replicate.
+        classifier, rules = self.plan.classifier(wildcards.classifier), self._thresholds()
+        seeds = {"classifier": self._seed(wildcards, "classifier", wildcards.classifier)}
+        if any(map(is_drawn, rules)):
+            seeds["decisions"] = self._seed(wildcards, "decisions", wildcards.classifier)
+        more = {"fairlearn"} if set(rules) & set(PARITY) else set()
         return {
             "settings": {
-                "classifier": self.plan.classifier(wildcards.classifier),
-                "threshold": THRESHOLD,
+                "classifier": classifier,
+                "thresholds": rules,
                 "references": self._references(wildcards),
+                # Which tables are its inputs: a file alone must be able to tell.
+                "left_out": self.plan.judges_left_out(wildcards.treatment, wildcards.classifier),
             },
-            "seeds": {"classifier": self._seed(wildcards, "classifier", wildcards.classifier)},
+            "seeds": seeds,
+            "modules": modules_of(classifier),
+            "libraries": (
+                *_LIBRARIES["evaluate"],
+                *sorted(more.union(libraries_of(classifier))),
+            ),
         }
+
+    def _thresholds(self) -> list[str]:
+        return list(self.plan.config.experiment.thresholds)
 
     def _check_leakage(self, wildcards: Any) -> dict:
         treatments = self.plan.recipes
         trained_on = {name: self.plan.trained_on(name) for name in self.plan.generators}
+        teachers = [found for found in map(self._teacher, self.plan.all_treatments) if found]
         of_kinds = guard_needs(map(self.plan.kind, self.plan.generators))
-        own = _LIBRARIES["check_leakage"]
         return {
-            "modules": of_kinds.modules,
-            "libraries": tuple(dict.fromkeys([*own, *of_kinds.libraries])),
             "settings": {
                 "treatments": [
                     {
@@ -302,9 +319,44 @@ class RuleParams:
                     for treatment in self.plan.treatments
                     for classifier in self.plan.classifiers
                 ],
-                "threshold": THRESHOLD,
+                "thresholds": self._thresholds(),
                 "references": self._references(wildcards),
             },
+            "modules": tuple(
+                sorted(
+                    {m for teacher in teachers for m in modules_of(teacher)}.union(of_kinds.modules)
+                )
+            ),
+            "libraries": (
+                *(own := _LIBRARIES["check_leakage"]),
+                *sorted(
+                    {name for teacher in teachers for name in libraries_of(teacher)}.union(
+                        of_kinds.libraries
+                    ).difference(own)
+                ),
+            ),
+        }
+
+    def _compare_predictions(self, wildcards: Any) -> dict:
+        # One seed for all treatments: they are compared on the same draws.
+        return {
+            "settings": {
+                "treatments": self.plan.treatments,
+                "classifiers": self.plan.classifiers,
+                "baselines": self.plan.baselines,
+                "thresholds": self._thresholds(),
+                "n_draws": self.plan.config.experiment.bootstrap,
+            },
+            "seeds": {"bootstrap": self._seed(wildcards, "compare_predictions")},
+        }
+
+    def _gather_within_replicate(self, wildcards: Any) -> dict:
+        return {
+            "settings": {
+                "datasets": self.plan.datasets,
+                "scenarios": self.plan.scenarios,
+                "n_replicates": len(self.plan.replicates),
+            }
         }
 
     def _references(self, wildcards: Any) -> dict[str, str]:
@@ -320,11 +372,7 @@ class RuleParams:
                 "classifiers": self.plan.classifiers,
                 "treatments": self.plan.treatments,
                 "baselines": self.plan.baselines,
-                "controls": [
-                    name
-                    for name in self.plan.treatments
-                    if self.plan.recipes[name].train_on == "original"
-                ],
+                "controls": self.plan.controls(),
                 "test_to_train": self._test_to_train(),
                 "margins": self.plan.config.margins.model_dump(),
             }
@@ -339,6 +387,7 @@ class RuleParams:
             "figures": self.plan.figures(),
             "roc": bool(self.plan.config.figures.roc_treatments),
             "doses": bool(self.plan.doses()),
+            "ranked": bool(self.plan.ranked()),
             "generators": bool(self.plan.generators),
             "trained_on_a_treatment": any(map(self.plan.trained_on, self.plan.generators)),
             "judged_on_validation": bool(self.plan.judged_on_validation()),
@@ -390,11 +439,37 @@ class RuleParams:
         }
 
     def _plot_differences(self, wildcards: Any) -> dict:
-        return {"settings": {"treatments": self.plan.treatments}}
+        return {
+            "settings": {"treatments": self.plan.treatments, "threshold": self._thresholds()[0]}
+        }
+
+    def _plot_calibration(self, wildcards: Any) -> dict:
+        return self._plot_roc(wildcards)
+
+    def _plot_tradeoff(self, wildcards: Any) -> dict:
+        return {
+            "settings": {
+                "treatments": self.plan.treatments,
+                "baseline": self.plan.main_baseline(),
+                "controls": self.plan.controls(),
+            }
+        }
+
+    def _plot_ranks(self, wildcards: Any) -> dict:
+        return {
+            "settings": {
+                "treatments": self.plan.ranked(),
+                "control": self.plan.main_baseline(),
+            }
+        }
 
     def _plot_dose_response(self, wildcards: Any) -> dict:
         return {
-            "settings": {"doses": self.plan.doses(), "baseline": self.plan.dose_baseline()},
+            "settings": {
+                "doses": self.plan.doses(),
+                "baseline": self.plan.dose_baseline(),
+                "threshold": self._thresholds()[0],
+            },
         }
 
     def _lineage(self, wildcards: Any) -> dict:
@@ -421,6 +496,12 @@ class RuleParams:
                 },
                 "test_to_train": self._test_to_train(),
                 "primary": self.plan.config.primary.model_dump(),
+                "main_baseline": self.plan.main_baseline(),
+                "shown_replicate": self.plan.config.figures.replicate,
+                "ranked": {
+                    "treatments": self.plan.ranked(),
+                    "control": self.plan.main_baseline(),
+                },
                 "published": {
                     name: yaml.safe_load(self.plan.published[name].read_text(encoding="utf-8"))
                     for name in self.plan.config.published

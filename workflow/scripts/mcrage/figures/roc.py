@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mcrage.datasets.roles import Roles, Target
+from mcrage.figures.predictions import Predictions, subgroup_panels
 from mcrage.figures.style import (
     FAINT,
     SeriesStyle,
@@ -15,57 +16,14 @@ from mcrage.figures.style import (
     panel_grid,
     treatment_styles,
 )
-from mcrage.figures.words import capital, subgroup_name, treatment_name
+from mcrage.figures.words import treatment_name
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _TOO_FEW = 10  # test rows below which no curve is worth drawing
-_MAX_SUBGROUPS = 8
 _FALSE_POSITIVE_RATES = np.linspace(0.0, 1.0, 201)
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What a classifier said about the test rows of one replicate.
-
-    Attributes
-    ----------
-    subgroup : ndarray of int64, shape (n,)
-    y : ndarray of int8, shape (n,)
-        The target's level; of two, 1 is the positive one.
-    score : ndarray of float64, shape (n,) or (n, K)
-        The probability of the positive level, or of each of more than two.
-    """
-
-    subgroup: np.ndarray
-    y: np.ndarray
-    score: np.ndarray
-
-    @classmethod
-    def of(cls, table: "pa.Table") -> "Predictions":
-        """Take predictions.parquet, where scores of more than two levels are lists."""
-        subgroup, y, score = (
-            table.column(name).combine_chunks() for name in ("subgroup", "y", "score")
-        )
-        scores = score.to_numpy(zero_copy_only=False)
-        if scores.dtype == object:
-            scores = np.stack(list(scores)) if len(scores) else np.empty((0, 0))
-        return cls(subgroup.to_numpy(), y.to_numpy(), scores)
-
-    def take(self, rows: np.ndarray) -> "Predictions":
-        """Return the given rows, by number or by mask."""
-        return Predictions(self.subgroup[rows], self.y[rows], self.score[rows])
-
-    def against_the_rest(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return outcome (0 or 1) and score of each level that is not everyone's or nobody's."""
-        if self.score.ndim == 1:
-            pairs = [(self.y == 1, self.score)]
-        else:
-            pairs = [(self.y == k, self.score[:, k]) for k in range(self.score.shape[1])]
-        return [(y.astype(np.int8), score) for y, score in pairs if len(np.unique(y)) == 2]
 
 
 @dataclass(frozen=True)
@@ -132,7 +90,7 @@ def draw_roc(roles: Roles, predictions: Mapping[str, Sequence[Predictions]]) -> 
     -------
     matplotlib.figure.Figure
     """
-    panels = _panels(roles)
+    panels = subgroup_panels(roles)
     styles = treatment_styles(list(predictions))
     with figure_style():
         figure, axes = panel_grid(
@@ -165,23 +123,6 @@ def draw_roc(roles: Roles, predictions: Mapping[str, Sequence[Predictions]]) -> 
                 fontsize=10, x=0.01, ha="left",
             )  # fmt: skip
     return figure
-
-
-def _panels(roles: Roles) -> list[tuple[str, np.ndarray]]:
-    """Return the title of each panel and its subgroups."""
-    shape = [len(attribute.levels) for attribute in roles.sensitive]
-    everyone = np.arange(int(np.prod(shape)))
-    panels = [("Everyone", everyone)]
-    if 1 < len(everyone) <= _MAX_SUBGROUPS:
-        panels += [(capital(subgroup_name(roles, k)), everyone[k : k + 1]) for k in everyone]
-    elif len(everyone) > 1:
-        digits = np.unravel_index(everyone, shape, order="F")
-        panels += [
-            (capital(label), everyone[own == level])
-            for attribute, own in zip(roles.sensitive, digits, strict=True)
-            for level, label in enumerate(attribute.level_labels)
-        ]
-    return panels
 
 
 def _panel(

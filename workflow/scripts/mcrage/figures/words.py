@@ -58,6 +58,18 @@ def part_name(parts: Sequence[Attribute | Target], index: int) -> str:
     return ", ".join(names)
 
 
+def attribute_words(roles: Roles) -> dict[str, str]:
+    """Return the reader's words of every attribute that metric tables use.
+
+    Returns
+    -------
+    dict of str to str
+        ``"SEX"`` to ``"sex"``, and all of them together, ``"SEX*RACE"`` to ``"sex and race"``.
+    """
+    words = {one.column: one.label[:1].lower() + one.label[1:] for one in roles.sensitive}
+    return words | {"*".join(words): " and ".join(words.values())}
+
+
 def is_intersection(subgroup: str) -> bool:
     """Say whether a subgroup's label, such as ``"SEX=F, RACE=Black"``, names several attributes."""
     return ", " in subgroup and subgroup.count("=") > 1

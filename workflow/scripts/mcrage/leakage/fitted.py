@@ -311,7 +311,16 @@ def forbidden_files(
 def encoding_anew(
     facts: Mapping[str, Any], train: TrainingData, seed: int
 ) -> NumericEncoding | MixedEncoding:
-    """Fit an encoding as a stored one says that it was fitted."""
+    """Fit an encoding as a stored one says that it was fitted.
+
+    Parameters
+    ----------
+    facts : mapping
+        ``encoding`` of a stored model.
+    train : TrainingData
+    seed : int
+        Of the training.
+    """
     if "options" in facts:
         return MixedEncoding.fit(
             train.features,

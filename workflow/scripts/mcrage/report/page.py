@@ -6,16 +6,20 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mcrage.figures.words import metric_name, treatment_name
+from mcrage.figures.words import capital, metric_name, treatment_name
 from mcrage.provenance import Origin, to_json
+from mcrage.report.across import Across
 from mcrage.report.answer import LEADING_METRIC, answer, headline, question
 from mcrage.report.chain import Chain
 from mcrage.report.columns import HEADS as COLUMN_HEADS
 from mcrage.report.columns import ColumnsTable
 from mcrage.report.costs import generator_costs, machine_facts, stage_costs
+from mcrage.report.detectable import detectable_tables
+from mcrage.report.downloads import Download
 from mcrage.report.fairness import gap_tables
+from mcrage.report.levelling import levelling_tables
 from mcrage.report.primary import primary_verdict
 from mcrage.report.published import Published
 from mcrage.report.rare import HEADS as RARE_HEADS
@@ -24,7 +28,11 @@ from mcrage.report.results import Results
 from mcrage.report.selection import AGREEMENT_HEADS, CHOICE_HEADS
 from mcrage.report.synthetic import SyntheticRows
 from mcrage.report.tables import difference_tables, overall_table, subgroup_tables
+from mcrage.report.within import Within, paper_sentences, within_sentences, within_tables
 from mcrage.statistics.paired import ratio_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -39,6 +47,16 @@ FIGURES = {
         "An arrow head means that the bar goes on outside the panel. Where there are many "
         "subgroups, they follow as a table of AUROC: coloured where the interval leaves out 0.",
     ),
+    "tradeoff": (
+        "Utility against fairness",
+        "Each point is a treatment: how good the classifier is for everyone, and how large the gap "
+        "between subgroups is. Further right and lower is better. Blue, joined by a line: no other "
+        "treatment is better in both (the Pareto front); grey: beaten by one that is. Star: a "
+        "control that no user has. Points lie at the baseline's mean and the mean difference to "
+        "it, bars are 95 % intervals of that difference; they may go on outside the panel. Points "
+        "whose bars cover each other can't be told apart. Dashed: the gap that chance alone gives "
+        "where there is none.",
+    ),
     "dose_response": (
         "What each dose brings",
         "Each line is a treatment, from a dose of 0 (nothing added) to the right: as many rows as "
@@ -52,6 +70,21 @@ FIGURES = {
         "further left is better, the diagonal is guessing. Curves that lie on each other do not "
         "differ. Numbers: area under the curve, mean ± standard deviation over replicates. Where "
         "there are many subgroups, a panel holds all rows with one level of one attribute.",
+    ),
+    "calibration": (
+        "Does a probability mean what it says, for everyone?",
+        "Test rows in tenths by their predicted probability, pooled over replicates: how many of "
+        "them have the outcome. On the diagonal a probability means what it says; above it risks "
+        "are told too small, below it too large. Bars: 95 % intervals, in which each person counts "
+        "once however many replicates it was tested in. Below each panel: how often each "
+        "probability occurs.",
+    ),
+    "ranks": (
+        "Ranks over datasets",
+        "Each dataset ranks the treatments by their means over replicates; 1 is best. Dots: mean "
+        "ranks; strokes: ranks on single datasets. Filled: differs from the control by Wilcoxon's "
+        "test after Holm's correction, where Friedman's test finds any difference. Grey band: mean "
+        "ranks that lie nearer to the control's than the critical difference.",
     ),
     "group_composition": (
         "Rows per group",
@@ -93,7 +126,9 @@ FIGURES = {
     ),
 }
 # The kinds that stand right below the first table.
-_MAIN = ("differences", "dose_response")
+_MAIN = ("differences", "tradeoff", "dose_response")
+ACROSS = "across_datasets"
+"""The folder of figures about several datasets, in the place of a dataset."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +157,8 @@ class FigureFile:
         """Read what a figure shows off its path below the folder of figures.
 
         ``rule_graph.svg``, ``{dataset}/{scenario}/{kind}.svg``,
-        ``{dataset}/{scenario}/{classifier}/{kind}.svg`` or ``.../differences_to_{baseline}.svg``.
+        ``{dataset}/{scenario}/{classifier}/{kind}.svg`` or ``.../differences_to_{baseline}.svg``;
+        of several datasets, `ACROSS` is in the place of one.
         """
         parts = Path(path).relative_to(folder).with_suffix("").parts
         kind, _, baseline = parts[-1].partition("_to_")
@@ -163,6 +199,9 @@ def render_report(
     selections: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
     rare: Sequence[RareGroupsTable] = (),
     columns: Sequence[ColumnsTable] = (),
+    within: "pd.DataFrame | None" = None,
+    across: Sequence[Across] = (),
+    tables: Sequence[Download] = (),
 ) -> str:
     """Return the page.
 
@@ -174,7 +213,8 @@ def render_report(
         ``title``; ``induced``: whether any scenario takes rows away; ``treatments``: name to
         description, in order; ``datasets``: name to the card's title, description, licence,
         citation, homepage; ``test_to_train``: see `mcrage.statistics.paired.ratio_of`; ``config``:
-        the resolved config; ``seed``; ``primary``: the declared question, if there is one.
+        the resolved config; ``seed``; ``primary``: the declared question, if there is one;
+        ``main_baseline``: the baseline that does nothing, or the first; ``shown_replicate``.
     figures : sequence of FigureFile
     published : sequence of Published
     benchmarks : sequence of Path
@@ -189,6 +229,12 @@ def render_report(
         What was done about rare groups.
     columns : sequence of ColumnsTable
         What was made of the columns of each dataset.
+    within : DataFrame, optional
+        results/within_replicate.parquet.
+    across : sequence of Across
+        What several datasets say together.
+    tables : sequence of Download
+        Tables that the reader may keep.
 
     Returns
     -------
@@ -215,13 +261,18 @@ def render_report(
         induced=settings["induced"],
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         sections=[
-            _section(results, settings, figures, published, number)
+            _section(results, settings, figures, published, number, within)
             | {"selection": (selections or {}).get((results.dataset, results.scenario), {})}
             for number, results in enumerate(sections, 1)
         ],
         synthetic=synthetic,
         rare=rare,
         rare_heads=RARE_HEADS,
+        across=[
+            (one, [_figure(figure) for figure in figures if _is_about(figure, one)])
+            for one in across
+        ],
+        tables=tables,
         columns=columns,
         column_heads=COLUMN_HEADS,
         choice_heads=CHOICE_HEADS,
@@ -244,22 +295,46 @@ def _applies(paper: Published, results: Results) -> bool:
     return paper.applies_to(results.dataset, results.scenario, results.classifier)
 
 
+def _is_about(figure: FigureFile, across: Across) -> bool:
+    places = figure.scenario, figure.classifier
+    return figure.dataset == ACROSS and places == (across.scenario, across.classifier)
+
+
 def _section(
     results: Results,
     settings: Mapping[str, Any],
     figures: Sequence[FigureFile],
     published: Sequence[Published],
     number: int,
+    within: "pd.DataFrame | None",
 ) -> dict[str, Any]:
     ratio = ratio_of(settings["test_to_train"], results.dataset, results.scenario)
     papers = [paper for paper in published if _applies(paper, results)]
-    mine = [figure for figure in figures if figure.belongs_to(results)]
+    # Figures, and what AUROC says, are the same by every rule.
+    mine = [figure for figure in figures if results.leads and figure.belongs_to(results)]
+    main = settings.get("main_baseline") or next(iter(results.baselines), None)
+    single = None
+    if within is not None and main:
+        single = Within.of(within, results, main, settings["shown_replicate"])
     return {
         "id": f"section-{number}",
+        "leads": results.leads,
         "headline": headline(results),
         "question": question(results),
-        "answer": answer(results),
+        "answer": answer(results) if results.leads else [],
         "primary": primary_verdict(results, settings["primary"]) if "primary" in settings else [],
+        "within": {
+            "baseline": treatment_name(single.baseline),
+            "replicate": single.replicate,
+            "tables": within_tables(single, results),
+            "paper": paper_sentences(single, papers),
+        }
+        if single
+        else None,
+        "alone": within_sentences(single, results) if single else [],
+        "levelling": levelling_tables(results, main) if main else [],
+        "detectable": detectable_tables(results, main) if main else [],
+        "main": treatment_name(main) if main else "",
         "gaps": gap_tables(results, next(iter(results.baselines), None)),
         "papers": papers,
         "renamed": [
@@ -283,6 +358,6 @@ def _section(
         ],
         "main_figures": [_figure(figure) for figure in mine if figure.kind in _MAIN],
         "figures": [_figure(figure) for figure in mine if figure.kind not in _MAIN],
-        "threshold": results.threshold,
+        "threshold": capital(results.decided),
         "n_replicates": results.n_replicates,
     }

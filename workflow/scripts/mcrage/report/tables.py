@@ -190,14 +190,16 @@ def difference_tables(results: Results, baseline: str) -> list[Table]:
     return tables
 
 
-def difference_entry(row: Mapping | None, support: float) -> Entry:
-    """Return one difference with its interval and its p-value after Holm's correction."""
+def difference_entry(row: Mapping | None, support: float, *, with_tests: bool = True) -> Entry:
+    """Return one difference with its interval; below it p after Holm's correction and more."""
     few = " few" if support < FEW_ROWS else ""
     if row is None or row["mean_difference"] != row["mean_difference"]:
         return Entry(f"undefined (n = {count(support)})", kind=f"undefined{few}")
     text = difference(row["mean_difference"], row["ci_low"], row["ci_high"])
     if not has_interval(row):
         return Entry(text, "one replicate: no interval", kind=f"unclear{few}")
+    if not with_tests:
+        return Entry(text, kind=f"{verdict(row)}{few}")
     small = f"{p_value(row['p_adjusted'])} adjusted"
     if (found := row.get("detectable_difference", float("nan"))) == found:
         small += f"; detectable {number(found)}"

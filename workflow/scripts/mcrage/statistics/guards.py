@@ -115,12 +115,25 @@ def levelling(
             }
         )
         out = out.merge(named, on=[*_PAIR, "attribute", "of", f"{who}_off"], how="left")
-    out["levelled_down"] = (
-        (out["gap"] < 0)
-        & (out["best_change"] < 0)
-        & (-out["best_change"] > out["worst_change"].fillna(0).clip(lower=0))
+    out["levelled_down"] = closed_by_loss(
+        *(out[name].to_numpy(dtype=np.float64) for name in ("gap", "best_change", "worst_change"))
     )
     return out.drop(columns="of")
+
+
+def closed_by_loss(
+    gap: np.ndarray | float, best: np.ndarray | float, worst: np.ndarray | float
+) -> np.ndarray:
+    """Say whether a gap shrank, and the best off lost more than the worst off gained.
+
+    Parameters
+    ----------
+    gap, best, worst : ndarray of float64, or float
+        Changes of the gap, of the subgroup that was best off and of the one that was worst off;
+        an undefined change of the latter is no gain.
+    """
+    gain = np.maximum(np.nan_to_num(worst, nan=0.0), 0.0)
+    return (np.asarray(gap) < 0) & (np.asarray(best) < 0) & (-np.asarray(best) > gain)
 
 
 def _is_closing(metric: str) -> bool:

@@ -1,14 +1,31 @@
 # SPDX-License-Identifier: MIT
 """Treatments ranked over datasets: for five or more, fewer say nothing about others."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
 
-from mcrage.statistics.paired import holm
+from mcrage.metrics.names import (
+    ALL,
+    FEWEST_DATASETS,
+    FEWEST_TREATMENTS,
+    LOWER_IS_BETTER,
+    OVERALL,
+    is_of_attribute,
+)
+from mcrage.statistics.paired import ALPHA, holm
 
-FEWEST_DATASETS = 5
+if TYPE_CHECKING:
+    import pandas as pd
+
+RANKED = (
+    *("auroc", "balanced_accuracy", "brier"),
+    *("worst_group_auroc", "worst_auroc_difference", "worst_equalised_odds_difference"),
+)
+"""Metrics of everyone, and of the subgroups of all sensitive attributes together."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +36,9 @@ class Ranking:
     ----------
     names : tuple of str
         Treatments.
-    mean_ranks : ndarray of float64, shape (T,)
+    ranks : ndarray of float64, shape (n_datasets, T)
         1 is best; ties share their ranks.
+    mean_ranks : ndarray of float64, shape (T,)
     p_value : float
         Friedman's test that all treatments are alike.
     control : str
@@ -32,12 +50,61 @@ class Ranking:
     """
 
     names: tuple[str, ...]
+    ranks: np.ndarray
     mean_ranks: np.ndarray
     p_value: float
     control: str
     p_values: np.ndarray
     p_adjusted: np.ndarray
     different: np.ndarray
+
+    @property
+    def critical_difference(self) -> float:
+        """The least difference of mean ranks to the control at 5 % (Bonferroni-Dunn)."""
+        n, t = self.ranks.shape
+        return float(stats.norm.ppf(1 - ALPHA / (2 * (t - 1))) * np.sqrt(t * (t + 1) / (6 * n)))
+
+
+def rank_all(
+    summary: "pd.DataFrame", treatments: Sequence[str], control: str
+) -> dict[str, Ranking]:
+    """Rank treatments over the datasets of a scenario, by each of `RANKED`.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        Rows of results/summary.parquet of one scenario, classifier and threshold.
+    treatments : sequence of str
+        Those that no user has left out.
+    control : str
+        One of them.
+
+    Returns
+    -------
+    dict of str to Ranking
+        By metric; without those that cannot be ranked.
+    """
+    out = {}
+    whole = summary[(summary["subgroup"] == ALL) & summary["treatment"].isin(treatments)]
+    together = {
+        dataset: max(
+            (name for name in own["attribute"].unique() if name != OVERALL),
+            key=lambda name: name.count("*"),
+            default=None,
+        )
+        for dataset, own in whole.groupby("dataset", sort=False)
+    }
+    for metric in RANKED:
+        own = whole[whole["metric"] == metric]
+        wanted = own["dataset"].map(together) if is_of_attribute(metric) else OVERALL
+        table = own[own["attribute"] == wanted].pivot_table(
+            index="dataset", columns="treatment", values="mean", dropna=False, sort=False
+        )
+        values = table.reindex(columns=list(treatments)).to_numpy(dtype=np.float64)
+        found = rank(values, tuple(treatments), control, lower_is_better=metric in LOWER_IS_BETTER)
+        if found is not None:
+            out[metric] = found
+    return out
 
 
 def rank(
@@ -57,10 +124,10 @@ def rank(
     Returns
     -------
     Ranking or None
-        None with fewer than `FEWEST_DATASETS` datasets or three treatments.
+        None with fewer than `FEWEST_DATASETS` datasets or `FEWEST_TREATMENTS` treatments.
     """
     known = values[~np.isnan(values).any(axis=1)]
-    if len(known) < FEWEST_DATASETS or len(names) < 3:
+    if len(known) < FEWEST_DATASETS or len(names) < FEWEST_TREATMENTS:
         return None
     better = known if lower_is_better else -known
     ranks = stats.rankdata(better, axis=1)
@@ -77,4 +144,6 @@ def rank(
     adjusted = holm(p_values)
     with np.errstate(invalid="ignore"):
         different = (adjusted < 0.05) & (p_value < 0.05)
-    return Ranking(names, ranks.mean(axis=0), p_value, control, p_values, adjusted, different)
+    return Ranking(
+        names, ranks, ranks.mean(axis=0), p_value, control, p_values, adjusted, different
+    )

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The paired bootstrap over test rows, within a replicate: what other patients would have given.
+"""The bootstrap of test rows, within a replicate: what other patients would have given.
 
-Rows are drawn with replacement within each stratum (group), so that no subgroup vanishes, and both
-treatments are judged on the same draw. A draw is how often each row occurs: metrics are sums with
-these numbers as weights, and no row is copied. Where rows belong to patients or hospitals, those
-are drawn instead.
+Rows are drawn with replacement within each stratum (group), so that no subgroup vanishes. A draw is
+how often each row occurs: metrics are sums with these numbers as weights, and no row is copied.
+Where rows belong to patients or hospitals, those are drawn instead.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -41,46 +39,48 @@ def draws(
 
     Yields
     ------
-    ndarray of float64, shape (m, n)
-        float64, since sums follow.
+    ndarray of float32, shape (m, n)
+        Whole numbers; float32, since products of matrices follow.
     """
     rng = np.random.default_rng(seed)
-    if clusters is not None:
-        _, units = np.unique(clusters, return_inverse=True)
-        pools = [np.arange(units.max() + 1 if len(units) else 0)]
+    if clusters is None:
+        units, of_unit = np.arange(len(strata)), np.asarray(strata)
     else:
-        units = np.arange(len(strata))
-        pools = [np.flatnonzero(strata == value) for value in np.unique(strata)]
-    n_units = sum(map(len, pools))
+        _, units = np.unique(clusters, return_inverse=True)
+        of_unit = np.zeros(units.max(initial=-1) + 1, dtype=np.int64)
+    # One after the other, so that a place in a stratum is a place among all.
+    order = np.argsort(of_unit, kind="stable")
+    _, first, size = np.unique(of_unit[order], return_index=True, return_counts=True)
+    start, room = np.repeat(first, size), np.repeat(size.astype(np.float64), size)
     left = n_draws
     while left:
-        size = min(left, max(1, _CHUNK // max(n_units, len(strata), 1)))
-        counts = np.zeros((size, n_units))
-        for pool in pools:
-            taken = rng.integers(0, len(pool), (size, len(pool)))
-            taken += np.arange(size)[:, None] * len(pool)
-            counts[:, pool] = np.bincount(taken.ravel(), minlength=taken.size).reshape(size, -1)
-        yield counts[:, units]
-        left -= size
+        chunk = np.empty((min(left, max(1, _CHUNK // max(len(strata), 1))), len(strata)), "f4")
+        for weights in chunk:
+            taken = start + (rng.random(len(order)) * room).astype(np.int64)
+            counts = np.empty(len(order), dtype=np.float32)
+            counts[order] = np.bincount(taken, minlength=len(order))
+            weights[:] = counts[units]
+        yield chunk
+        left -= len(chunk)
 
 
-def mean_of(values: np.ndarray, rows: np.ndarray | None = None) -> Statistic:
-    """Return the mean of values, e.g. squared errors, over rows (bool, shape (n,))."""
-    chosen = np.ones(len(values)) if rows is None else rows.astype(np.float64)
-    return lambda weights: ratio(weights @ (chosen * values), weights @ chosen)
+def auroc_of(y: np.ndarray, score: np.ndarray) -> Statistic:
+    """Return AUROC of rows as a function of their weights; NaN in draws without both levels.
 
-
-def auroc_of(y: np.ndarray, score: np.ndarray, rows: np.ndarray | None = None) -> Statistic:
-    """Return AUROC of rows (bool, shape (n,)); NaN in draws without both levels."""
-    chosen = np.arange(len(y)) if rows is None else np.flatnonzero(rows)
-    order = chosen[np.argsort(score[chosen], kind="stable")]
-    rising, positive = score[order], y[order] == 1
+    Parameters
+    ----------
+    y : ndarray of int64 or bool, shape (n,)
+        1 is positive.
+    score : ndarray of float64, shape (n,)
+    """
+    order = np.argsort(score, kind="stable")
+    rising, positive = score[order], np.asarray(y)[order] == 1
     first = np.flatnonzero(np.append(True, rising[1:] != rising[:-1])[: len(order)])
 
     def statistic(weights: np.ndarray) -> np.ndarray:
         if not len(order):
             return np.full(len(weights), np.nan)
-        sorted_ = weights[:, order]
+        sorted_ = weights[:, order].astype(np.float64)
         up = np.add.reduceat(sorted_ * positive, first, axis=1)
         down = np.add.reduceat(sorted_ * ~positive, first, axis=1)
         below = np.cumsum(down, axis=1) - 0.5 * down
@@ -89,72 +89,35 @@ def auroc_of(y: np.ndarray, score: np.ndarray, rows: np.ndarray | None = None) -
     return statistic
 
 
-@dataclass(frozen=True)
-class Bootstrapped:
-    """A difference with what draws of rows make of it.
-
-    Attributes
-    ----------
-    difference : float
-        On the rows as they are.
-    low, high : float
-        Percentile interval.
-    error : float
-        Standard deviation over draws.
-    probability : float
-        Share of draws above 0, with half of those at 0.
-    n_draws : int
-        Draws in which it was defined.
-    """
-
-    difference: float
-    low: float
-    high: float
-    error: float
-    probability: float
-    n_draws: int
-
-
-def paired_bootstrap(
-    pairs: Sequence[tuple[Statistic, Statistic]],
-    strata: np.ndarray,
-    *,
-    n_draws: int = N_DRAWS,
-    seed: int,
-    clusters: np.ndarray | None = None,
-    level: float = 0.95,
-) -> list[Bootstrapped]:
-    """Bootstrap differences of statistics, all on the same draws.
+def percentiles(drawn: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, ...]:
+    """Return what draws of a statistic say, along the last axis; undefined draws are left out.
 
     Parameters
     ----------
-    pairs : sequence of (callable, callable)
-        Statistics of the treatment and of its baseline, see `mean_of` and `auroc_of`.
-    strata, n_draws, seed, clusters
-        See `draws`.
+    drawn : ndarray of float, shape (..., n_draws)
     level : float in (0, 1)
 
     Returns
     -------
-    list of Bootstrapped
+    low, high : ndarray of float64, shape (...)
+        Percentile interval; NaN without a defined draw.
+    error : ndarray of float64, shape (...)
+        Standard deviation over draws.
+    n : ndarray of int64, shape (...)
+        Draws in which it was defined.
     """
-    whole = np.ones((1, len(strata)))
-    made: list[list[np.ndarray]] = [[] for _ in pairs]
-    for weights in draws(strata, n_draws=n_draws, seed=seed, clusters=clusters):
-        for found, (treatment, baseline) in zip(made, pairs, strict=True):
-            found.append(treatment(weights) - baseline(weights))
-    return [
-        _told(float((treatment(whole) - baseline(whole))[0]), np.concatenate(found), level)
-        for found, (treatment, baseline) in zip(made, pairs, strict=True)
-    ]
-
-
-def _told(difference: float, drawn: np.ndarray, level: float) -> Bootstrapped:
-    known = drawn[~np.isnan(drawn)]
-    if not len(known) or np.isnan(difference):
-        return Bootstrapped(difference, np.nan, np.nan, np.nan, np.nan, len(known))
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
-    above = float(np.mean(known > 0) + 0.5 * np.mean(known == 0))
-    return Bootstrapped(
-        difference, float(low), float(high), float(known.std(ddof=1)), above, len(known)
-    )
+    rising = np.sort(np.asarray(drawn, dtype=np.float64), axis=-1)  # NaN last
+    known = ~np.isnan(rising)
+    n = known.sum(axis=-1)
+    ends = []
+    for share in ((1 - level) / 2, (1 + level) / 2):
+        place = share * np.maximum(n - 1, 0)
+        below = place.astype(np.int64)
+        pair = np.stack([below, np.minimum(below + 1, np.maximum(n - 1, 0))], axis=-1)
+        low, high = np.moveaxis(np.take_along_axis(rising, pair, axis=-1), -1, 0)
+        ends.append(low + (place - below) * (high - low))
+    filled = np.where(known, rising, 0.0)
+    mean = ratio(filled.sum(axis=-1), n)
+    away = np.where(known, rising - mean[..., None], 0.0)
+    error = np.sqrt(ratio((away**2).sum(axis=-1), np.maximum(n - 1, 0)))
+    return ends[0], ends[1], error, n
