@@ -33,7 +33,8 @@ import pandas as pd  # noqa: E402
 import pyarrow as pa  # noqa: E402
 import yaml  # noqa: E402
 
-from mcrage.classifiers.registry import fit, fit_and_score  # noqa: E402
+from mcrage.classifiers.judged import fit_and_judge  # noqa: E402
+from mcrage.classifiers.registry import fit  # noqa: E402
 from mcrage.config.load import load_config  # noqa: E402
 from mcrage.datasets.card_model import PrepareSettings  # noqa: E402
 from mcrage.datasets.cards import describe_settings, read_card  # noqa: E402
@@ -45,7 +46,6 @@ from mcrage.figures.words import subgroup_words  # noqa: E402
 from mcrage.generators.base import TrainingData  # noqa: E402
 from mcrage.generators.registry import generator_class  # noqa: E402
 from mcrage.groups import GroupSchema, plan_rows  # noqa: E402
-from mcrage.metrics.judge import judge  # noqa: E402
 from mcrage.plan import Plan  # noqa: E402
 from mcrage.rebalancing import rebalance, rows_to_add, synthetic_table  # noqa: E402
 from mcrage.scenario import split, thin_out, undersample  # noqa: E402
@@ -150,20 +150,15 @@ class Replicate:
 
     def judged(self, name: str, treated: tuple[pa.Table, pa.Table], classifier: str) -> pa.Table:
         """Judge a classifier fitted on a treated table: rows of results/metrics.parquet."""
-        params = self.params("evaluate", classifier=classifier)
-        table, weights = treated
-        score = fit_and_score(
-            params["settings"]["classifier"],
-            table,
-            weights.column("weight").to_numpy(),
-            self.test,
-            self.roles,
-            seed=params["seeds"]["classifier"],
-        )
-        threshold = params["settings"]["threshold"]
-        found = judge(self.schema, self.schema.index(self.test), score, threshold)
+        treatment = name if name in self.plan.recipes else TRANSFERRED
+        params = self.params("evaluate", treatment=treatment, classifier=classifier)
+        settings = params["settings"]
+        real = self.real[self.plan.recipes[treatment].train_on] if settings["left_out"] else None
+        found = fit_and_judge(
+            settings, *treated, self.test, self.roles, real=real, seeds=params["seeds"]
+        ).metrics
         names = {**self.names, "replicate": int(self.names["replicate"])}
-        names |= {"treatment": name, "classifier": classifier, "threshold": str(threshold)}
+        names |= {"treatment": name, "classifier": classifier}
         n = len(found["metric"])
         return pa.table({**{key: [value] * n for key, value in names.items()}, **found})
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcrage.groups import GroupSchema
-from mcrage.metrics.confusion import confusion
+from mcrage.metrics.confusion import confusion, decide
 from mcrage.metrics.fairness import (
     accuracy_gap,
     average_odds,
@@ -69,7 +69,10 @@ def test_worst_case_gaps_are_fairlearns(seed, k, n):
 
     y, score, part = rows(seed, n, k)
     predicted = (score >= 0.5).astype(int)
-    found = {m: v for m, (v, _) in worst(sufficient(split_of(part, k), y, score, 0.5)).items()}
+    found = {
+        m: v
+        for m, (v, _) in worst(sufficient(split_of(part, k), y, score, decide(score, 0.5))).items()
+    }
     given_ = {"sensitive_features": part}
     theirs = {
         "worst_statistical_parity_difference": fairlearn.demographic_parity_difference(
@@ -99,7 +102,7 @@ def test_signed_gaps_and_theil_are_aif360s(aif360, seed, n):
     y, score, part = rows(seed, n, 2)
     predicted = (score >= 0.5).astype(int)
     theirs = aif360(y, predicted, part)
-    statistics = sufficient(split_of(part, 2, reference=1), y, score, 0.5)
+    statistics = sufficient(split_of(part, 2, reference=1), y, score, decide(score, 0.5))
     found = {name: value for name, (value, _) in signed(statistics, 0).items()}
     expected = {
         "signed_statistical_parity_difference": theirs.statistical_parity_difference(),
@@ -127,7 +130,9 @@ def test_signed_gaps_and_theil_are_aif360s(aif360, seed, n):
 
 def test_average_odds_cancel_where_the_absolute_version_does_not():
     counts = np.array([[[90, 10], [60, 40]], [[60, 40], [30, 70]]])
-    statistics = sufficient(split_of(np.zeros(1, int), 2), np.zeros(1, int), np.zeros(1), 0.5)
+    statistics = sufficient(
+        split_of(np.zeros(1, int), 2), np.zeros(1, int), np.zeros(1), np.zeros(1, int)
+    )
     statistics = type(statistics)(statistics.parts, counts[::-1], {"auroc": np.ones(2)})
     up = signed(statistics, 1)
     assert up["signed_average_odds_difference"][0] == pytest.approx(-0.3)
@@ -143,7 +148,7 @@ def test_average_odds_cancel_where_the_absolute_version_does_not():
 
 def test_btgans_gaps_are_the_reference_less_the_subgroup():
     y, score, part = rows(3, 300, 2)
-    found = signed(sufficient(split_of(part, 2), y, score, 0.5), 1)
+    found = signed(sufficient(split_of(part, 2), y, score, decide(score, 0.5)), 1)
     chosen = score >= 0.5
     assert found["btgan_parity_gap"][0] == pytest.approx(
         chosen[part == 0].mean() - chosen[part == 1].mean()
@@ -185,7 +190,7 @@ def test_a_subgroup_without_positives_is_left_out_and_counted():
 
 def test_no_selected_row_makes_the_ratio_undefined_and_the_difference_0():
     y, score, part = np.array([0, 1, 0, 1]), np.full(4, 0.1), np.array([0, 0, 1, 1])
-    statistics = sufficient(split_of(part, 2), y, score, 0.5)
+    statistics = sufficient(split_of(part, 2), y, score, decide(score, 0.5))
     assert np.isnan(worst(statistics)["worst_disparate_impact"][0])
     assert worst(statistics)["worst_statistical_parity_difference"][0] == 0
     assert np.isnan(signed(statistics, 1)["signed_disparate_impact"][0])
@@ -193,10 +198,10 @@ def test_no_selected_row_makes_the_ratio_undefined_and_the_difference_0():
 
 def test_an_empty_subgroup_is_no_gap_and_one_alone_has_none():
     y, score = np.array([0, 1, 0, 1]), np.array([0.1, 0.9, 0.8, 0.7])
-    two = worst(sufficient(split_of(np.array([0, 0, 2, 2]), 3), y, score, 0.5))
-    without = worst(sufficient(split_of(np.array([0, 0, 1, 1]), 2), y, score, 0.5))
+    two = worst(sufficient(split_of(np.array([0, 0, 2, 2]), 3), y, score, decide(score, 0.5)))
+    without = worst(sufficient(split_of(np.array([0, 0, 1, 1]), 2), y, score, decide(score, 0.5)))
     assert two == without
-    alone = worst(sufficient(split_of(np.zeros(4, int), 3), y, score, 0.5))
+    alone = worst(sufficient(split_of(np.zeros(4, int), 3), y, score, decide(score, 0.5)))
     assert np.isnan(alone["worst_equalised_odds_difference"][0])
     assert alone["worst_group_accuracy"] == (0.75, 4)
 

@@ -26,6 +26,7 @@ from mcrage.leakage.fitted import (
 )
 from mcrage.leakage.judged import check_run
 from mcrage.leakage.rows import by_chance, check_tables, check_treatment, refuse
+from mcrage.metrics.confusion import decide
 from mcrage.metrics.judge import judge
 from mcrage.metrics.predictions import predictions_table, scores_of
 from mcrage.provenance import file_hash, read_origin
@@ -277,7 +278,7 @@ def judged(tables, schema) -> dict[str, pa.Table]:
         "y": schema.target_of(groups).astype(np.int8),
         "score": score,
     }
-    metrics = judge(schema, groups, score, 0.5)
+    metrics = judge(schema, groups, score)
     assert np.isnan(metrics["value"]).any()
     return {
         "metrics": pa.table({**metrics, "threshold": ["0.5"] * len(metrics["value"])}),
@@ -287,7 +288,7 @@ def judged(tables, schema) -> dict[str, pa.Table]:
 
 
 def test_an_honest_run_passes_with_undefined_metrics(judged, schema):
-    assert check_run("r", **judged, schema=schema, threshold=0.5) == []
+    assert check_run("r", **judged, schema=schema) == []
 
 
 @pytest.mark.parametrize(
@@ -318,7 +319,7 @@ def test_whatever_of_a_run_was_changed_is_found(judged, schema, where, change, s
     place = judged[name].schema.get_field_index(column)
     changed = pa.array(change(judged[name][column].to_pylist()))
     judged[name] = judged[name].set_column(place, column, changed)
-    found = check_run("r", **judged, schema=schema, threshold=0.5)
+    found = check_run("r", **judged, schema=schema)
     assert len(found) == 1
     assert said in found[0]
 
@@ -338,15 +339,15 @@ def test_runs_of_more_than_two_levels_are_judged_anew_too():
         }
     )
     score = rng.dirichlet(np.ones(3), 60)
-    made = judge(schema, groups, score, 0.5, {"SEX": "M"})
+    made = judge(schema, groups, score, references={"SEX": "M"})
     facts = {
         "metrics": pa.table({**made, "threshold": ["likeliest"] * len(made["value"])}),
         "predictions": predictions_table(test["row_id"], schema, groups, score),
         "test": test,
     }
     assert np.array_equal(scores_of(facts["predictions"]), score)
-    assert check_run("r", **facts, schema=schema, threshold=0.5, references={"SEX": "M"}) == []
-    [problem] = check_run("r", **facts, schema=schema, threshold=0.5, references={"SEX": "F"})
+    assert check_run("r", **facts, schema=schema, references={"SEX": "M"}) == []
+    [problem] = check_run("r", **facts, schema=schema, references={"SEX": "F"})
     assert "lists other metrics or subgroups" in problem
 
 
@@ -410,7 +411,7 @@ def renumber_test_row(cheat: Cheat) -> None:
 def scale_with_test_rows(cheat: Cheat, generator: str) -> None:
     """The scaler of a model from training and test rows; the network as it was."""
     from mcrage.datasets.roles import read_roles
-    from mcrage.encoding.mixed import MixedEncoding
+    from mcrage.leakage.fitted import encoding_anew
 
     folder = cheat.folder / generator
     roles = read_roles(cheat.folder.parents[1] / "roles.json")
@@ -419,9 +420,8 @@ def scale_with_test_rows(cheat: Cheat, generator: str) -> None:
     )
     data = TrainingData.of(rows, roles)
     arrays = read_arrays(folder / "model.safetensors")
-    options = read_json(folder / "model.json")["encoding"]["options"]
-    within = data.within(options["scaling"])
-    fitted, _ = MixedEncoding.fit(data.features, roles.features, **options, within=within).state()
+    facts = read_json(folder / "model.json")["encoding"]
+    fitted, _ = encoding_anew(facts, data, seed=0).state()
     arrays |= {f"encoding.{name}": array for name, array in fitted.items()}
     write_arrays(arrays, folder / "model.safetensors")
 
@@ -531,10 +531,39 @@ def tune_threshold_in_secret(cheat: Cheat) -> None:
     schema = GroupSchema.of(read_roles(cheat.folder.parents[1] / "roles.json"))
     groups = schema.index(cheat.table("test.parquet"))
     score = cheat.table("smote/random_forest/predictions.parquet")["score"].to_numpy()
-    tuned = judge(schema, groups, score, 0.48)["value"]
-    assert tuned != table["value"].to_pylist()
+    tuned = judge(schema, groups, score, decide(score, 0.48))["value"]
+    values = table["value"].to_pylist()
+    # Those of the first rule come first.
+    tuned += values[len(tuned) :]
+    assert tuned != values
     place = table.schema.get_field_index("value")
     cheat.put(name, table.set_column(place, "value", pa.array(tuned)))
+
+
+def choose_cut_by_test_rows(cheat: Cheat) -> None:
+    """Decisions and metrics of the cut that is best on the test rows, beside the honest cut."""
+    from mcrage.classifiers.thresholds import best_cut
+    from mcrage.datasets.roles import read_roles
+
+    run = "smote/random_forest"
+    metrics, predictions = (
+        cheat.table(f"{run}/{name}.parquet") for name in ("metrics", "predictions")
+    )
+    schema = GroupSchema.of(read_roles(cheat.folder.parents[1] / "roles.json"))
+    groups = schema.index(cheat.table("test.parquet"))
+    score, y = (predictions[name].to_numpy() for name in ("score", "y"))
+    decided = decide(score, best_cut("f1", y, score))
+    assert decided.tolist() != predictions["decision_f1"].to_pylist()
+    value = np.array(metrics["value"].to_pylist())
+    of_rule = np.array(metrics["threshold"].to_pylist()) == "f1"
+    # The last one is the cut.
+    value[np.flatnonzero(of_rule)[:-1]] = judge(schema, groups, score, decided)["value"]
+    for name, table, column, changed in (
+        ("metrics", metrics, "value", pa.array(value)),
+        ("predictions", predictions, "decision_f1", pa.array(decided.astype(np.int8))),
+    ):
+        place = table.schema.get_field_index(column)
+        cheat.put(f"{run}/{name}.parquet", table.set_column(place, column, changed))
 
 
 def exchange(cheat: Cheat, file: str, column: str) -> None:
@@ -671,7 +700,11 @@ CHEATS = {
     ),
     "a tuned threshold under the declared one's name": (
         tune_threshold_in_secret,
-        "in metrics.parquet are not what predictions.parquet gives with the declared threshold",
+        "in metrics.parquet are not what predictions.parquet gives with the declared rule",
+    ),
+    "decisions by a cut that test rows chose": (
+        choose_cut_by_test_rows,
+        "decision(s) by f1 are not those of the cut",
     ),
     "a metric that was touched up": (
         lambda cheat: exchange(cheat, "metrics", "value"),

@@ -26,6 +26,7 @@ def plan():
 
 def job(**wildcards):
     names = {"dataset": "diabetes", "scenario": "keep_25_percent_of_sex_2", "replicate": "0"}
+    names["treatment"] = "smote"
     return SimpleNamespace(**{**names, **wildcards})
 
 
@@ -64,6 +65,52 @@ def test_a_question_that_a_dataset_cannot_answer_is_refused(experiment, said):
     cards = {"diabetes": read_card("diabetes", ROOT / "resources" / "datasets")}
     with pytest.raises(UserError, match=re.escape(said)):
         Plan(load_config({"experiment": experiment}), cards=cards)
+
+
+def test_what_is_for_two_outcomes_is_refused_where_a_card_names_more():
+    card = read_card("diabetes", ROOT / "resources" / "datasets")
+    target = card.target.model_copy(update={"levels": ["low", "middle", "high"]})
+    many = card.model_copy(update={"target": target})
+    given = merge(
+        yaml.safe_load(render_config()),
+        {
+            "experiment": {"thresholds": [0.5, "f1"], "classifiers": ["lottery"]},
+            "classifiers": {
+                "lottery": {"kind": "exponentiated_gradient", "base": "logistic_regression"}
+            },
+        },
+    )
+    plan = Plan(load_config(given), cards={"diabetes": card})
+    assert plan.all_classifiers()[0] == "lottery"
+    assert "logistic_regression" in plan.all_classifiers()
+    with pytest.raises(UserError) as error:
+        Plan(load_config(given), cards={"diabetes": many})
+    for found in ("experiment.thresholds: 'f1'", "experiment.classifiers: 'lottery'"):
+        told = f"{found} is for a target of two levels, and that of diabetes has 3"
+        assert told in str(error.value)
+
+
+def test_left_out_rows_are_an_input_only_of_who_needs_them():
+    names = {"treatment": "group_undersampling", "classifier": "random_forest"}
+    for thresholds, classifier, needed in (
+        (["0.5"], {}, False),
+        (["0.5", "randomised"], {}, False),
+        (["f1"], {}, True),
+        (["0.5"], {"recalibration": "platt"}, True),
+    ):
+        whole = yaml.safe_load(render_config())
+        over = {
+            "experiment": {"thresholds": thresholds, "treatments": ["group_undersampling"]},
+            "classifiers": {"random_forest": classifier},
+        }
+        over["experiment"]["treatments"] += ["imbalanced", "smote", "mcrage_tuned"]
+        plan = Plan(load_config(merge(whole, over)), cards={})
+        settings = plan.params("evaluate")(job(**names))["settings"]
+        assert settings["left_out"] is needed
+        other = plan.params("evaluate")(job(**{**names, "treatment": "smote"}))
+        assert not other["settings"]["left_out"]
+        drawn = "decisions" in other["seeds"]
+        assert drawn is ("randomised" in thresholds)
 
 
 def test_references_reach_who_judges_and_who_checks(plan):

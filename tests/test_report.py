@@ -20,7 +20,7 @@ from mcrage.datasets.roles import Attribute, Feature, Target
 from mcrage.errors import UserError
 from mcrage.figures.words import EVERYONE
 from mcrage.report import summary_text
-from mcrage.report.answer import answer, question
+from mcrage.report.answer import answer, headline, question
 from mcrage.report.columns import columns_table
 from mcrage.report.costs import files_of_run, generator_costs, stage_costs
 from mcrage.report.fairness import gap_tables
@@ -590,6 +590,25 @@ def test_sections_are_kept_apart():
     assert first.n_replicates == second.n_replicates == 5
 
 
+def test_each_rule_has_its_tables_and_the_first_alone_figures_and_sentences():
+    table = metrics().assign(dataset=DATASET)
+    tuned = table.assign(threshold="balanced_accuracy")
+    # The order of the metrics, not of the alphabet.
+    both = pd.concat([tuned, table])
+    differences = compare(both, ["imbalanced"], {SCENARIO: 0.25})
+    roles = {DATASET: dataclasses.replace(ROLES, dataset=DATASET)}
+    first, second = split_results(both, differences, roles, list(TREATMENTS))
+    assert [first.threshold, second.threshold] == ["balanced_accuracy", "0.5"]
+    assert (first.leads, second.leads) == (True, False)
+    assert headline(second) == f"{headline(first)}, threshold 0.5"
+    html = render_report([first, second], settings=settings(), figures=[])
+    assert html.count('<section class="answer">') == 1
+    assert "Decisions by the cut with the best balanced accuracy on held-out" in html
+    declared = {**PRIMARY, "threshold": "balanced_accuracy"}
+    assert primary_verdict(first, declared)
+    assert primary_verdict(second, declared) == []
+
+
 # --- the declared question and gaps ----------------------------------------------------------
 
 
@@ -600,6 +619,7 @@ PRIMARY = {
     "classifier": "random_forest",
     "treatment": "smote",
     "baseline": "imbalanced",
+    "threshold": "0.5",
 }
 
 

@@ -399,6 +399,20 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
         # One treatment's rows have them; the guard finds them anew.
         LABELLED,
     ),
+    "code of cuts": (
+        edit(f"{LIBRARY}/classifiers/thresholds.py", "import numpy as np\n", "EDITED = 1\n"),
+        EVALUATED,
+    ),
+    "code of kinds of classifiers and of recalibration that nobody uses": (
+        edits(
+            *(
+                edit(f"{LIBRARY}/classifiers/{name}.py", "import numpy as np\n", "EDITED = 1\n")
+                for name in ("recalibration", "group_dro", "exponentiated_gradient")
+            )
+        ),
+        {},
+    ),
+    "another fairlearn, which nobody uses": (installed("fairlearn", "99.1"), {}),
     "code of metrics": (
         edit(
             f"{LIBRARY}/metrics/rates.py",
@@ -684,6 +698,16 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
     "config: treatments, what is filled": (
         config(treatments={"mcrage_tuned": {"fill_by": "group"}}),
         {"sample_generator": 2, **judged_anew(2), **LABELLED, "plot_densities": 1},
+    ),
+    "config: classifiers, recalibration": (
+        config(classifiers={"random_forest": {"recalibration": "platt"}}),
+        EVALUATED,
+    ),
+    "config: thresholds": (config(experiment={"thresholds": [0.5, "randomised"]}), EVALUATED),
+    "config: thresholds, in another order": (
+        # Tables and figures show the first.
+        config(experiment={"thresholds": ["f1", 0.5]}),
+        EVALUATED,
     ),
     "config: classifiers, two values swapped": (
         config(classifiers={"random_forest": {"min_samples_split": 5, "min_samples_leaf": 20}}),

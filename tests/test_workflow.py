@@ -172,11 +172,16 @@ def test_metrics_and_comparisons_have_the_promised_columns(finished):
 def test_predictions_agree_with_the_metrics(finished):
     folder = finished.folder / REPLICATE.format(1) / "smote" / "random_forest"
     predictions = pd.read_parquet(folder / "predictions.parquet")
-    metrics = pd.read_parquet(folder / "metrics.parquet").set_index(["subgroup", "metric"])["value"]
+    by_rule = pd.read_parquet(folder / "metrics.parquet").set_index("threshold")
+    metrics = by_rule.loc["0.5"].set_index(["subgroup", "metric"])["value"]
     hits = (predictions["score"] >= 0.5) == (predictions["y"] == 1)
     assert metrics["all", "accuracy"] == pytest.approx(hits.mean())
     by_subgroup = hits.groupby(predictions["subgroup"]).mean()
     assert metrics["sex=2", "accuracy"] == pytest.approx(by_subgroup[1])
+    metrics = by_rule.loc["f1"].set_index(["subgroup", "metric"])["value"]
+    positive = predictions["score"] >= metrics["all", "cut"]
+    assert (predictions["decision_f1"] == positive).all()
+    assert metrics["all", "accuracy"] == pytest.approx((positive == predictions["y"]).mean())
 
 
 def test_all_treatments_of_a_replicate_are_judged_on_the_same_rows(finished):

@@ -255,6 +255,12 @@ def treated_table(wildcards):
     return f"{REPLICATE}/{PLAN.recipes[wildcards.treatment].train_on}.parquet"
 
 
+def left_out_table(wildcards):
+    """The real rows, for who judges by those that a treatment leaves out of its table."""
+    needed = PLAN.judges_left_out(wildcards.treatment, wildcards.classifier)
+    return treated_table(wildcards) if needed else []
+
+
 def synthetic_table(wildcards):
     """The synthetic rows that a treatment adds, if it has a generator."""
     generator = PLAN.recipes[wildcards.treatment].generator

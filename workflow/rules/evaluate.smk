@@ -17,6 +17,7 @@ rule evaluate:
         weights="<results>/{dataset}/{scenario}/{replicate}/{treatment}/weights.parquet",
         test="<results>/{dataset}/{scenario}/{replicate}/test.parquet",
         roles="<results>/{dataset}/roles.json",
+        real=left_out_table,
     output:
         metrics="<results>/{dataset}/{scenario}/{replicate}/{treatment}/{classifier}/metrics.parquet",
         predictions="<results>/{dataset}/{scenario}/{replicate}/{treatment}/{classifier}/predictions.parquet",

@@ -3,7 +3,7 @@
 
 Inputs: test, roles, predictions (treatment by treatment, one per classifier). Output: within.
 Settings: ``treatments``, ``classifiers``, in the order of the predictions; ``baselines``;
-``threshold``; ``n_draws`` of the bootstrap. Seeds: ``bootstrap``.
+``thresholds``; ``n_draws`` of the bootstrap. Seeds: ``bootstrap``.
 """
 
 import pyarrow as pa
@@ -30,7 +30,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
         if not predictions.column(ROW_ID).equals(test.column(ROW_ID)):
             raise ValueError(f"{path}: its rows are not those of the test set")
         judged.setdefault(classifier, {})[treatment] = Judged(
-            scores_of(predictions), decisions_of(predictions, schema, settings["threshold"])
+            scores_of(predictions), decisions_of(predictions, schema, settings["thresholds"])
         )
     tables = []
     for classifier, own in judged.items():

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mcrage.classifiers.by_name import needs_left_out
 from mcrage.config.base import closest
 from mcrage.config.model import Config
 from mcrage.config.treatments import Treatment
@@ -17,6 +18,7 @@ from mcrage.datasets.cards import Card
 from mcrage.errors import UserError
 from mcrage.generators.registry import KINDS, is_judged
 from mcrage.metrics.names import AGAINST, ALL, FEWEST_DATASETS, FEWEST_TREATMENTS, OVERALL
+from mcrage.metrics.rules import HALF, needs_held_out
 from mcrage.rare_groups import leave_below
 from mcrage.rule_params import RuleParams
 
@@ -67,7 +69,7 @@ class Plan:
         for scenario in self.scenarios:
             for dataset, card in self.cards.items():
                 problems += self._scenario_problems(scenario, dataset, card)
-        problems += self._judging_problems()
+        problems += self._judging_problems() + self._problems_of_many_levels()
         if problems:
             raise UserError("\n".join(f"config: {problem}" for problem in problems))
 
@@ -101,6 +103,37 @@ class Plan:
                         f"{', '.join(known)}"
                     )
         return problems
+
+    def _problems_of_many_levels(self) -> list[str]:
+        """Return a line for each thing that is for two levels, where a target is known for more.
+
+        Levels that a card does not name are found when the dataset is prepared; the jobs say so.
+        """
+        many = {
+            name: len(card.target.levels)
+            for name, card in self.cards.items()
+            if len(card.target.levels or ()) > 2
+        }
+        rules = [rule for rule in self.config.experiment.thresholds if rule != HALF]
+        lotteries = [
+            name
+            for name in self.all_classifiers()
+            if self.config.classifiers[name].kind == "exponentiated_gradient"
+        ]
+        found = [("experiment.thresholds", rule) for rule in rules]
+        found += [("experiment.classifiers", name) for name in lotteries]
+        return [
+            f"{key}: '{value}' is for a target of two levels, and that of {dataset} has {n}; leave "
+            f"out {value} or {dataset}"
+            for dataset, n in many.items()
+            for key, value in found
+        ]
+
+    def judges_left_out(self, treatment: str, classifier: str) -> bool:
+        """Say whether judging needs the real rows that a treatment leaves out."""
+        held_out = any(map(needs_held_out, self.config.experiment.thresholds))
+        used = held_out or needs_left_out(self.classifier(classifier))
+        return bool(self.recipes[treatment].undersample) and used
 
     def _scenario_problems(self, scenario: str, dataset: str, card: Card) -> list[str]:
         """Return a line for each thing of a scenario that a dataset lacks."""
@@ -322,12 +355,16 @@ class Plan:
         """Return the experiment's classifiers, those that label rows, and members of ensembles."""
         labels = [self.recipes[name].labels for name in self.all_treatments]
         names = [*self.classifiers, *(name for name in labels if name)]
-        members = [
-            member
+        rested_on = [
+            inner
             for name in names
-            for member in getattr(self.config.classifiers[name], "members", [])
+            for inner in getattr(self.config.classifiers[name], "members", [])
         ]
-        return list(dict.fromkeys([*names, *members]))
+        for name in [*names, *rested_on]:
+            rested_on += (
+                [base] if (base := getattr(self.config.classifiers[name], "base", "")) else []
+            )
+        return list(dict.fromkeys([*names, *rested_on]))
 
     def classifier(self, name: str) -> dict[str, Any]:
         """Return a classifier's settings, those of an ensemble's members among them."""

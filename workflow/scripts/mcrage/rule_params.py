@@ -14,18 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from mcrage.classifiers.by_name import libraries_of, modules_of
 from mcrage.code_digest import SCRIPTS, code_digest, rules_digest, versions
 from mcrage.config.classifiers import RandomForest
 from mcrage.datasets.cards import describe_settings, prepare_settings
 from mcrage.generators.registry import needs, settings_of
+from mcrage.metrics.rules import PARITY, is_drawn
 from mcrage.provenance import params_digest
 from mcrage.seeds import derive
 
 if TYPE_CHECKING:
     from mcrage.plan import Plan
-
-THRESHOLD = 0.5
-"""Of the scores that classifiers give; declared before the run, so it knows no row."""
 
 TEACHER = "mcrage.classifiers.teacher"
 """Loaded by name: treatments whose rows keep their own labels do not depend on it."""
@@ -252,8 +251,8 @@ class RuleParams:
         return {
             "settings": {**settings, "teacher": teacher},
             "seeds": {**seeds, "teacher": self._seed(wildcards, "teacher", treatment.labels)},
-            "modules": (TEACHER,),
-            "libraries": ("numpy", "scikit-learn"),
+            "modules": (TEACHER, *modules_of(teacher)),
+            "libraries": ("numpy", "scikit-learn", *libraries_of(teacher)),
         }
 
     def _export_csv(self, wildcards: Any) -> dict:
@@ -269,18 +268,34 @@ class RuleParams:
 
     def _evaluate(self, wildcards: Any) -> dict:
         # One seed for all treatments: they are compared within a replicate.
+        classifier, rules = self.plan.classifier(wildcards.classifier), self._thresholds()
+        seeds = {"classifier": self._seed(wildcards, "classifier", wildcards.classifier)}
+        if any(map(is_drawn, rules)):
+            seeds["decisions"] = self._seed(wildcards, "decisions", wildcards.classifier)
+        more = {"fairlearn"} if set(rules) & set(PARITY) else set()
         return {
             "settings": {
-                "classifier": self.plan.classifier(wildcards.classifier),
-                "threshold": THRESHOLD,
+                "classifier": classifier,
+                "thresholds": rules,
                 "references": self._references(wildcards),
+                # Which tables are its inputs: a file alone must be able to tell.
+                "left_out": self.plan.judges_left_out(wildcards.treatment, wildcards.classifier),
             },
-            "seeds": {"classifier": self._seed(wildcards, "classifier", wildcards.classifier)},
+            "seeds": seeds,
+            "modules": modules_of(classifier),
+            "libraries": (
+                *_LIBRARIES["evaluate"],
+                *sorted(more.union(libraries_of(classifier))),
+            ),
         }
+
+    def _thresholds(self) -> list[str]:
+        return list(self.plan.config.experiment.thresholds)
 
     def _check_leakage(self, wildcards: Any) -> dict:
         treatments = self.plan.recipes
         trained_on = {name: self.plan.trained_on(name) for name in self.plan.generators}
+        teachers = [found for found in map(self._teacher, self.plan.all_treatments) if found]
         return {
             "settings": {
                 "treatments": [
@@ -303,9 +318,14 @@ class RuleParams:
                     for treatment in self.plan.treatments
                     for classifier in self.plan.classifiers
                 ],
-                "threshold": THRESHOLD,
+                "thresholds": self._thresholds(),
                 "references": self._references(wildcards),
-            }
+            },
+            "modules": tuple(sorted({m for teacher in teachers for m in modules_of(teacher)})),
+            "libraries": (
+                *_LIBRARIES["check_leakage"],
+                *sorted({name for teacher in teachers for name in libraries_of(teacher)}),
+            ),
         }
 
     def _compare_predictions(self, wildcards: Any) -> dict:
@@ -315,7 +335,7 @@ class RuleParams:
                 "treatments": self.plan.treatments,
                 "classifiers": self.plan.classifiers,
                 "baselines": self.plan.baselines,
-                "threshold": THRESHOLD,
+                "thresholds": self._thresholds(),
                 "n_draws": self.plan.config.experiment.bootstrap,
             },
             "seeds": {"bootstrap": self._seed(wildcards, "compare_predictions")},
@@ -410,7 +430,9 @@ class RuleParams:
         }
 
     def _plot_differences(self, wildcards: Any) -> dict:
-        return {"settings": {"treatments": self.plan.treatments}}
+        return {
+            "settings": {"treatments": self.plan.treatments, "threshold": self._thresholds()[0]}
+        }
 
     def _plot_calibration(self, wildcards: Any) -> dict:
         return self._plot_roc(wildcards)
@@ -434,7 +456,11 @@ class RuleParams:
 
     def _plot_dose_response(self, wildcards: Any) -> dict:
         return {
-            "settings": {"doses": self.plan.doses(), "baseline": self.plan.dose_baseline()},
+            "settings": {
+                "doses": self.plan.doses(),
+                "baseline": self.plan.dose_baseline(),
+                "threshold": self._thresholds()[0],
+            },
         }
 
     def _lineage(self, wildcards: Any) -> dict:

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""Scores of training rows by classifiers that did not see them: what settings are chosen by.
+"""Scores of training rows by classifiers that did not see them.
+
+Settings, cuts and recalibration are chosen by them.
 
 Only real rows are scored, each once. A row that stands in the table several times, as oversampling
 leaves it, and rows of one cluster share a fold. Synthetic rows belong to no fold and are in every
-fit; they were drawn from all training rows, so a score is a little too good where they are.
+fit; they were drawn from all training rows, so a score is a little too good where they are. Real
+rows that a treatment leaves out (undersampling) are in no fit, and are scored all the same: a cut
+is to suit the rows that there are, not those that were kept.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -21,6 +26,68 @@ from mcrage.groups import GroupSchema
 Fit = Callable[..., Callable[[pa.Table], np.ndarray]]
 """`mcrage.classifiers.registry.fit`."""
 
+FOLDS = 5
+"""For cuts and recalibration, which share the fits."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Scores of all real training rows, each by a classifier that did not see it.
+
+    Attributes
+    ----------
+    groups : ndarray of int64, shape (m,)
+    scores : ndarray of float64, shape (m,) or (m, n_levels)
+    """
+
+    groups: np.ndarray
+    scores: np.ndarray
+
+
+def held_out(
+    fit: Fit,
+    settings: Mapping[str, Any],
+    train: pa.Table,
+    weights: np.ndarray | None,
+    row_ids: np.ndarray,
+    roles: Roles,
+    *,
+    left_out: pa.Table | None = None,
+    seed: int,
+    threads: int = 1,
+) -> HeldOut:
+    """Score every real training row, those that the treatment left out among them.
+
+    Parameters
+    ----------
+    fit, settings, train, weights, row_ids, roles, seed, threads
+        See `out_of_fold`.
+    left_out : pyarrow.Table, optional
+        Real training rows that are not in the rebalanced table.
+    """
+    table, fitted = train, np.ones(train.num_rows, dtype=bool)
+    if left_out is not None and left_out.num_rows:
+        names = [name for name in train.column_names if name in left_out.column_names]
+        both = [part.select(names).replace_schema_metadata() for part in (train, left_out)]
+        table = pa.concat_tables(both, promote_options="permissive")
+        n = left_out.num_rows
+        fitted = np.append(fitted, np.zeros(n, dtype=bool))
+        row_ids = np.append(row_ids, row_ids.max(initial=0) + 1 + np.arange(n))
+        weights = None if weights is None else np.append(weights, np.zeros(n))
+    rows, scores = out_of_fold(
+        fit,
+        settings,
+        table,
+        weights,
+        row_ids,
+        roles,
+        folds=FOLDS,
+        seed=seed,
+        threads=threads,
+        fitted=fitted,
+    )
+    return HeldOut(GroupSchema.of(roles).index(table.take(rows)), scores)
+
 
 def out_of_fold(
     fit: Fit,
@@ -33,6 +100,7 @@ def out_of_fold(
     folds: int,
     seed: int,
     threads: int = 1,
+    fitted: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Score every real training row by a classifier fitted on the other folds.
 
@@ -45,6 +113,8 @@ def out_of_fold(
         See `real_folds`.
     folds : int
         At least 2.
+    fitted : ndarray of bool, shape (n,), optional
+        Rows that classifiers are fitted on where their fold is another; all if left out.
 
     Returns
     -------
@@ -59,7 +129,8 @@ def out_of_fold(
         held = rows[of_row[rows] == fold]
         if not len(held):
             continue
-        kept = np.flatnonzero(of_row != fold)
+        kept = of_row != fold
+        kept = np.flatnonzero(kept if fitted is None else kept & fitted)
         score = fit(
             settings,
             train.take(kept),
@@ -67,6 +138,7 @@ def out_of_fold(
             roles,
             seed=seed,
             threads=threads,
+            row_ids=row_ids[kept],
         )
         order.append(held)
         scores.append(score(train.take(held)))

@@ -4,13 +4,16 @@
 import logging
 import warnings
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from mcrage.classifiers import by_name
 from mcrage.classifiers.design_matrix import DesignMatrix
-from mcrage.classifiers.out_of_fold import choose
+from mcrage.classifiers.fitted import Fitted, Score, TrainingRows, resample, weight_name
+from mcrage.classifiers.out_of_fold import FOLDS, HeldOut, choose, held_out, real_folds
 from mcrage.datasets.roles import Roles
 from mcrage.groups import GroupSchema
 
@@ -150,11 +153,6 @@ _WITHOUT_WEIGHTS = {"nearest_neighbours"}
 """Those that take no weights: they get rows drawn in proportion to theirs."""
 
 
-Score = Callable[[pa.Table], np.ndarray]
-"""A fitted classifier: rows to probabilities in [0, 1], float64; of the positive level, shape (n,),
-or where the target has more than two levels of each level, shape (n, n_levels)."""
-
-
 def fit(
     settings: dict[str, Any],
     train: pa.Table,
@@ -164,14 +162,15 @@ def fit(
     seed: int,
     threads: int = 1,
     row_ids: np.ndarray | None = None,
-) -> Score:
+    left_out: pa.Table | None = None,
+) -> Fitted:
     """Fit a classifier on a treated training set.
 
     Parameters
     ----------
     settings : dict
         Of the classifier, resolved, with its ``kind``. An ``ensemble`` has those of its members,
-        which are all fitted with the same seed.
+        which are all fitted with the same seed; an ``exponentiated_gradient`` those of its base.
     train : pyarrow.Table
         A rebalanced table.
     weights : ndarray of float64, shape (n_train,), or None
@@ -180,44 +179,90 @@ def fit(
     row_ids : ndarray of int64, shape (n_train,), optional
         Which rows are repetitions or synthetic, for settings that are chosen by held-out rows; see
         `mcrage.classifiers.out_of_fold.real_folds`. None: neither.
+    left_out : pyarrow.Table, optional
+        Real training rows that the treatment left out of `train`: never fitted on, but among those
+        that are held out.
 
     Returns
     -------
-    callable
-        See `Score`.
+    Fitted
     """
     options = {"seed": seed, "threads": threads}
+    ids = np.arange(train.num_rows) if row_ids is None else row_ids
+    if by_name.is_recalibrated(settings):
+        plain = fit(
+            {**settings, "recalibration": "none"},
+            *(train, weights, roles),
+            **options,
+            row_ids=row_ids,
+            left_out=left_out,
+        )
+        module = import_module(by_name.RECALIBRATION)
+        return module.recalibrated(plain, settings, GroupSchema.of(roles))
     if settings["kind"] == "ensemble":
         members = [
-            fit(member, train, weights, roles, **options, row_ids=row_ids)
+            fit(member, train, weights, roles, **options, row_ids=row_ids, left_out=left_out)
             for member in settings["members"]
         ]
-        return lambda rows: np.mean([member(rows) for member in members], axis=0)
+        return Fitted(
+            lambda rows: np.mean([member(rows) for member in members], axis=0),
+            lambda: _mean_held_out([member.held_out for member in members]),
+        )
     if settings.get("grid"):
-        ids = np.arange(train.num_rows) if row_ids is None else row_ids
         settings = choose(fit, settings, train, weights, ids, roles, **options)
         logger.info("chosen by held-out training rows: %s", settings)
+    return Fitted(
+        _learn(settings, train, weights, roles, ids, **options),
+        lambda: held_out(fit, settings, train, weights, ids, roles, left_out=left_out, **options),
+    )
+
+
+def _mean_held_out(members: list[HeldOut]) -> HeldOut:
+    # One seed deals all of them the same folds, so their rows are the same.
+    return HeldOut(members[0].groups, np.mean([held.scores for held in members], axis=0))
+
+
+def _learn(
+    settings: dict[str, Any],
+    train: pa.Table,
+    weights: np.ndarray | None,
+    roles: Roles,
+    row_ids: np.ndarray,
+    *,
+    seed: int,
+    threads: int,
+) -> Score:
+    """Fit a classifier that is no ensemble, has no grid and is not recalibrated; see `fit`."""
     schema = GroupSchema.of(roles)
     if weights is not None and np.ptp(weights) == 0:
         # Equal weights are no weights; the forest then takes its faster path.
         weights = None
-    y = schema.target_of(schema.index(train))
+    groups = schema.index(train)
+    y = schema.target_of(groups)
     present = np.unique(y if weights is None else y[weights > 0])
     n_levels = schema.shape[-1]
     if len(present) == 1:
         sure = np.eye(n_levels)[present]
         return lambda rows: _told(np.repeat(sure, rows.num_rows, axis=0))
-    kind = settings["kind"]
+    # What it sees, and how it learns, is its base's where it has one.
+    inner = settings.get("base", settings)
+    kind = inner["kind"]
     native = kind in _NATIVE
     design = DesignMatrix.fit(
-        train, roles, settings["features"], native=native, attributes=settings["attributes"]
+        train, roles, inner["features"], native=native, attributes=inner["attributes"]
     )
-    classifier = CLASSIFIERS[kind](settings, seed, threads)
+    classifier = CLASSIFIERS[kind](inner, seed, threads) if kind in CLASSIFIERS else None
     if native and any(design.categorical):
         classifier.set_params(categorical_features=design.categorical)
     x, weighted = design.of(train), {}
+    if settings["kind"] in by_name.KINDS:
+        fold = real_folds(train, row_ids, roles, FOLDS, seed)[1]
+        rows = TrainingRows(x, y, schema.subgroup_of(groups), weights, fold, n_levels)
+        learn = by_name.learner(settings["kind"])
+        predict = learn(settings, rows, classifier, seed, threads)
+        return lambda rows: _told(predict(design.of(rows)))
     if weights is not None and kind in _WITHOUT_WEIGHTS:
-        drawn = np.random.default_rng(seed).choice(len(y), len(y), p=weights / weights.sum())
+        drawn = resample(weights, seed)
         x, y = x[drawn], y[drawn]
     elif weights is not None:
         weighted = _weighted(classifier, weights)
@@ -270,6 +315,4 @@ def fit_and_score(
 
 
 def _weighted(classifier: Any, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Return how a classifier, or the last step of a pipeline, is told the rows' weights."""
-    last = f"{classifier.steps[-1][0]}__" if hasattr(classifier, "steps") else ""
-    return {f"{last}sample_weight": weights}
+    return {weight_name(classifier): weights}

@@ -3,7 +3,7 @@
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
@@ -52,6 +52,30 @@ def closest(name: str, allowed: Sequence[str]) -> str:
     lowered = {item.lower(): item for item in allowed}
     found = difflib.get_close_matches(name.lower(), lowered, n=1)
     return f" (did you mean {lowered[found[0]]!r}?)" if found else ""
+
+
+def unknown(
+    key: str, names: Sequence[str], known: Collection[str], where: str | None = None
+) -> list[str]:
+    """Return a line for each name that is not known.
+
+    Parameters
+    ----------
+    key : str
+        Where the names stand.
+    names : sequence of str
+    known : collection of str
+    where : str, optional
+        What they are to be in; told by the key if left out.
+    """
+    where = where or {"scenarios": "scenarios", "classifiers": "classifiers"}.get(
+        key.rsplit(".", 1)[-1], "generators" if key.endswith("generator") else "treatments"
+    )
+    return [
+        f"{key}: '{name}' is not in {where}{closest(name, list(known))}; known: {', '.join(known)}"
+        for name in names
+        if name not in known
+    ]
 
 
 Location = tuple[int | str, ...]

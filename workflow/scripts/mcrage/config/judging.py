@@ -34,6 +34,9 @@ class Primary(Closed):
     baseline: str | None = Field(
         None, description="From experiment.baselines. null: the first of them."
     )
+    threshold: str | None = Field(
+        None, description="From experiment.thresholds. null: the first of them."
+    )
 
     @field_validator("metric")
     @classmethod

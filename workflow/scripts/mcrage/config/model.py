@@ -8,12 +8,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from mcrage.config import defaults
-from mcrage.config.base import Closed, Name, check_name, check_unique, closest
-from mcrage.config.classifiers import ClassifierSettings, Ensemble
+from mcrage.config.base import Closed, Name, check_name, check_unique, closest, unknown
+from mcrage.config.classifiers import ClassifierSettings, classifier_problems, teacher_problems
 from mcrage.config.generators import GeneratorSettings
 from mcrage.config.judging import Margins, Primary
 from mcrage.config.rare_groups import RareGroups
 from mcrage.config.treatments import Treatment
+from mcrage.metrics.rules import HALF, RULES
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 # Folders below results that hold other things than datasets.
@@ -57,6 +58,20 @@ class Experiment(Closed):
         ["imbalanced", "smote"],
         min_length=1,
         description="Treatments that every other one is compared with, paired over replicates.",
+    )
+    thresholds: list[Literal[RULES]] = Field(
+        [HALF],
+        min_length=1,
+        description="Rules by which scores become decisions; a classifier is fitted once and "
+        "judged by each, in this order. 0.5: the likelier level. f1, balanced_accuracy: positive "
+        "from one cut on for all rows, the one that is best by this metric on real training rows, "
+        "scored by classifiers that did not see them. demographic_parity, equalized_odds: "
+        "fairlearn's ThresholdOptimizer with this constraint and accuracy for its objective, on "
+        "the same scores: two cuts for each subgroup of all sensitive attributes together, and a "
+        "coin between them; it needs the attributes of who is judged. randomised: positive with "
+        "the score as its chance, as exponentiated_gradient is meant. All but 0.5 are for targets "
+        "of two levels, and NaN where these rows (of a subgroup) lack an outcome. Cost: five more "
+        "fits, together, for all but 0.5 and randomised.",
     )
     replicates: int = Field(
         5,
@@ -105,9 +120,15 @@ class Experiment(Closed):
             for name, levels in value.items()
         }
 
-    _unique = field_validator("datasets", "scenarios", "treatments", "classifiers", "baselines")(
-        check_unique
-    )
+    @field_validator("thresholds", mode="before")
+    @classmethod
+    def _rule_names(cls, value: Any) -> Any:
+        # YAML reads 0.5 as a number; rules are text.
+        return [str(rule) for rule in value] if isinstance(value, list) else value
+
+    _unique = field_validator(
+        *("datasets", "scenarios", "treatments", "classifiers", "baselines", "thresholds")
+    )(check_unique)
 
     @field_validator("datasets")
     @classmethod
@@ -339,30 +360,25 @@ class Config(Closed):
     def _names_exist(self) -> Self:
         known = {**self.treatments, **self.recipes}
         problems = [
-            *_unknown("experiment.scenarios", self.experiment.scenarios, self.scenarios),
-            *_unknown("experiment.treatments", self.experiment.treatments, known),
-            *_unknown("experiment.classifiers", self.experiment.classifiers, self.classifiers),
+            *unknown("experiment.scenarios", self.experiment.scenarios, self.scenarios),
+            *unknown("experiment.treatments", self.experiment.treatments, known),
+            *unknown("experiment.classifiers", self.experiment.classifiers, self.classifiers),
             *self._unselected("experiment.baselines", self.experiment.baselines),
         ]
         for name, treatment in self.treatments.items():
             if treatment.generator:
-                problems += _unknown(
+                problems += unknown(
                     f"treatments.{name}.generator", [treatment.generator], self.generators
                 )
         for name, treatment in self.treatments.items():
             if treatment.labels:
-                problems += _unknown(
+                problems += unknown(
                     f"treatments.{name}.labels", [treatment.labels], self.classifiers, "classifiers"
                 )
-        for name, classifier in self.classifiers.items():
-            if isinstance(classifier, Ensemble):
-                key = f"classifiers.{name}.members"
-                problems += _unknown(key, classifier.members, self.classifiers, "classifiers")
-                problems += [
-                    f"{key}: '{member}' is itself an ensemble; name its members instead"
-                    for member in classifier.members
-                    if isinstance(self.classifiers.get(member), Ensemble)
-                ]
+                problems += teacher_problems(
+                    f"treatments.{name}.labels", treatment.labels, self.classifiers
+                )
+        problems += classifier_problems(self.classifiers)
         used = {self.recipes[name].generator for name in self.selected if name in self.recipes}
         for name, generator in self.generators.items():
             trained_on = getattr(generator, "trained_on", None)
@@ -373,7 +389,7 @@ class Config(Closed):
                 if name in used:
                     problems.append(self._several(key, trained_on))
                 continue
-            problems += _unknown(key, [trained_on], self.recipes)
+            problems += unknown(key, [trained_on], self.recipes)
             source = self.recipes.get(trained_on)
             inner = self.generators.get(source.generator) if source and source.generator else None
             if source and source.train_on == "original":
@@ -422,7 +438,7 @@ class Config(Closed):
                 "with a dose of 0; add a treatment that does nothing, such as imbalanced"
             )
         problems += self._primary_problems()
-        problems += _unknown(
+        problems += unknown(
             "experiment.references",
             list(self.experiment.references),
             self.experiment.datasets,
@@ -440,25 +456,32 @@ class Config(Closed):
             update={
                 "classifier": asked.classifier or self.experiment.classifiers[0],
                 "baseline": asked.baseline or self.experiment.baselines[0],
+                "threshold": asked.threshold or self.experiment.thresholds[0],
             }
         )
 
     def _primary_problems(self) -> list[str]:
         asked, key = self.primary, "experiment.primary"
         found = [
-            *_unknown(
+            *unknown(
                 f"{key}.classifier",
                 [asked.classifier],
                 self.experiment.classifiers,
                 "experiment.classifiers",
             ),
-            *_unknown(
+            *unknown(
                 f"{key}.baseline",
                 [asked.baseline],
                 self.experiment.baselines,
                 "experiment.baselines",
             ),
         ]
+        if asked.threshold not in self.experiment.thresholds:
+            found.append(
+                f"{key}.threshold: '{asked.threshold}' is not in experiment.thresholds"
+                f"{closest(asked.threshold, self.experiment.thresholds)}; known: "
+                f"{', '.join(self.experiment.thresholds)}"
+            )
         if asked.treatment:
             found += self._unselected(f"{key}.treatment", [asked.treatment])
             if asked.treatment == asked.baseline:
@@ -479,7 +502,7 @@ class Config(Closed):
                 for name in single
                 if name in self.left_out
             ),
-            *_unknown(
+            *unknown(
                 key,
                 [name for name in single if name not in self.left_out],
                 self.selected,
@@ -492,14 +515,3 @@ class Config(Closed):
             f"{key}: '{name}' has several doses; name one of them: "
             f"{', '.join(self.treatments[name].doses(name))}"
         )
-
-
-def _unknown(key: str, names: list[str], known: Any, where: str | None = None) -> list[str]:
-    where = where or {"scenarios": "scenarios", "classifiers": "classifiers"}.get(
-        key.rsplit(".", 1)[-1], "generators" if key.endswith("generator") else "treatments"
-    )
-    return [
-        f"{key}: '{name}' is not in {where}{closest(name, list(known))}; known: {', '.join(known)}"
-        for name in names
-        if name not in known
-    ]

@@ -110,7 +110,7 @@ def check_scaler(
     """
     if "encoding" not in facts:
         return []
-    anew, _ = _encoding_anew(facts["encoding"], train, seed).state()
+    anew, _ = encoding_anew(facts["encoding"], train, seed).state()
     stored = {
         name.removeprefix(_PREFIX): array
         for name, array in arrays.items()
@@ -151,7 +151,7 @@ def check_stored_rows(
     if rows is not None:
         expected = train.features
         if "encoding" in facts:
-            expected = _encoding_anew(facts["encoding"], train, seed).transform(expected)
+            expected = encoding_anew(facts["encoding"], train, seed).transform(expected)
         if isinstance(expected, tuple):
             expected, codes = expected
             if not np.array_equal(arrays.get("codes"), codes):
@@ -279,10 +279,19 @@ def forbidden_files(
     return {name: file for name, file in files.items() if name != "validation" or not chosen}
 
 
-def _encoding_anew(
+def encoding_anew(
     facts: Mapping[str, Any], train: TrainingData, seed: int
 ) -> NumericEncoding | MixedEncoding:
-    """Fit an encoding as a stored one says that it was fitted."""
+    """Fit an encoding as a stored one says that it was fitted.
+
+    Parameters
+    ----------
+    facts : mapping
+        ``encoding`` of a stored model.
+    train : TrainingData
+    seed : int
+        Of the training.
+    """
     if "options" in facts:
         return MixedEncoding.fit(
             train.features,

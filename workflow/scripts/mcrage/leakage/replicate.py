@@ -137,7 +137,7 @@ class Replicate:
             read_table(predictions),
             self.tables["test"],
             self.schema,
-            self.settings["threshold"],
+            self.settings["thresholds"],
             self.settings["references"],
         )
 

@@ -94,6 +94,17 @@ ASIDES = (NULL, NULL_P, USED)
 """Ends of names: expectation of a gap where there is none, the share of random gaps as large, and
 from how many subgroups a gap was taken. They are never compared."""
 
+CUT = "cut"
+"""The score from which on rows are predicted positive, where a rule has one; never compared."""
+
+_OF_SCORES = frozenset(
+    {
+        *("auroc", "auprc", "brier", "log_loss"),
+        *(name for name in WORDS if "calibration" in name or "auroc" in name),
+        "worst_group_brier",
+    }
+)
+
 _GAP_STARTS = ("worst_", "signed_", "absolute_", "btgan_", "spread_", "between_group_")
 
 
@@ -107,6 +118,13 @@ def is_of_attribute(metric: str) -> bool:
     return metric.startswith(_GAP_STARTS)
 
 
+def is_of_scores(metric: str) -> bool:
+    """Say whether a metric, or what tells how to read it, is the same whatever is decided."""
+    for end in ASIDES:
+        metric = metric.removesuffix(end)
+    return metric in _OF_SCORES
+
+
 def is_aside(metric: str) -> bool:
     """Say whether a metric only tells how to read another one."""
-    return metric.endswith(ASIDES)
+    return metric == CUT or metric.endswith(ASIDES)

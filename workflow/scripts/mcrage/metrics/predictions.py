@@ -1,18 +1,25 @@
 # SPDX-License-Identifier: MIT
 """The table of predictions: the scores of test rows, from which every metric can be made anew."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pyarrow as pa
 
 from mcrage.groups import GroupSchema
 from mcrage.metrics.confusion import decide
+from mcrage.metrics.rules import HALF, UNDECIDED, decision_column, rule_name
 from mcrage.tables import ROW_ID
 
 
 def predictions_table(
-    row_ids: pa.ChunkedArray, schema: GroupSchema, groups: np.ndarray, score: np.ndarray
+    row_ids: pa.ChunkedArray,
+    schema: GroupSchema,
+    groups: np.ndarray,
+    score: np.ndarray,
+    decisions: Mapping[str, np.ndarray] | None = None,
 ) -> pa.Table:
-    """Return row_id, subgroup, y and score of test rows.
+    """Return row_id, subgroup, y, score and decisions of test rows.
 
     Parameters
     ----------
@@ -21,6 +28,8 @@ def predictions_table(
     groups : ndarray of int64, shape (n,)
     score : ndarray of float64, shape (n,) or (n, K)
         Of more than two levels the column holds a list in each row.
+    decisions : mapping of str to ndarray of int64, shape (n,), optional
+        By rule; each has a column but those of `HALF`, which the score tells. Null: undefined.
     """
     values = pa.array(score.ravel())
     if score.ndim == 2:
@@ -31,6 +40,11 @@ def predictions_table(
             "subgroup": schema.subgroup_of(groups),
             "y": schema.target_of(groups).astype(np.int8),
             "score": values,
+            **{
+                decision_column(rule): pa.array(decided.astype(np.int8), mask=decided == UNDECIDED)
+                for rule, decided in (decisions or {}).items()
+                if rule != HALF
+            },
         }
     )
 
@@ -45,26 +59,32 @@ def scores_of(predictions: pa.Table) -> np.ndarray:
 
 
 def decisions_of(
-    predictions: pa.Table, schema: GroupSchema, threshold: float
+    predictions: pa.Table, schema: GroupSchema, rules: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Return the level that each row is predicted to have, by how decisions were made.
+    """Return the level that each row is predicted to have, by each rule.
 
     Parameters
     ----------
     predictions : pyarrow.Table
         Of `predictions_table`.
     schema : GroupSchema
-    threshold : float
-        See `mcrage.metrics.confusion.decide`.
+    rules : sequence of str
+        Of `mcrage.metrics.rules.RULES`.
 
     Returns
     -------
     dict of str to ndarray of int64, shape (n,)
-        By the values of the column threshold in results.
+        By the values of the column threshold in results; `UNDECIDED` where a rule is undefined.
     """
-    return {threshold_rule(schema, threshold): decide(scores_of(predictions), threshold)}
-
-
-def threshold_rule(schema: GroupSchema, threshold: float) -> str:
-    """Return how decisions were made, as results tell it: the threshold, or likeliest level."""
-    return str(threshold) if len(schema.levels[-1]) == 2 else "likeliest"
+    return {
+        rule_name(rule, schema.shape[-1]): (
+            decide(scores_of(predictions), 0.5)
+            if rule == HALF
+            else predictions.column(decision_column(rule))
+            .combine_chunks()
+            .cast(pa.int64())
+            .fill_null(UNDECIDED)
+            .to_numpy(zero_copy_only=False)
+        )
+        for rule in rules
+    }

@@ -8,7 +8,7 @@ import numpy as np
 
 from mcrage.groups import GroupSchema
 from mcrage.metrics import calibration, scores
-from mcrage.metrics.confusion import confusion, decide
+from mcrage.metrics.confusion import confusion
 from mcrage.metrics.names import ALL, OVERALL
 
 BINARY_SCORES = {
@@ -107,7 +107,13 @@ def parts(
         )
 
 
-def sufficient(split: Parts, y: np.ndarray, score: np.ndarray, threshold: float) -> Sufficient:
+def sufficient(
+    split: Parts,
+    y: np.ndarray,
+    score: np.ndarray,
+    decisions: np.ndarray,
+    known: Mapping[str, np.ndarray] | None = None,
+) -> Sufficient:
     """Count and sum what metrics need of each part.
 
     Parameters
@@ -116,14 +122,16 @@ def sufficient(split: Parts, y: np.ndarray, score: np.ndarray, threshold: float)
     y : ndarray of int64, shape (n,)
         True level numbers.
     score : ndarray of float64, shape (n,) or (n, K)
-    threshold : float
-        See `mcrage.metrics.confusion.decide`.
+    decisions : ndarray of int64, shape (n,)
+        The level that each row is predicted to have.
+    known : mapping of str to ndarray, optional
+        What the scores of these parts give, where it is known from other decisions.
     """
     n_parts = len(split.subgroups)
     n_levels = 2 if score.ndim == 1 else score.shape[1]
     functions = BINARY_SCORES if n_levels == 2 else MULTICLASS_SCORES
     return Sufficient(
         split,
-        confusion(y, decide(score, threshold), n_levels, split.part, n_parts),
-        {name: of(y, score, split.part, n_parts) for name, of in functions.items()},
+        confusion(y, decisions, n_levels, split.part, n_parts),
+        known or {name: of(y, score, split.part, n_parts) for name, of in functions.items()},
     )

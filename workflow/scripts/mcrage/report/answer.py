@@ -177,9 +177,10 @@ def _ceiling(results: Results, baseline: str, metric: str) -> str:
 
 
 def headline(results: Results) -> str:
-    """Return where the sentences that follow hold: dataset, scenario, classifier."""
+    """Return where what follows holds: dataset, scenario, classifier, and rule but the first."""
+    rule = "" if results.leads else f", {results.decided}"
     return capital(
         f"{results.roles.title}, {treatment_name(results.scenario)}, "
         f"{treatment_name(results.classifier)}, {results.n_replicates} "
-        f"replicate{'s' if results.n_replicates > 1 else ''}"
+        f"replicate{'s' if results.n_replicates > 1 else ''}{rule}"
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mcrage.figures.words import metric_name, treatment_name
+from mcrage.figures.words import capital, metric_name, treatment_name
 from mcrage.provenance import Origin, to_json
 from mcrage.report.across import Across
 from mcrage.report.answer import LEADING_METRIC, answer, headline, question
@@ -310,16 +310,18 @@ def _section(
 ) -> dict[str, Any]:
     ratio = ratio_of(settings["test_to_train"], results.dataset, results.scenario)
     papers = [paper for paper in published if _applies(paper, results)]
-    mine = [figure for figure in figures if figure.belongs_to(results)]
+    # Figures, and what AUROC says, are the same by every rule.
+    mine = [figure for figure in figures if results.leads and figure.belongs_to(results)]
     main = settings.get("main_baseline") or next(iter(results.baselines), None)
     single = None
     if within is not None and main:
         single = Within.of(within, results, main, settings["shown_replicate"])
     return {
         "id": f"section-{number}",
+        "leads": results.leads,
         "headline": headline(results),
         "question": question(results),
-        "answer": answer(results),
+        "answer": answer(results) if results.leads else [],
         "primary": primary_verdict(results, settings["primary"]) if "primary" in settings else [],
         "within": {
             "baseline": treatment_name(single.baseline),
@@ -356,6 +358,6 @@ def _section(
         ],
         "main_figures": [_figure(figure) for figure in mine if figure.kind in _MAIN],
         "figures": [_figure(figure) for figure in mine if figure.kind not in _MAIN],
-        "threshold": results.threshold,
+        "threshold": capital(results.decided),
         "n_replicates": results.n_replicates,
     }

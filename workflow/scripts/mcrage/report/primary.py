@@ -7,6 +7,7 @@ from typing import Any
 from mcrage.figures.differences import has_interval, verdict
 from mcrage.figures.words import EVERYONE, capital, metric_name, treatment_name
 from mcrage.metrics.names import is_of_attribute
+from mcrage.metrics.rules import rule_name
 from mcrage.report.numbers import difference, number, p_value
 from mcrage.report.results import Results
 
@@ -20,15 +21,16 @@ def primary_verdict(results: Results, primary: Mapping[str, Any]) -> list[str]:
     ----------
     results : Results
     primary : mapping
-        metric, attribute, subgroup, classifier, treatment (None: all that are no controls) and
-        baseline.
+        metric, attribute, subgroup, classifier, treatment (None: all that are no controls),
+        baseline and threshold.
 
     Returns
     -------
     list of str
-        Empty for another classifier than the declared one.
+        Empty for another classifier, or rule of decisions, than the declared one.
     """
-    if results.classifier != primary["classifier"]:
+    rule = rule_name(primary["threshold"], len(results.roles.target.levels))
+    if (results.classifier, results.threshold) != (primary["classifier"], rule):
         return []
     rows = _rows(results, primary)
     who = (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcrage.figures.words import EVERYONE, subgroup_words
 from mcrage.metrics.names import is_of_attribute
+from mcrage.metrics.rules import WORDS as RULE_WORDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +39,8 @@ class Results:
         it.
     gap_differences : mapping of (baseline, treatment, attribute, metric) to dict
         Rows of comparisons.parquet about them.
+    leads : bool
+        Whether it is of the first rule by which the classifier's scores became decisions.
     """
 
     dataset: str
@@ -53,6 +56,12 @@ class Results:
     gap_differences: Mapping[tuple[str, str, str, str], Mapping[str, Any]] = field(
         default_factory=dict
     )
+    leads: bool = True
+
+    @property
+    def decided(self) -> str:
+        """How scores became decisions, in words."""
+        return RULE_WORDS.get(self.threshold, f"threshold {self.threshold}")
 
     @property
     def n_replicates(self) -> int:
@@ -103,20 +112,24 @@ def split_results(
     Returns
     -------
     list of Results
-        In the order in which they occur in `metrics`.
+        Sorted by dataset, scenario and classifier, of each all rules in the order of `metrics`.
     """
     metrics = metrics.sort_values("replicate", kind="stable")
     metrics, gaps = _apart(metrics)
     comparisons, gap_comparisons = _apart(comparisons)
     occurring = metrics[list(CONTEXT)].drop_duplicates()
     out = []
-    for context in sorted(occurring.itertuples(index=False, name=None)):
+    # Rules in the order in which a classifier was judged by them.
+    contexts = sorted(occurring.itertuples(index=False, name=None), key=lambda context: context[:3])
+    leading = {context[:3]: context for context in reversed(contexts)}
+    for context in contexts:
         mine = _of(metrics, context)
         present = set(mine["treatment"])
         out.append(
             Results(
                 *context,
                 roles=roles[context[0]],
+                leads=leading[context[:3]] == context,
                 treatments=tuple(name for name in treatments if name in present),
                 values={
                     key: block["value"].to_numpy(dtype=float)
