@@ -232,3 +232,10 @@ def test_a_dose_is_told_of_what_is_filled():
     )
     told = plan.recipes["group_oversampling_fill_50_percent"].description
     assert told.endswith("Dose: 50 % of the rows that each group lacks.")
+
+
+def test_treatments_are_ranked_from_five_datasets_on(plan):
+    assert plan.ranked() == []
+    plan.datasets = [f"d{number}" for number in range(5)]
+    assert plan.ranked() == [name for name in plan.treatments if name != "original"]
+    assert plan.main_baseline() == "imbalanced"
