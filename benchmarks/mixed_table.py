@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A made-up table of mixed types and any length, and its card: what `scaling.py` measures with."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,14 @@ def portion(n_rows: int, seed: int) -> pa.Table:
 def write_raw(path: Path, n_rows: int) -> None:
     """Write the table as CSV."""
     with pa_csv.CSVWriter(path, portion(1, 0).schema) as writer:
-        for number, start in enumerate(range(0, n_rows, _ROWS)):
-            writer.write_table(portion(min(_ROWS, n_rows - start), number))
+        for rows in portions(n_rows):
+            writer.write_table(rows)
+
+
+def portions(n_rows: int) -> Iterator[pa.Table]:
+    """Yield the table in parts."""
+    for number, start in enumerate(range(0, n_rows, _ROWS)):
+        yield portion(min(_ROWS, n_rows - start), number)
 
 
 def prepare_settings_of(path: Path) -> dict[str, Any]:

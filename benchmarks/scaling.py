@@ -5,6 +5,8 @@
     .venv/bin/python benchmarks/scaling.py --sizes 1000 10000 100000
     .venv/bin/python benchmarks/scaling.py --sizes 10000 100000 1000000 --stages prepare balance \
         split induce rebalance                                       # a mixed table, 50 columns
+    .venv/bin/python benchmarks/scaling.py --sizes 10000 100000 1000000 --stages learn_cddpm \
+        draw_cddpm learn_mixture draw_mixture learn_copula draw_copula   # the same
 
 Every stage and size has a process of its own, on one thread, so that its peak memory is known.
 Seconds are of the processor, since the machine may be shared:
@@ -16,7 +18,10 @@ Seconds are of the processor, since the machine may be shared:
   and is part of the peak;
 - train: 200 steps of `tuned`, which should not take longer on more rows;
 - sample: a trained model draws the rows and writes them as the workflow does;
-- hash: the digest of the drawn table's content.
+- hash: the digest of the drawn table's content;
+- learn_KIND: as the workflow's train_generator on the mixed table, all features encoded, with few
+  steps or iterations, so that what is measured is the encoding and what goes over all rows once;
+- draw_KIND: as many rows as were learnt from, written as the workflow does.
 
 The exponent p of time ~ rows^p is fitted over the sizes from 10⁵ on (or the last two); start-up of
 the process, imports and making the input are left out of the time, and are part of the memory.
@@ -31,14 +36,25 @@ import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "workflow" / "scripts"), str(ROOT / "benchmarks")]
 
 DATA_STAGES = ("prepare", "balance", "split", "induce", "rebalance")
-STAGES = (*DATA_STAGES, "encode", "train", "sample", "hash")
+# Few steps: their number has no part in how time and memory grow with rows.
+MIXED_SETTINGS: dict[str, dict[str, Any]] = {
+    "cddpm": {"preset": "tuned_large", "steps": 50, "sampling_steps": 4, "category_steps": 4},
+    "tabddpm": {"preset": "small", "steps": 50},
+    "mixture": {"components": [8], "max_iterations": 3},
+    "copula": {},
+    "cart": {"min_leaf": 50},
+}
+MIXED_STAGES = tuple(f"{what}_{kind}" for kind in MIXED_SETTINGS for what in ("learn", "draw"))
+STAGES = (*DATA_STAGES, "encode", "train", "sample", "hash", *MIXED_STAGES)
 UPPER = 100_000
 TRAINING_STEPS = 200
 LIMIT = 2 * 1024**3
@@ -84,7 +100,6 @@ def train(n_rows: int, folder: Path) -> float:
 
 def sample(n_rows: int, folder: Path) -> float:
     """Draw and write as the rule sample_generator does."""
-    import pyarrow as pa
     import torch
 
     import mcrage.generators.cddpm_draw  # noqa: F401 - not to be timed
@@ -210,6 +225,71 @@ def make_synthetic(n_rows: int, folder: Path) -> float:
     return 1.0
 
 
+def make_train(n_rows: int, folder: Path) -> float:
+    """Write a mixed training set of so many rows, and its roles, without the stages before."""
+    from mixed_table import portions, prepare_settings_of, write_raw
+
+    from mcrage.datasets.card_model import PrepareSettings
+    from mcrage.datasets.prepare import prepare
+    from mcrage.tables import table_writer, write_json
+
+    # All levels are there.
+    write_raw(folder / "few.csv", 20_000)
+    settings = PrepareSettings.model_validate(prepare_settings_of(folder / "few.csv"))
+    found = prepare(settings, [folder / "few.csv"])
+    write_json(found.roles.to_dict(), folder / "roles.json")
+    with table_writer(folder / "train.parquet", found.spool.schema) as write:
+        first = 0
+        for rows in portions(n_rows):
+            row_ids = pa.array(np.arange(first, first + rows.num_rows))
+            whole = rows.append_column("row_id", row_ids)
+            write(whole.select(found.spool.schema.names).cast(found.spool.schema))
+            first += rows.num_rows
+    return 1.0
+
+
+def mixed_settings(kind: str) -> dict[str, Any]:
+    """Return the settings of a kind of generator on the mixed table."""
+    from mcrage.config.generators import KINDS
+
+    return KINDS[kind].model_validate({"kind": kind, **MIXED_SETTINGS[kind]}).resolved()
+
+
+def learn(kind: str, folder: Path) -> float:
+    """Encode the mixed training set, and learn from it."""
+    from mcrage.datasets.roles import read_roles
+    from mcrage.generators.base import TrainingData
+    from mcrage.generators.registry import generator_class
+    from mcrage.tables import read_table
+
+    generator = generator_class(kind)(mixed_settings(kind))
+    started = time.process_time()
+    train = TrainingData.of(read_table(folder / "train.parquet"), read_roles(folder / "roles.json"))
+    generator.fit(train, seed=0).save(folder)
+    return time.process_time() - started
+
+
+def draw(kind: str, n_rows: int, folder: Path) -> float:
+    """Draw rows of the mixed table, and write them as the rule sample_generator does."""
+    import pyarrow.parquet as pq
+
+    from mcrage.datasets.roles import read_roles
+    from mcrage.generators.registry import generator_class, settings_of
+    from mcrage.groups import GroupSchema
+    from mcrage.rebalancing import synthetic_schema, synthetic_table
+    from mcrage.tables import table_writer
+
+    model = generator_class(kind).load(folder, settings_of("sample", mixed_settings(kind)))
+    roles = read_roles(folder / "roles.json")
+    template = pq.read_schema(folder / "train.parquet").empty_table()
+    n_groups = GroupSchema.of(roles).n_groups
+    started = time.process_time()
+    with table_writer(folder / "drawn.parquet", synthetic_schema(template.schema)) as write:
+        for features, groups in model.draw(np.full(n_groups, n_rows // n_groups), seed=1):
+            write(synthetic_table(features, groups, template, roles))
+    return time.process_time() - started
+
+
 def measure(stage: str, n_rows: int, folder: Path) -> dict[str, float]:
     """Run one stage in a process of its own; return its seconds and peak memory in bytes."""
     command = [sys.executable, __file__, "--stage", stage, str(n_rows), str(folder)]
@@ -235,9 +315,14 @@ def main() -> None:
     if arguments.stage:
         stage, n_rows, folder = arguments.stage
         others = {"encode": encode, "train": train, "sample": sample, "hash": hash_content}
-        others |= {"make": make, "make_synthetic": make_synthetic}
+        others |= {"make": make, "make_synthetic": make_synthetic, "make_train": make_train}
+        what, _, kind = stage.partition("_")
         if stage in others:
             seconds = others[stage](int(n_rows), Path(folder))
+        elif what == "learn":
+            seconds = learn(kind, Path(folder))
+        elif what == "draw":
+            seconds = draw(kind, int(n_rows), Path(folder))
         else:
             seconds = data_stage(stage, int(n_rows), Path(folder))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -253,6 +338,8 @@ def main() -> None:
         for n_rows in sizes:
             if "prepare" in arguments.stages:
                 measure("make", n_rows, Path(folder))
+            if set(MIXED_STAGES) & set(arguments.stages):
+                measure("make_train", n_rows, Path(folder))
             for stage in arguments.stages:
                 if stage == "rebalance":
                     measure("make_synthetic", n_rows, Path(folder))

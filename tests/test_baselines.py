@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 """SMOTENC, mixture, copula and CART against what is known otherwise."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 import pytest
 
 from mcrage.encoding.mixed import MixedEncoding
-from mcrage.generators import cart_draw, uniform_draws
+from mcrage.generators import cart_draw, mixture_fit, uniform_draws
 from mcrage.generators.cart_fit import _tree
 from mcrage.generators.cart_trees import leaves, ordered
 from mcrage.generators.copula_fit import fit as fit_copula
@@ -17,7 +18,7 @@ from mcrage.generators.mixture_numbers import Spread, patterns_of
 from mcrage.generators.registry import generator_class
 from mcrage.generators.uniform_draws import places, uniform_chunks
 from mcrage.groups import GroupSchema
-from mcrage.leakage.fitted import check_scaler, check_stored_rows
+from mcrage.leakage.fitted import check_learnt, check_scaler, check_stored_rows
 from mcrage.seeds import derive
 from test_generator_contract import data, drawn, fitted, settings
 
@@ -106,20 +107,29 @@ def test_the_guard_knows_the_codes_that_smote_keeps(name, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["mixture", "copula", "cart"])
-def test_the_guard_finds_what_other_rows_taught(kind, tmp_path):
+@pytest.mark.parametrize("name", ["numbers", "mixed"])
+def test_the_guard_finds_what_other_rows_taught(kind, name, tmp_path):
+    """Each of its checks by itself: one row more among those that a model learnt from is enough."""
     from mcrage.generators.storage import read_arrays
     from mcrage.tables import read_json
 
-    fitted(kind, "mixed").save(tmp_path)
+    fitted(kind, name).save(tmp_path)
     arrays, facts = read_arrays(tmp_path / "model.safetensors"), read_json(tmp_path / "model.json")
-
-    def found(train) -> list[str]:
-        return [*check_scaler("g", arrays, facts, train, 5), *check_stored_rows(
-            "g", arrays, facts, train, 5
-        )]  # fmt: skip
-
-    assert found(data("mixed")) == []
-    assert found(data("mixed", seed=1))
+    train = data(name)
+    for check in (check_scaler, check_stored_rows, check_learnt):
+        assert check("g", arrays, facts, train, 5) == []
+    assert check_learnt("g", arrays, facts, data(name, seed=1), 5)
+    # Learnt from one more, and all else as it should be.
+    more = replace(
+        train,
+        features=np.concatenate([train.features, train.features[:1]]),
+        groups=np.concatenate([train.groups, train.groups[:1]]),
+    )
+    other = generator_class(kind)(settings(kind)).fit(more, seed=5)
+    other.save(tmp_path)
+    cheat = read_arrays(tmp_path / "model.safetensors")
+    learnt = {name: x for name, x in cheat.items() if name[:5] in ("compo", "margi", "trees")}
+    assert check_learnt("g", {**arrays, **learnt}, facts, train, 5)
 
 
 # --- mixture ------------------------------------------------------------------------------------
@@ -270,6 +280,26 @@ def test_as_many_components_are_chosen_as_there_are_clouds(choose_by):
     tried = {int(k): score for k, score in generator.facts["tried"].items()}
     assert generator.facts["n_components"] == max(tried, key=tried.get) >= 3
     assert tried[3] > tried[2] > tried[1]
+
+
+def test_a_level_that_only_rows_held_out_have_decides_nothing():
+    """One row of it among those that judge: it says nothing of any number of components."""
+    train = data("mixed", counts=(60,) * 6)
+    centres = np.random.default_rng(0).integers(0, 3, 360)
+    features = train.features.copy()
+    features[:, 0] = np.round(10 * centres + np.random.default_rng(1).normal(size=360), 1)
+    place = [feature.column for feature in train.roles.features].index("K")
+    never = train.roles.features[place].levels.index("never")
+    held = mixture_fit._held_out(train, 0)[1]
+    values = settings("mixture", components=[1, 3], scaling="standard")
+    tried = []
+    for rare in (held[:0], held[:1]):
+        features[rare, place] = never
+        rows = type(train)(features.copy(), train.groups, train.schema, train.roles)
+        generator = generator_class("mixture")(values).fit(rows, seed=0)
+        tried.append(generator.facts["tried"])
+        assert generator.facts["n_components"] == 3
+    assert tried[1]["1"] == pytest.approx(tried[0]["1"], abs=0.5)
 
 
 # --- copula -------------------------------------------------------------------------------------

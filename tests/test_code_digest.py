@@ -9,7 +9,7 @@ from mcrage import code_digest as module
 from mcrage.code_digest import BESIDE_RESULTS, closure, code_digest, versions
 from mcrage.config.generators import KINDS
 from mcrage.errors import UserError
-from mcrage.generators.registry import needs
+from mcrage.generators.registry import Needs, guard_needs, needs
 from mcrage.rule_params import TEACHER
 from mcrage.stage import PlannedCode
 from project import ASIDE
@@ -189,6 +189,15 @@ def test_the_cheap_generators_draw_by_other_code_than_they_are_fitted_by(kind):
     assert f"generators.{kind}_draw" not in trained
     assert not (trained | drawn) & (TRAINING | SAMPLING | {"generators.smote"})
     assert "scikit-learn" not in needed("sample", kind=kind)[1]
+
+
+def test_the_guard_has_the_code_that_checks_the_kinds_in_use_alone():
+    assert guard_needs(["smote", "cddpm", "tabddpm"]) == Needs()
+    found = guard_needs(["smote", "copula"])
+    modules = closure("check_leakage", *found.modules)
+    assert {"mcrage.leakage.learnt_copula", "mcrage.generators.copula_fit"} <= set(modules)
+    assert "mcrage.generators.mixture_fit" not in modules
+    assert not any("learnt" in name for name in closure("check_leakage"))
 
 
 def test_rows_that_rare_groups_borrow_are_of_training_alone():

@@ -96,6 +96,7 @@ class Killer(threading.Thread):
             time.sleep(0.01)
 
 
+@pytest.mark.slow  # The whole experiment one and a half times; the other tests kill single stages.
 def test_every_stage_and_the_run_itself_killed_it_ends_as_undisturbed(finished_run, tmp_path):
     project = Project(tmp_path)
     killed: dict[str, int] = {}

@@ -322,10 +322,46 @@ def test_the_layout_of_a_csv_file_is_found(tmp_path):
     for delimiter in ",;\t|":
         path.write_bytes(f'"a"{delimiter}b{delimiter}c\n1{delimiter}2,5{delimiter}3\n'.encode())
         assert csv_layout(path)["delimiter"] == delimiter
+        assert ("decimal" in csv_layout(path)) == (delimiter != ",")
     path.write_bytes("größe,alter\n1,2\n".encode("cp1252"))
     assert csv_layout(path)["encoding"] == "cp1252"
     path.write_bytes("größe,alter\n1,2\n".encode())
     assert csv_layout(path)["encoding"] == "utf-8"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("age, sex\n1, F\n2, M\n", {"trim": True}),
+        ("age,ward\n1,a\n2, b\n3,c\n", {}),
+        ("age;iron\n1;2,5\n", {"decimal": ","}),
+        ("age;iron;zinc\n1;2,5;2.5\n", {}),
+        ('sex,"iron"\nF,"2,5"\n', {}),
+        ("age\n1\n", {}),
+    ],
+)
+def test_blanks_and_decimal_commas_are_found(tmp_path, text, found):
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    layout = csv_layout(path)
+    assert {key: layout[key] for key in ("trim", "decimal") if key in layout} == found
+
+
+def test_a_table_as_a_german_spreadsheet_writes_it(folder):
+    """Points part thousands there: `1.250` is no 1.25."""
+    table = ward(iron=[f"{i // 10},{i % 10}" for i in range(N)]).to_pandas()
+    table.to_csv("ward.csv", index=False, sep=";")
+    card = write_card(folder, "path: ward.csv\ntarget: died\nsensitive: {sex: {}, iron: {}}\n")
+    made = prepared(card)
+    assert made.table["iron"].to_pylist() == [i / 10 for i in range(N)]
+    (iron,) = [one for one in made.roles.features if one.column == "iron"]
+    assert (iron.kind, iron.resolution) == ("continuous", 0.1)
+    table.loc[3, "iron"] = "1.250"
+    table.to_csv("ward.csv", index=False, sep=";")
+    text = "path: ward.csv\ntarget: died\nsensitive: sex\nformat: {decimal: ','}\n"
+    text += "columns: {iron: {type: continuous}}\n"
+    with pytest.raises(UserError, match="take separators of thousands out of the file"):
+        prepared(write_card(folder, text))
 
 
 def test_what_is_no_short_card_comes_back_as_it_is():

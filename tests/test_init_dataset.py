@@ -77,6 +77,13 @@ def test_the_first_card_says_what_was_found_and_can_be_edited(folder, capsys):
     assert list(card.sensitive) == ["sex", "age"]
 
 
+def test_what_the_table_does_not_fit_leaves_no_card(folder):
+    patients().assign(dead=lambda rows: rows["died"]).to_csv("patients.csv", index=False)
+    with pytest.raises(UserError, match="is it the target by another name"):
+        init(path="patients.csv", target="died", sensitive="sex, dead")
+    init(path="patients.csv", target="died", sensitive="sex")
+
+
 def test_the_first_experiment_is_a_config_of_the_natural_scenario(folder):
     init(path="patients.csv", target="died", sensitive=["sex"], name="ward")
     config = load_config(_over(yaml.safe_load((folder / "experiments" / "ward.yaml").read_text())))

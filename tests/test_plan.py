@@ -274,3 +274,10 @@ def test_weights_go_by_attributes_that_there_are():
     folder = ROOT / "resources" / "datasets"
     with pytest.raises(UserError, match=r"weights_over: 'race' is not a sensitive .* allowed: sex"):
         Plan(load_config(raw), {"diabetes": read_card("diabetes", folder)})
+
+
+def test_treatments_are_ranked_from_five_datasets_on(plan):
+    assert plan.ranked() == []
+    plan.datasets = [f"d{number}" for number in range(5)]
+    assert plan.ranked() == [name for name in plan.treatments if name != "original"]
+    assert plan.main_baseline() == "imbalanced"

@@ -398,7 +398,10 @@ def test_within_a_replicate_differences_are_those_of_the_metrics_and_draws_those
         out = {}
         for split in parts(schema, groups[rows]):
             y = schema.target_of(groups[rows])
-            two = [sufficient(split, y, own.score[rows], 0.5) for own in judged.values()]
+            two = [
+                sufficient(split, y, own.score[rows], own.decisions["likeliest"][rows])
+                for own in judged.values()
+            ]
             for metric in METRICS:
                 own = [
                     one.scores[metric] if metric in one.scores else OF_COUNTS[metric](one.counts)

@@ -5,9 +5,11 @@ import base64
 import dataclasses
 import io
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,6 +32,7 @@ from mcrage.report.results import Results, split_results
 from mcrage.report.within import Within, paper_sentences, within_sentences, within_tables
 from mcrage.statistics.ranking import RANKED, rank_all
 from mcrage.statistics.summary import compare, summarise
+from mcrage.tables import write_table
 
 PUBLISHED = Path(__file__).parents[1] / "resources" / "published" / "mcrage.yaml"
 SCENARIO, DATASET = "keep_10_percent_of_women", "patient-treatment"
@@ -350,3 +353,33 @@ def test_the_page_has_the_new_sections():
         'download="summary.csv"',
     ):
         assert told in html
+
+
+def test_the_script_of_ranks_shows_decisions_by_the_first_rule(tmp_path, monkeypatch):
+    import plot_ranks
+
+    first = summary_of(FEWEST_DATASETS)
+    # Where a target has many levels, the same rule has another name.
+    first.loc[first["dataset"] == "d0", "threshold"] = "likeliest"
+    turned = summary_of(FEWEST_DATASETS, seed=1).assign(threshold="f1")
+    turned["mean"] = -turned["mean"]
+    table = pa.Table.from_pandas(pd.concat([first, turned]), preserve_index=False)
+    write_table(table, tmp_path / "summary.parquet", {})
+    seen = []
+    monkeypatch.setattr(plot_ranks, "save", lambda *told: None)
+    monkeypatch.setattr(plot_ranks, "draw_ranks", seen.append)
+    plot_ranks.main(
+        input=SimpleNamespace(summary=tmp_path / "summary.parquet"),
+        output=SimpleNamespace(svg="", png=""),
+        params={
+            "settings": {
+                "treatments": ["imbalanced", "weights", "smote"],
+                "control": "imbalanced",
+            }
+        },
+        wildcards=SimpleNamespace(scenario="natural", classifier="forest"),
+        threads=1,
+        origin={},
+    )
+    assert list(seen[0]) == list(RANKED)
+    assert all(ranking.mean_ranks.tolist() == [2, 1, 3] for ranking in seen[0].values())

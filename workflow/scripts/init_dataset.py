@@ -55,11 +55,17 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     layout = csv_layout(Path(path))
     table = read_alone(Path(path), CsvFormat(**layout or {}))
     sensitive = {column: SensitiveCard() for column in names_of(asked["sensitive"])}
-    found = infer(table, target=target, sensitive=sensitive, cluster=cluster)
+    decimal = (layout or {}).get("decimal", ".")
+    found = infer(table, target=target, sensitive=sensitive, cluster=cluster, decimal=decimal)
     _write(card, card_text(name, path, layout, table, found, target, cluster))
     # What was written has to be a card that the table fits.
-    read = read_card(str(card), card.parent)
-    prepared = prepare(PrepareSettings.model_validate(prepare_settings(read)), [path])
+    try:
+        read = read_card(str(card), card.parent)
+        prepared = prepare(PrepareSettings.model_validate(prepare_settings(read)), [path])
+    except UserError:
+        # Else the next call, with what is wrong mended, would find a card there already.
+        card.unlink()
+        raise
     _write(experiment, experiment_text(name))
     text = "\n".join(
         [

@@ -18,7 +18,7 @@ from mcrage.classifiers.by_name import libraries_of, modules_of
 from mcrage.code_digest import SCRIPTS, code_digest, rules_digest, versions
 from mcrage.config.classifiers import RandomForest
 from mcrage.datasets.cards import describe_settings, prepare_settings
-from mcrage.generators.registry import needs, settings_of
+from mcrage.generators.registry import guard_needs, needs, settings_of
 from mcrage.metrics.rules import PARITY, is_drawn
 from mcrage.provenance import params_digest
 from mcrage.seeds import derive
@@ -297,6 +297,7 @@ class RuleParams:
         treatments = self.plan.recipes
         trained_on = {name: self.plan.trained_on(name) for name in self.plan.generators}
         teachers = [found for found in map(self._teacher, self.plan.all_treatments) if found]
+        of_kinds = guard_needs(map(self.plan.kind, self.plan.generators))
         return {
             "settings": {
                 "treatments": [
@@ -323,10 +324,18 @@ class RuleParams:
                 "thresholds": self._thresholds(),
                 "references": self._references(wildcards),
             },
-            "modules": tuple(sorted({m for teacher in teachers for m in modules_of(teacher)})),
+            "modules": tuple(
+                sorted(
+                    {m for teacher in teachers for m in modules_of(teacher)}.union(of_kinds.modules)
+                )
+            ),
             "libraries": (
-                *_LIBRARIES["check_leakage"],
-                *sorted({name for teacher in teachers for name in libraries_of(teacher)}),
+                *(own := _LIBRARIES["check_leakage"]),
+                *sorted(
+                    {name for teacher in teachers for name in libraries_of(teacher)}.union(
+                        of_kinds.libraries
+                    ).difference(own)
+                ),
             ),
         }
 

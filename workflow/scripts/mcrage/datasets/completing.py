@@ -38,6 +38,7 @@ def completed(settings: PrepareSettings, table: RawColumns) -> PrepareSettings:
         cluster=settings.cluster,
         known=dict(settings.columns),
         threshold=settings.target.threshold is not None,
+        decimal=settings.format.decimal,
     )
     logger.info("dataset %s, columns:\n%s", settings.name, told(found))
     for name, guess in found.guesses.items():

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import yaml
 
 from mcrage.datasets.column_model import Column, SensitiveCard
+from mcrage.datasets.decimals import as_numbers
 from mcrage.datasets.infer import Inferred, days_of
 from mcrage.encoding.columns import as_text
 from mcrage.errors import UserError
@@ -86,8 +87,10 @@ def card_text(
         "# attribute by bands: [45, 65] makes below 45, 45 to 64, and 65 and above.",
         "sensitive:",
     ]
+    decimal = (layout or {}).get("decimal", ".")
     for column, card in found.sensitive.items():
-        lines += _sensitive_lines(column, card, found.columns[column], table.column(column))
+        values = table.column(column)
+        lines += _sensitive_lines(column, card, found.columns[column], values, decimal)
     lines += [
         "",
         "# The column that says whose the rows are, where patients or hospitals have several: all",
@@ -158,7 +161,7 @@ def _target_lines(name: str, values: pa.ChunkedArray) -> list[str]:
 
 
 def _sensitive_lines(
-    name: str, card: SensitiveCard, column: Column, values: pa.ChunkedArray
+    name: str, card: SensitiveCard, column: Column, values: pa.ChunkedArray, decimal: str
 ) -> list[str]:
     if card.bands is None:
         told = ", ".join(f"{level} {rows:,}" for level, rows in _counts(values).items())
@@ -167,18 +170,21 @@ def _sensitive_lines(
     bands = [edge if not isinstance(edge, float) else _whole(edge) for edge in card.bands]
     told = ", ".join(
         f"{band} {rows:,}"
-        for band, rows in zip(card.band_names(column), _in_bands(values, card, column), strict=True)
+        for band, rows in zip(
+            card.band_names(column), _in_bands(values, card, column, decimal), strict=True
+        )
     )
     return [f"  {_key(name)}:", f"    {_line('bands', bands)} # rows: {told}"]
 
 
-def _in_bands(values: pa.ChunkedArray, card: SensitiveCard, column: Column) -> list[int]:
+def _in_bands(
+    values: pa.ChunkedArray, card: SensitiveCard, column: Column, decimal: str
+) -> list[int]:
     array = values.combine_chunks().drop_null()
     if column.type == "date":
         numbers = days_of(array, column)
     else:
-        texts = array if not pa.types.is_string(array.type) else pc.ascii_ltrim(array, "+")
-        numbers = texts.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        numbers = as_numbers(array, decimal).to_numpy(zero_copy_only=False)
     return np.histogram(numbers, card.edges())[0].tolist()
 
 

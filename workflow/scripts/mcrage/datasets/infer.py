@@ -32,6 +32,7 @@ import pyarrow.compute as pc
 
 from mcrage.config.base import closest
 from mcrage.datasets.column_model import EPOCH, ISO_DATE, Column, SensitiveCard
+from mcrage.datasets.decimals import as_numbers, with_point
 from mcrage.datasets.grain import found_resolution, usual_bands
 from mcrage.datasets.limits import MAXIMUM_FEATURE_LEVELS, MAXIMUM_LEVELS
 from mcrage.encoding.columns import as_text
@@ -116,6 +117,7 @@ def infer(
     cluster: Sequence[str] = (),
     known: Mapping[str, Column] | None = None,
     threshold: bool = False,
+    decimal: str = ".",
 ) -> Inferred:
     """Return what a table's columns are, by the rules of this module.
 
@@ -132,6 +134,8 @@ def infer(
         Columns that the card declares; taken as they are.
     threshold : bool
         Whether the target is a number that a threshold cuts in two.
+    decimal : {".", ","}
+        What begins the fraction of numbers that are text.
 
     Raises
     ------
@@ -153,10 +157,10 @@ def infer(
     for name in table.column_names:
         values = table.column(name)
         if name not in known:
-            guesses[name] = guess(name, values, roles.get(name))
+            guesses[name] = guess(name, values, roles.get(name), decimal)
         columns[name] = known[name] if name in known else guesses[name].column
     attributes = {
-        name: _with_bands(name, card, columns[name], table.column(name))
+        name: _with_bands(card, columns[name], table.column(name), decimal)
         for name, card in sensitive.items()
     }
     for name, role in roles.items():
@@ -168,7 +172,7 @@ def infer(
     return Inferred(columns, attributes, tuple(needed), guesses, roles)
 
 
-def guess(name: str, values: pa.ChunkedArray, role: str | None = None) -> Guess:
+def guess(name: str, values: pa.ChunkedArray, role: str | None = None, decimal: str = ".") -> Guess:
     """Return what one column is taken for.
 
     Parameters
@@ -177,6 +181,8 @@ def guess(name: str, values: pa.ChunkedArray, role: str | None = None) -> Guess:
     values : pyarrow.ChunkedArray
     role : {"target", "threshold", "sensitive", "cluster"}, optional
         None: it is to become a feature.
+    decimal : {".", ","}
+        What begins the fraction of numbers that are text.
     """
     n_missing = values.null_count
     found = pc.unique(values.combine_chunks().drop_null())
@@ -198,7 +204,7 @@ def guess(name: str, values: pa.ChunkedArray, role: str | None = None) -> Guess:
         what = "the same value in every row" if len(found) else "no value in any row"
         return Guess(Column(type="ignored"), what, f"{what}: left out")
     if role == "target":
-        return _target(name, found, told)
+        return _target(name, found, told, decimal)
     if len(found) == 2 and role != "threshold":
         return Guess(Column(type="category", **keep), f"two values: {_shown(found)}")
     # Where a role is named, what looks like an identifier is none.
@@ -206,7 +212,7 @@ def guess(name: str, values: pa.ChunkedArray, role: str | None = None) -> Guess:
     if pa.types.is_dictionary(values.type):
         made = _levels(name, as_text(found), n_rows, keep, f"levels such as {_shown(found)}")
     else:
-        made = _typed(name, found, n_rows, keep)
+        made = _typed(name, found, n_rows, keep, decimal)
     if role == "threshold" and not made.column.is_numeric:
         raise UserError(
             f"column {name} is the target and has a threshold, but its values are no numbers "
@@ -218,9 +224,9 @@ def guess(name: str, values: pa.ChunkedArray, role: str | None = None) -> Guess:
     return made
 
 
-def _target(name: str, found: pa.Array, told: str) -> Guess:
+def _target(name: str, found: pa.Array, told: str, decimal: str) -> Guess:
     if len(found) > MAXIMUM_LEVELS:
-        numeric = _are_numbers(found)
+        numeric = _are_numbers(found, decimal)
         fix = (
             "write target.threshold: median (or a number) with two levels, e.g. levels: [low, high]"
             if numeric
@@ -233,7 +239,7 @@ def _target(name: str, found: pa.Array, told: str) -> Guess:
     return Guess(Column(type="category"), f"{told}: {_shown(found)}")
 
 
-def _typed(name: str, found: pa.Array, n: int | None, keep: dict) -> Guess:
+def _typed(name: str, found: pa.Array, n: int | None, keep: dict, decimal: str) -> Guess:
     """Return the guess for three different values or more.
 
     Parameters
@@ -253,9 +259,8 @@ def _typed(name: str, found: pa.Array, n: int | None, keep: dict) -> Guess:
         if pc.any(pc.match_substring_regex(texts, _PADDED)).as_py():
             return _levels(name, texts, n, keep, "digits with leading zeros are codes")
         return _whole(name, pc.ascii_ltrim(texts, "+").cast(pa.int64()).to_numpy(), n, keep)
-    if _all_match(texts, _NUMBER):
-        numbers = pc.ascii_ltrim(texts, "+").cast(pa.float64())
-        return _continuous(numbers.to_numpy(), kind, keep)
+    if _all_match(with_point(texts, decimal), _NUMBER):
+        return _continuous(as_numbers(texts, decimal).to_numpy(), kind, keep)
     if _all_match(texts, _CLOCK):
         told = "times of the day, which no type holds"
         return Guess(Column(type="ignored"), told, f"{told}: left out")
@@ -349,8 +354,9 @@ def _all_match(texts: pa.Array, pattern: str) -> bool:
     return pc.all(pc.match_substring_regex(texts, pattern)).as_py()
 
 
-def _are_numbers(found: pa.Array) -> bool:
-    return not pa.types.is_boolean(found.type) and _all_match(as_text(found), _NUMBER)
+def _are_numbers(found: pa.Array, decimal: str) -> bool:
+    texts = with_point(as_text(found), decimal)
+    return not pa.types.is_boolean(found.type) and _all_match(texts, _NUMBER)
 
 
 def _shown(found: pa.Array, most: int = 3) -> str:
@@ -364,7 +370,7 @@ def _short(text: str) -> str:
 
 
 def _with_bands(
-    name: str, card: SensitiveCard, column: Column, values: pa.ChunkedArray
+    card: SensitiveCard, column: Column, values: pa.ChunkedArray, decimal: str
 ) -> SensitiveCard:
     """Return a sensitive attribute, with bands if it is a number or a date and has none."""
     if card.bands is not None or column.has_levels or column.type == "ignored":
@@ -373,8 +379,7 @@ def _with_bands(
     if column.type == "date":
         bands = _date_bands(array, column)
     else:
-        texts = array if not pa.types.is_string(array.type) else pc.ascii_ltrim(array, "+")
-        bands = list(usual_bands(texts.cast(pa.float64()).to_numpy(zero_copy_only=False)))
+        bands = list(usual_bands(as_numbers(array, decimal).to_numpy(zero_copy_only=False)))
     return SensitiveCard(bands=bands, **card.model_dump(exclude={"bands"}))
 
 

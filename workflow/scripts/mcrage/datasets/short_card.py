@@ -7,7 +7,9 @@ shows of its layout (delimiter, encoding, texts that mean missing) is taken from
 """
 
 import codecs
+import csv
 import gzip
+import re
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +24,8 @@ DELIMITERS = ",;\t|"
 _SEEN = {"delimiter", "encoding", "na_values"}
 _WORDS = ("description", "licence", "citation")
 _BLOCK = 1024 * 1024
+_LINES = 200
+_COMMA, _POINT = (re.compile(rf"[+-]?[0-9]*{mark}[0-9]+") for mark in (",", r"\."))
 
 
 def expand(value: Any, name: str, origin: str) -> Any:
@@ -105,15 +109,16 @@ def csv_layout(path: Path) -> dict[str, Any] | None:
     """Return what a CSV file shows of its layout, as a card's section `format`; None of Parquet.
 
     The delimiter is what stands most often in the first line; the encoding is UTF-8, or cp1252 if
-    the bytes are no UTF-8.
+    the bytes are no UTF-8. Of the first lines follows whether a blank stands after delimiters,
+    and, where these are no commas, whether a comma begins fractions; neither is told where not.
     """
     if is_parquet(path):
         return None
     decoder, encoding = codecs.getincrementaldecoder("utf-8")(), "utf-8"
-    first = b""
+    start = b""
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
         try:
-            first = stream.readline(_BLOCK)
+            start = stream.read(_BLOCK)
             stream.seek(0)
             while block := stream.read(_BLOCK):
                 decoder.decode(block)
@@ -122,9 +127,21 @@ def csv_layout(path: Path) -> dict[str, Any] | None:
             encoding = "cp1252"
         except (gzip.BadGzipFile, EOFError, zlib.error):
             pass  # Who reads the table tells of it.
-    line = first.decode(encoding, errors="replace")
-    delimiter = max(DELIMITERS, key=line.count)
-    return {"delimiter": delimiter, "encoding": encoding, "na_values": list(MISSING_TEXTS)}
+    lines = start.decode(encoding, errors="replace").splitlines()[:_LINES]
+    delimiter = max(DELIMITERS, key=next(iter(lines), "").count)
+    layout = {"delimiter": delimiter, "encoding": encoding, "na_values": list(MISSING_TEXTS)}
+    try:
+        rows = list(csv.reader(lines, delimiter=delimiter))
+    except csv.Error:
+        return layout  # Who reads the table tells of it.
+    later = [value for row in rows for value in row[1:]]
+    if sum(value.startswith(" ") for value in later) > len(later) / 2:
+        layout["trim"] = True
+    values = [value.strip() for row in rows[1:] for value in row]
+    with_comma = delimiter != "," and any(map(_COMMA.fullmatch, values))
+    if with_comma and not any(map(_POINT.fullmatch, values)):
+        layout["decimal"] = ","
+    return layout
 
 
 def names_of(value: str | Sequence[str]) -> list[str]:

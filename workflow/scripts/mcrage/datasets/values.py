@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from mcrage.datasets.card_model import CsvFormat
 from mcrage.datasets.column_model import ISO_DATE, Column
+from mcrage.datasets.decimals import with_point
 from mcrage.datasets.reading import RawTable
 from mcrage.encoding.columns import as_text
 from mcrage.errors import UserError
@@ -119,9 +120,7 @@ def _parsed(
 ) -> pa.Array:
     """Return texts as numbers."""
     whole = column.type == "integer"
-    texts = values
-    if layout.decimal != ".":
-        texts = pc.replace_substring(values, layout.decimal, ".")
+    texts = with_point(values, layout.decimal)
     matches = pc.match_substring_regex(texts, _INTEGER if whole else _CONTINUOUS)
     wrong = pc.fill_null(pc.invert(matches), False)
     if pc.any(wrong).as_py():

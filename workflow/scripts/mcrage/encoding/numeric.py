@@ -223,8 +223,8 @@ def _check_rows(rows: np.ndarray, features: Sequence[Feature]) -> None:
         )
 
 
-def _grain(feature: Feature) -> float:
-    """Smallest recorded difference of a feature; integers and days have at least 1."""
+def grain_of(feature: Feature) -> float:
+    """Return the smallest recorded difference of a feature; integers and days have at least 1."""
     whole = feature.kind in ("integer", "date")
     return max(feature.resolution, 1.0) if whole else feature.resolution
 
@@ -242,13 +242,13 @@ def _parts(n_rows: int) -> Iterator[slice]:
 def _jitter(
     values: np.ndarray, features: Sequence[Feature], rng: np.random.Generator
 ) -> np.ndarray:
-    grains = np.array([_grain(feature) for feature in features])
+    grains = np.array([grain_of(feature) for feature in features])
     return values + rng.uniform(-0.5, 0.5, values.shape) * grains
 
 
 def as_recorded(values: np.ndarray, feature: Feature) -> np.ndarray:
     """Return numbers, float64 of any shape, rounded to what the feature is recorded in."""
-    grain = _grain(feature)
+    grain = grain_of(feature)
     if grain == 0:
         return values
     decimals = max(0, -int(Decimal(repr(float(grain))).normalize().as_tuple().exponent))

@@ -6,6 +6,7 @@ are independent of each other and of the numbers: a latent class model (Lazarsfe
 beside a Gaussian mixture. What belongs together is learnt from all rows; a group says how often it
 has which component, and one of few rows is drawn towards the groups with its level of the target,
 as those are towards all rows. So there is no more to learn of a small group than its rows can tell.
+A number in bands that are a sensitive attribute, such as an age, is drawn within the group's band.
 """
 
 import os
@@ -105,11 +106,12 @@ class MixtureGenerator(Generator):
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Draw so many rows of each group; see `mcrage.generators.base.Generator`."""
         # By name, so that an edit of drawing trains nothing anew.
-        chunks = import_module("mcrage.generators.mixture_draw").draw(
-            self._components, self._encoding.cardinalities, plan, seed
-        )
+        drawing = import_module("mcrage.generators.mixture_draw")
+        scaling = self.settings["scaling"]
+        limits = drawing.limits_of(self._encoding, self._schema, scaling)
+        chunks = drawing.draw(self._components, self._encoding.cardinalities, plan, seed, limits)
         for numbers, codes, groups in chunks:
-            within = standardised_within(self.settings["scaling"], groups, self._schema)
+            within = standardised_within(scaling, groups, self._schema)
             yield self._encoding.inverse(numbers, codes, within), groups
 
     def save(self, folder: str | os.PathLike) -> None:

@@ -22,7 +22,7 @@ from mcrage.groups import GroupSchema
 logger = logging.getLogger(__name__)
 
 # A component's levels weigh as its rows do, those of all rows as this many.
-_LEVEL_ROWS = 1.0
+LEVEL_ROWS = 1.0
 # Share of rows that tell how many components there are.
 _HELD_OUT = 0.2
 # Numbers of components that may do worse than the best before no larger one is tried.
@@ -73,8 +73,9 @@ class Found:
     Attributes
     ----------
     arrays : dict of str to ndarray
-        ``weights`` (n_groups, k); ``means`` (k, d); ``factors`` (k, d, d), L of the covariances
-        L Lᵀ, or (k, d), standard deviations; ``levels`` (k, all levels), column by column.
+        ``weights`` (n_groups, k); ``sizes`` (k,), rows of each; ``means`` (k, d); ``factors``
+        (k, d, d), L of the covariances L Lᵀ, or (k, d), standard deviations; ``levels`` (k, all
+        levels), column by column.
     facts : dict
         ``n_components``, ``n_iterations``, and what was ``tried``: score by number of components.
     """
@@ -212,6 +213,7 @@ class Mixture:
         self.prior_rows, self.shrink = prior_rows, shrink
         self.gaussians = (FullGaussians if covariance == "full" else DiagonalGaussians)(k, d)
         self.weights = np.full((schema.n_groups, k), 1 / k)
+        self.sizes = np.zeros(k)
         self.levels = np.zeros((k, sum(self.cardinalities)))
         self.log_likelihood, self.n_iterations = -np.inf, 0
 
@@ -257,8 +259,10 @@ class Mixture:
         logs = self.gaussians.log_density(rows.numbers, patterns)
         with np.errstate(divide="ignore"):
             logs += np.log(self.weights)[rows.groups]
-            # A level that no row has stays out by a number that is no infinity: 0 times it is 0.
-            levels = np.maximum(np.log(self.levels), -1e300)
+            # A level that a component has not stays out by a number that is no infinity: 0 times
+            # it is 0. One that no row learnt from has, of rows held out, tells nothing.
+            seen = self.levels.any(axis=0)
+            levels = np.where(seen, np.maximum(np.log(self.levels), -1e300), 0.0)
         logs += one_hot @ levels.T
         top = logs.max(axis=1, keepdims=True)
         logs = np.exp(logs - top)
@@ -273,12 +277,13 @@ class Mixture:
         shares: np.ndarray,
         prior: Spread,
     ) -> None:
+        self.sizes = shares.sum(axis=0)
         self.gaussians.learn(rows.numbers, patterns, shares, prior)
         counts = (one_hot.T @ shares).T
         for column in self._columns():
             own = counts[:, column]
             overall = own.sum(axis=0) / max(own.sum(), 1e-300)
-            drawn = own + _LEVEL_ROWS * self.shrink * overall
+            drawn = own + LEVEL_ROWS * self.shrink * overall
             self.levels[:, column] = drawn / np.maximum(drawn.sum(axis=1, keepdims=True), 1e-300)
         self.weights = self._group_weights(rows.groups, shares)
 
@@ -304,7 +309,12 @@ class Mixture:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return what rows are drawn from; see `Found`."""
-        return {**self.gaussians.arrays(), "weights": self.weights, "levels": self.levels}
+        return {
+            **self.gaussians.arrays(),
+            "weights": self.weights,
+            "sizes": self.sizes,
+            "levels": self.levels,
+        }
 
 
 def _drawn_towards(counts: np.ndarray, shares: np.ndarray, rows: float) -> np.ndarray:

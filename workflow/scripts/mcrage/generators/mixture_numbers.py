@@ -39,6 +39,10 @@ def patterns_of(known: np.ndarray) -> list[Pattern]:
     return [Pattern(np.flatnonzero(k), part) for k, part in zip(kinds, parts, strict=True)]
 
 
+# How many rows the mean of all rows weighs in that of a component.
+MEAN_ROWS = 0.01
+
+
 @dataclass(frozen=True)
 class Spread:
     """What a component's moments are drawn towards, after Fraley and Raftery (2007).
@@ -64,7 +68,7 @@ class Spread:
         mean = np.where(known, numbers, 0.0).sum(axis=0) / n
         variances = np.where(known, np.square(numbers - mean), 0.0).sum(axis=0) / n
         variances = np.where(variances > 0, variances, 1.0) / k ** (2 / max(d, 1))
-        return cls(mean, variances, 0.01 * scale, (d + 2) * scale)
+        return cls(mean, variances, MEAN_ROWS * scale, (d + 2) * scale)
 
 
 class FullGaussians:

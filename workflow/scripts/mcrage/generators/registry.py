@@ -4,7 +4,7 @@
 No stage imports this module but by name: another generator here reruns nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,9 @@ class Kind:
         Of each stage.
     judge : Needs
         Of training where the checkpoint is chosen by the rows it draws.
+    guard : Needs
+        Of the proof that the model is what training rows alone give, beyond what all models are
+        asked; each module has a function ``check`` (see `mcrage.leakage.fitted.check_learnt`).
     sampling_settings : tuple of str
         Settings that only sampling reads; they decide training, too, where there is a judge.
     on_gpu : bool
@@ -63,6 +66,7 @@ class Kind:
     train: Needs
     sample: Needs
     judge: Needs = Needs()
+    guard: Needs = Needs()
     sampling_settings: tuple[str, ...] = ()
     on_gpu: bool = False
     iterated: bool = False
@@ -106,18 +110,21 @@ KINDS: dict[str, Kind] = {
         name="MixtureGenerator",
         train=Needs(("mcrage.generators.mixture_fit",), ("numpy", "scipy")),
         sample=Needs(("mcrage.generators.mixture_draw",), ("numpy", "scipy")),
+        guard=Needs(("mcrage.leakage.learnt_mixture",), ("numpy", "scipy")),
     ),
     "copula": Kind(
         module="mcrage.generators.copula",
         name="CopulaGenerator",
         train=Needs(("mcrage.generators.copula_fit",), ("numpy", "scipy", "scikit-learn")),
         sample=Needs(("mcrage.generators.copula_draw",), ("numpy", "scipy")),
+        guard=Needs(("mcrage.leakage.learnt_copula",), ("numpy", "scipy")),
     ),
     "cart": Kind(
         module="mcrage.generators.cart",
         name="CartGenerator",
         train=Needs(("mcrage.generators.cart_fit",), ("numpy", "scikit-learn")),
         sample=Needs(("mcrage.generators.cart_draw",), ("numpy", "scipy")),
+        guard=Needs(("mcrage.leakage.learnt_cart",), ("numpy",)),
         sampling_settings=("smooth",),
     ),
 }
@@ -149,6 +156,11 @@ def needs(stage: str, settings: Mapping[str, Any]) -> Needs:
     if stage == "sample" and is_gated(settings):
         found += _GATE
     return found + _SCALING.get((settings.get("scaling"), stage), Needs())
+
+
+def guard_needs(kinds: Iterable[str]) -> Needs:
+    """Return what decides the guard's result on models of these kinds, beside its own code."""
+    return sum((KINDS[kind].guard for kind in kinds), Needs())
 
 
 def settings_of(stage: str, settings: Mapping[str, Any]) -> dict[str, Any]:

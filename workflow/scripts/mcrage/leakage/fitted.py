@@ -2,6 +2,7 @@
 """What was fitted: that it descends from training rows alone, and is what they alone give."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -173,6 +174,34 @@ def check_stored_rows(
             f"{len(train.groups)} training rows"
         )
     return problems
+
+
+def check_learnt(
+    generator: str,
+    arrays: Mapping[str, np.ndarray],
+    facts: Mapping[str, Any],
+    train: TrainingData,
+    seed: int,
+) -> list[str]:
+    """Check what can be told of a model without learning it again, if its kind says how.
+
+    Parameters
+    ----------
+    generator : str
+    arrays, facts : mapping
+        Of the stored model.
+    train : TrainingData
+        What it may have learnt from.
+    seed : int
+        Of its training.
+    """
+    # By name: an edit of what checks one kind reruns no guard of others.
+    kind = import_module("mcrage.generators.registry").KINDS[facts["kind"]]
+    return [
+        problem
+        for module in kind.guard.modules
+        for problem in import_module(module).check(generator, arrays, facts, train, seed)
+    ]
 
 
 def check_weights(

@@ -17,6 +17,7 @@ from mcrage.leakage.fitted import (
     check_ancestors,
     check_borrowed,
     check_labels,
+    check_learnt,
     check_model,
     check_scaler,
     check_stored_rows,
@@ -133,6 +134,7 @@ class Replicate:
             *check_borrowed(generator, facts.get("rare_groups", []), borrowed),
             *check_scaler(generator, stored, facts, data, seed),
             *check_stored_rows(generator, stored, facts, data, seed),
+            *check_learnt(generator, stored, facts, data, seed),
             *self._check_ancestors(made, generator),
         ]
 

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+"""A copula's margins, estimated anew from the rows that it may have learnt from."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from mcrage.generators.base import TrainingData
+from mcrage.generators.copula_fit import fit
+from mcrage.leakage.fitted import encoding_anew
+
+
+def check(
+    generator: str,
+    arrays: Mapping[str, np.ndarray],
+    facts: Mapping[str, Any],
+    train: TrainingData,
+    seed: int,
+) -> list[str]:
+    """Check quantiles of numbers and shares of levels; see `mcrage.leakage.fitted.check_learnt`."""
+    encoding = encoding_anew(facts["encoding"], train, seed)
+    numbers, codes = encoding.transform(train.features)
+    anew = fit(
+        numbers.astype(np.float64),
+        codes,
+        train.groups,
+        train.schema,
+        states=encoding.states,
+        cardinalities=encoding.cardinalities,
+        prior_rows=facts["settings"]["prior_rows"],
+    )
+    stored = {name: arrays[f"margins.{name}"] for name in anew}
+    pairs = {"quantiles": (stored["quantiles"], anew["quantiles"])}
+    # The order of levels comes from an eigenvector, whose sign is another machine's choice.
+    pairs["shares"] = tuple(_by_level(each, encoding.cardinalities) for each in (stored, anew))
+    return [
+        f"{generator}: the copula's {name} are not what its training rows give"
+        for name, (mine, given) in pairs.items()
+        if mine.shape != given.shape or not np.allclose(mine, given, rtol=1e-6, atol=1e-8)
+    ]
+
+
+def _by_level(margins: Mapping[str, np.ndarray], cardinalities: Sequence[int]) -> np.ndarray:
+    """Return the shares of each column's codes in the order of the codes."""
+    shares = np.empty_like(margins["shares"])
+    for low, high in pairwise(np.cumsum((0, *cardinalities)).tolist()):
+        shares[:, low + margins["order"][low:high]] = margins["shares"][:, low:high]
+    return shares
