@@ -81,7 +81,7 @@ SMOTE_DOSES = {"description": "x", "generator": "smote", "fill": [0.5, 1]}
             {"experiment": {"primary": {"treatment": "imbalanced"}}},
             "'imbalanced' is the baseline itself",
         ),
-        ({"experiment": {"references": {"ward": {"sex": 1}}}}, "'ward' is not in"),
+        ({"experiment": {"references": {"diabets": {"sex": 1}}}}, "'diabets' is not in"),
         ({"margins": {"gap": 0}}, "margins.gap: found 0; "),
         ({"experiment": {"replicates": "many"}}, "experiment.replicates: found 'many'; "),
         (
