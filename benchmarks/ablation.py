@@ -320,6 +320,7 @@ def main() -> None:
     baseline = arguments.baseline or plan.baselines[0]
     controls = [name for name in plan.treatments if plan.recipes[name].train_on == "original"]
     frame = metrics.to_pandas()
+    frame = frame[frame["dataset"].isin(plan.datasets)]
     comparisons = compare(frame, [baseline], plan.test_to_train(), controls)
     text = tables(
         frame,
