@@ -31,7 +31,7 @@ def test_it_judges_as_the_workflow_does(finished):
     names = pc.unique(found["treatment"])
     kept = pc.and_(pc.is_in(made["treatment"], names), pc.equal(made["replicate"], 1))
     made = made.filter(kept)
-    key = ["treatment", "attribute", "subgroup", "metric"]
+    key = ["treatment", "threshold", "attribute", "subgroup", "metric"]
     found, made = (
         table.select([*key, "value", "support"]).sort_by([(k, "ascending") for k in key])
         for table in (found, made)

@@ -648,7 +648,7 @@ CHEATS = {
     ),
     "a scaler fitted on test rows, too": (
         lambda cheat: scale_with_test_rows(cheat, "cddpm_tuned"),
-        "cddpm_tuned: the scaler's means is not what its training rows give",
+        "cddpm_tuned: the scaler's numeric.means is not what its training rows give",
     ),
     "SMOTE's scaler fitted on test rows, too": (
         lambda cheat: scale_with_test_rows(cheat, "smote"),

@@ -373,6 +373,7 @@ def test_snakemake_continues_a_training_that_it_tries_again(tmp_path):
         )
         while run.poll() is None and not (log.exists() and "members of" in log.read_text()):
             time.sleep(0.05)
+        time.sleep(1.0)  # The training has begun to learn, and lasts for several seconds.
         assert run.poll() is None, (tmp_path / "printed").read_text()
         for child in psutil.Process(run.pid).children(recursive=True):
             if any("train_generator" in word for word in child.cmdline()[1:2]):

@@ -119,7 +119,7 @@ def test_it_ends_with_the_report_and_a_short_table(finished):
     assert "results/report.html" in printed
     assert "mcrage" in printed.split("results/report.html")[-1]
     page = (finished.folder / "results" / "report.html").read_text()
-    assert page.count("data:image/svg+xml;base64,") == 9
+    assert page.count("data:image/svg+xml;base64,") == 11
     assert 'src="http' not in page
 
 

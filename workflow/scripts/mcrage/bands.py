@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mcrage.datasets.recorded import as_recorded, grain_of
 from mcrage.datasets.roles import Feature, Roles
-from mcrage.encoding.numeric import as_recorded, grain_of
 from mcrage.groups import GroupSchema
 
 

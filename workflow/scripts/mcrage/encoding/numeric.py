@@ -3,12 +3,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from decimal import Decimal
 from typing import Any, Literal
 
 import numpy as np
 
 from mcrage.datasets.formula import evaluate
+from mcrage.datasets.recorded import as_recorded, grain_of
 from mcrage.datasets.roles import Feature, features_from
 from mcrage.encoding.scaling import SCALINGS, Scaling
 from mcrage.errors import UserError
@@ -223,12 +223,6 @@ def _check_rows(rows: np.ndarray, features: Sequence[Feature]) -> None:
         )
 
 
-def grain_of(feature: Feature) -> float:
-    """Return the smallest recorded difference of a feature; integers and days have at least 1."""
-    whole = feature.kind in ("integer", "date")
-    return max(feature.resolution, 1.0) if whole else feature.resolution
-
-
 def _of(within: np.ndarray | None, part: slice) -> np.ndarray | None:
     return None if within is None else within[part]
 
@@ -244,15 +238,3 @@ def _jitter(
 ) -> np.ndarray:
     grains = np.array([grain_of(feature) for feature in features])
     return values + rng.uniform(-0.5, 0.5, values.shape) * grains
-
-
-def as_recorded(values: np.ndarray, feature: Feature) -> np.ndarray:
-    """Return numbers, float64 of any shape, rounded to what the feature is recorded in."""
-    grain = grain_of(feature)
-    if grain == 0:
-        return values
-    decimals = max(0, -int(Decimal(repr(float(grain))).normalize().as_tuple().exponent))
-    if grain == 10.0**-decimals:
-        return np.round(values, decimals)
-    # Rounding a second time turns 0.7500000000000001 into the recorded 0.75.
-    return np.round(np.round(values / grain) * grain, decimals)

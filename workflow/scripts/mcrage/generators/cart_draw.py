@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from mcrage.datasets.formula import evaluate
+from mcrage.datasets.recorded import as_recorded
 from mcrage.datasets.roles import Feature
-from mcrage.encoding.numeric import as_recorded
 from mcrage.errors import UserError
 from mcrage.generators.cart_trees import Columns, leaves, ordered, seen, sizes_of
 from mcrage.generators.storage import arrays_below

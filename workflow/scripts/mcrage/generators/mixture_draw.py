@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from mcrage.bands import recorded_ends
+from mcrage.datasets.recorded import grain_of
 from mcrage.encoding.mixed import MixedEncoding
-from mcrage.encoding.numeric import grain_of
 from mcrage.generators.base import standardised_within
 from mcrage.generators.uniform_draws import places, uniform_chunks
 from mcrage.groups import GroupSchema
