@@ -349,7 +349,7 @@ def test_tables_of_patients_tell_their_rows_by_group(finished):
             "history.parquet",
             "metrics.parquet",
             "fidelity.parquet",
-            "within.parquet",
+            "within_replicate.parquet",
         ):
             assert told is None
         else:
