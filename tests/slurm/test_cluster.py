@@ -17,7 +17,7 @@ from project import Project
 pytestmark = pytest.mark.slurm
 
 SCENARIO = "results/diabetes/keep_25_percent_of_sex_2"
-LONGEST = 900  # seconds, after which a run is stuck; alone it takes a third, beside others twice that
+LONGEST = 900  # seconds, after which a run is stuck; alone it takes a third of that
 
 # Three trainings at once, each long enough to be killed in the middle of it.
 STEPS = 20_000
