@@ -28,7 +28,7 @@ test: setup
 	$(TEST) -m "not slow and not slurm"
 
 test-all: setup
-	$(TEST) -m "not slurm"
+	MCRAGE_EXAMPLES=new $(TEST) -m "not slurm"
 
 # Installs SLURM from Debian's packages where it is missing, and starts a cluster of its own.
 test-slurm: setup

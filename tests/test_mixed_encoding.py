@@ -111,6 +111,26 @@ def test_rows_of_any_mix_of_columns_survive_the_round_trip(features, n, seed, sc
     )
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_recorded_extremes_survive_quantile_scaling(seed):
+    # Far from their neighbours, and with jitter that may move them inwards.
+    values = np.concatenate([np.arange(100.0, 150.0), [-90_000.0, 99_999.0]])[:, None]
+    encoding = MixedEncoding.fit(
+        values, [Feature("X", "x", kind="integer")], scaling="quantile", seed=seed
+    )
+    numbers, codes = encoding.transform(values)
+    np.testing.assert_array_equal(encoding.inverse(numbers, codes), values)
+
+
+def test_extremes_among_more_rows_than_quantiles_are_fitted_on_survive():
+    rng = np.random.default_rng(1)
+    values = np.round(rng.normal(0, 100, (150_000, 1)))
+    values[rng.integers(0, len(values))] = 99_999.0
+    encoding = NumericEncoding.fit(values, [Feature("X", "x", kind="integer")], scaling="quantile")
+    ends = np.array([values.min(), values.max()])[:, None]
+    np.testing.assert_array_equal(encoding.inverse(encoding.transform(ends)), ends)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     features=features_of_any_kind(), seed=st.integers(0, 10_000), scale=st.floats(0.1, 30)

@@ -99,7 +99,12 @@ class NumericEncoding:
             [high if f.upper is None else f.upper for f, high in zip(kept, highest, strict=True)]
         )
         if scaling == "quantile":
+            # A row at each end stays there: moved inwards by half a grain, the recorded extreme
+            # would lie beyond the last quantile and decode to its neighbour.
+            ends, columns = (values.argmin(axis=0), values.argmax(axis=0)), range(len(kept))
             values = _jitter(values, kept, np.random.default_rng(seed))
+            values[ends[0], columns] = np.minimum(values[ends[0], columns], lowest)
+            values[ends[1], columns] = np.maximum(values[ends[1], columns], highest)
         fitted = SCALINGS[scaling].fit(values, seed, within)
         return cls(tuple(features), modelled, fitted, lower, upper)
 

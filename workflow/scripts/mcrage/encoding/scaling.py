@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# A uniform number of 0 or 1 has an infinite normal quantile; this bound keeps |z| below 5.2.
+# A uniform number of 0 or 1 has an infinite normal quantile; this bound keeps |z| below 5.2. What
+# is so near an end decodes to the end, with room for scores that were rounded to float32.
 _EDGE = 1e-7
+_NEAR_END = 1.01 * _EDGE
 _MAX_QUANTILES = 1000
 _MIN_QUANTILES = 10
 _ROWS_PER_QUANTILE = 30
@@ -81,7 +83,11 @@ class QuantileScaling:
             subsample=_MAX_ROWS_FITTED,
             random_state=seed,
         )
-        return cls(transformer.fit(values).quantiles_)
+        quantiles = transformer.fit(values).quantiles_
+        # The rows drawn beyond 100,000 need not hold the extremes.
+        quantiles[0] = np.minimum(quantiles[0], values.min(axis=0))
+        quantiles[-1] = np.maximum(quantiles[-1], values.max(axis=0))
+        return cls(quantiles)
 
     def transform(self, values: np.ndarray, within: np.ndarray | None = None) -> np.ndarray:
         """Return the scores of values in raw units, both (n, d)."""
@@ -102,7 +108,9 @@ class QuantileScaling:
 
         # The probabilities are equally spaced, so that places need no search.
         last = len(self.quantiles) - 1
-        places = ndtr(scores) * last
+        uniform = ndtr(scores)
+        uniform = np.where(uniform < _NEAR_END, 0.0, uniform)
+        places = np.where(uniform > 1 - _NEAR_END, 1.0, uniform) * last
         before = np.minimum(places.astype(np.int64), last - 1)
         low = np.take_along_axis(self.quantiles, before, axis=0)
         high = np.take_along_axis(self.quantiles, before + 1, axis=0)
