@@ -186,7 +186,7 @@ def test_how_many_rows_are_coded_at_once_changes_nothing(scaling, monkeypatch):
         return encoded, encoding.inverse(encoded)
 
     whole = coded()
-    monkeypatch.setattr("mcrage.encoding.numeric._ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("mcrage.encoding.rows._ROWS_AT_ONCE", 7)
     for parts, expected in zip(coded(), whole, strict=True):
         np.testing.assert_array_equal(parts, expected)
     rows[93, 3] = np.inf

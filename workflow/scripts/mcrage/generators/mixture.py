@@ -74,7 +74,7 @@ class MixtureGenerator(Generator):
         within = train.within(scaling)
         self._schema = train.schema
         self._encoding = MixedEncoding.fit(
-            train.features,
+            train.rows,
             train.roles.features,
             scaling=scaling,
             derive=self.settings["derive"],
