@@ -6,12 +6,15 @@ columns in small types are read alike here, so that nothing that is fitted or en
 the rows are held.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol, Self, runtime_checkable
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 
 _ROWS_AT_ONCE = 65_536
+# Numbers are recorded in whole units, tenths, hundredths, ...
+_DIVISORS = (1.0, 10.0, 100.0, 1000.0, 10_000.0)
 
 
 @runtime_checkable
@@ -55,30 +58,54 @@ class Matrix:
         return self._matrix[part]
 
 
+class Compact(NamedTuple):
+    """One column in a small type: what `expanded` gives back is what `compact` was given.
+
+    Attributes
+    ----------
+    values : ndarray, shape (n,)
+        Whole numbers, of which the smallest of the type stands for NaN, or floats.
+    divisor : float
+        Of whole numbers: 100 where they are hundredths.
+    """
+
+    values: np.ndarray
+    divisor: float
+
+    def expanded(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Return the numbers of some rows, float64."""
+        chosen = self.values[rows]
+        numbers = chosen.astype(np.float64)
+        if chosen.dtype.kind == "i":
+            if self.divisor != 1.0:
+                numbers /= self.divisor
+            numbers[chosen == np.iinfo(chosen.dtype).min] = np.nan
+        return numbers
+
+
 class CompactRows:
-    """Rows held by column, each in the smallest type that holds all its values exactly.
+    """Rows held by column, each in a small type that holds all its values, but for a zero's sign.
 
     ``numpy.asarray`` makes the whole matrix of them.
 
     Parameters
     ----------
-    columns : sequence of ndarray, shape (n,)
-        From `compact`.
+    columns : sequence of Compact
     n_rows : int
 
     Examples
     --------
     >>> rows = CompactRows.of([np.array([1.0, np.nan]), np.array([0.25, 0.1])], 2)
-    >>> [str(column.dtype) for column in rows.columns], np.asarray(rows).tolist()
-    (['int8', 'float64'], [[1.0, 0.25], [nan, 0.1]])
+    >>> [str(column.values.dtype) for column in rows.columns], np.asarray(rows).tolist()
+    (['int8', 'int8'], [[1.0, 0.25], [nan, 0.1]])
     """
 
-    def __init__(self, columns: Sequence[np.ndarray], n_rows: int) -> None:
+    def __init__(self, columns: Sequence[Compact], n_rows: int) -> None:
         self.columns = list(columns)
         self.shape = (n_rows, len(self.columns))
 
     @classmethod
-    def of(cls, columns: "Sequence[np.ndarray] | Iterator[np.ndarray]", n_rows: int) -> Self:
+    def of(cls, columns: Iterable[np.ndarray], n_rows: int) -> Self:
         """Take float64 columns up, one at a time."""
         return cls([compact(column) for column in columns], n_rows)
 
@@ -88,19 +115,17 @@ class CompactRows:
 
     def column(self, place: int) -> np.ndarray:
         """Return one feature of all rows; see `Rows`."""
-        return _as_numbers(self.columns[place])
+        return self.columns[place].expanded()
 
     def part(self, part: slice) -> np.ndarray:
         """Return some rows; see `Rows`."""
-        return self.take(part)
+        return self.take(np.arange(self.shape[0])[part])
 
-    def take(self, rows: np.ndarray | slice) -> np.ndarray:
-        """Return some rows by their places or marks, float64 of shape (m, n_features)."""
-        parts = [_as_numbers(column[rows]) for column in self.columns]
-        n_rows = len(np.empty(self.shape[0], dtype=np.int8)[rows]) if not parts else len(parts[0])
-        out = np.empty((n_rows, self.shape[1]), order="F")
-        for place, column in enumerate(parts):
-            out[:, place] = column
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Return some rows by their places, float64 of shape (m, n_features)."""
+        out = np.empty((len(rows), self.shape[1]), order="F")
+        for place, column in enumerate(self.columns):
+            out[:, place] = column.expanded(rows)
         return out
 
     def followed_by(self, rows: np.ndarray) -> "CompactRows":
@@ -112,7 +137,7 @@ class CompactRows:
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         """Return the whole matrix, float64."""
-        whole = self.take(slice(None))
+        whole = self.part(slice(None))
         return whole if dtype is None else whole.astype(dtype, copy=False)
 
 
@@ -123,37 +148,37 @@ def as_rows(rows: "np.ndarray | Rows") -> Rows:
     return Matrix(np.asarray(rows, dtype=np.float64))
 
 
-def compact(values: np.ndarray) -> np.ndarray:
-    """Return numbers, float64 of shape (n,), in the smallest type that holds them all exactly.
-
-    The smallest whole number of a type of whole numbers stands for NaN.
-    """
-    known = values[~np.isnan(values)]
-    if not len(known):
-        return np.full(len(values), np.iinfo(np.int8).min, dtype=np.int8)
-    low, high = float(known.min()), float(known.max())
-    whole = np.isfinite([low, high]).all() and (known == np.rint(known)).all()
-    # A zero with a sign is a number of its own to the bit.
-    if whole and not np.signbit(known[known == 0.0]).any():
-        for kind in (np.int8, np.int16, np.int32):
+def compact(values: np.ndarray) -> Compact:
+    """Return numbers, float64 of shape (n,), in the smallest type that holds them all exactly."""
+    parts = [values[part] for part in parts_of(len(values))] or [values]
+    for divisor in _DIVISORS:
+        ends = _ends(parts, divisor)
+        for kind in (np.int8, np.int16, np.int32) if ends else ():
             limits = np.iinfo(kind)
-            if limits.min < low and high <= limits.max:
-                missing = np.isnan(values)
-                return np.where(missing, limits.min, values).astype(kind)
+            # The smallest is NaN's.
+            if limits.min < ends[0] and ends[1] <= limits.max:
+                steps = [np.nan_to_num(np.rint(x * divisor), nan=limits.min) for x in parts]
+                return Compact(np.concatenate([x.astype(kind) for x in steps]), divisor)
     with np.errstate(over="ignore"):
-        single = values.astype(np.float32)
-    # The pattern of a NaN means nothing.
-    return single if np.array_equal(single, values, equal_nan=True) else values.copy()
+        single = [x.astype(np.float32) for x in parts]
+    same = all(map(partial(np.array_equal, equal_nan=True), single, parts))
+    return Compact(np.concatenate(single) if same else values.copy(), 1.0)
+
+
+def _ends(parts: Sequence[np.ndarray], divisor: float) -> tuple[float, float] | None:
+    """Return the smallest and largest number of steps, or None if values are no such steps."""
+    low = high = 0.0
+    for values in parts:
+        known = values[~np.isnan(values)]
+        steps = np.rint(known * divisor)
+        # Infinity is no number of steps.
+        if not np.isfinite(steps).all() or (steps / divisor != known).any():
+            return None
+        low, high = min(low, steps.min(initial=0.0)), max(high, steps.max(initial=0.0))
+    return low, high
 
 
 def parts_of(n_rows: int) -> Iterator[slice]:
     """Cut rows, so that what is computed on the way takes little memory beside the result."""
     for start in range(0, n_rows, _ROWS_AT_ONCE):
         yield slice(start, start + _ROWS_AT_ONCE)
-
-
-def _as_numbers(column: np.ndarray) -> np.ndarray:
-    numbers = column.astype(np.float64)
-    if column.dtype.kind == "i":
-        numbers[column == np.iinfo(column.dtype).min] = np.nan
-    return numbers

@@ -70,7 +70,7 @@ class CopulaGenerator(Generator):
             seed=seed,
             within=train.within("quantile"),
         )
-        numbers, codes = self._encoding.transform(train.features)
+        numbers, codes = self._encoding.compact(train.rows)
         # By name, so that an edit of fitting draws nothing anew.
         self._margins = import_module("mcrage.generators.copula_fit").fit(
             numbers,
