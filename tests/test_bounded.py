@@ -27,6 +27,7 @@ from mcrage.generators.base import TrainingData
 from mcrage.generators.cddpm_rows import sort_by_group
 from mcrage.generators.registry import generator_class
 from mcrage.generators.thinning import thinned
+from mcrage.leakage.keys import row_keys
 from mcrage.rare_groups import settle
 from mcrage.tables import content_hash, content_hash_of_file, write_table
 from test_mixed_generator import ROLES, SCHEMA, data
@@ -235,3 +236,35 @@ def test_a_generator_of_a_long_table_learns_from_max_rows(kind, monkeypatch):
     np.testing.assert_array_equal(long.sample(groups, seed=1), part.sample(groups, seed=1))
     if kind == "cart":
         assert 995 < len(long._rows) <= 1_000
+
+
+VALUES = {
+    "number": st.one_of(st.none(), st.floats(allow_nan=False), st.integers(-9, 9).map(float)),
+    "whole": st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)),
+    "flag": st.one_of(st.none(), st.booleans()),
+    "text": st.one_of(st.none(), st.sampled_from(["", "a", "b", "ab", "1", "None"])),
+    "day": st.one_of(st.none(), st.dates()),
+}
+
+
+@given(st.lists(st.tuples(*VALUES.values()), min_size=2, max_size=6))
+def test_rows_have_equal_keys_only_if_they_are_equal(rows):
+    rows = [*rows, rows[0]]
+    types = [pa.float64(), pa.int64(), pa.bool_(), pa.string(), pa.date32()]
+    columns = dict(zip(VALUES, zip(*rows, strict=True), strict=True))
+    table = pa.table({n: pa.array(v, t) for (n, v), t in zip(columns.items(), types, strict=True)})
+    keys = row_keys(table, [*VALUES], ["text"])
+    assert [key[1] for key in keys] == list(columns["text"])
+    for i, one in enumerate(rows):
+        for j, other in enumerate(rows):
+            assert (keys[i] == keys[j]) == (one == other)
+    other = table.set_column(3, "text", table.column("text").dictionary_encode())
+    parts = pa.concat_tables([other.slice(0, 1), other.slice(1)])
+    assert row_keys(parts, [*VALUES], ["text"]) == keys
+
+
+def test_a_key_knows_a_number_in_any_type_and_its_column():
+    whole, real = (pa.table({"x": pa.array([3, 4, None], t)}) for t in (pa.int32(), pa.float64()))
+    assert row_keys(whole, ["x"]) == row_keys(real, ["x"])
+    pair = pa.table({"a": [1, 2], "b": [2, 1]})
+    assert len({*row_keys(pair, ["a", "b"])}) == 2

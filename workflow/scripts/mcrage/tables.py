@@ -320,8 +320,3 @@ def _canonical(column: pa.ChunkedArray) -> Iterator[np.ndarray | pa.Buffer | byt
         yield np.where(np.isnan(values), np.array(np.nan, values.dtype), values)
     else:
         yield json.dumps(array.to_pylist(), default=str).encode()
-
-
-def row_keys(table: pa.Table, columns: Sequence[str]) -> list[tuple]:
-    """Return each row's values in `columns` as a hashable tuple, for comparison by content."""
-    return list(zip(*(table.column(column).to_pylist() for column in columns), strict=True))

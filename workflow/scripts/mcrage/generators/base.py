@@ -76,29 +76,29 @@ class TrainingData:
             raise ValueError(f"features have shape {self.rows.shape}, expected {expected}")
 
     @classmethod
-    def of(cls, table: pa.Table, roles: Roles) -> "TrainingData":
-        """Return the rows of a table, e.g. train.parquet or a rebalanced one."""
-        schema = GroupSchema.of(roles)
-        features = feature_matrix(table, roles.features)
-        return cls(
-            *(features, schema.index(table), schema, roles),
-            clusters=clusters_of(table, roles.cluster),
-        )
+    def of(cls, table: pa.Table, roles: Roles, *, compactly: bool = False) -> "TrainingData":
+        """Return the rows of a table, e.g. a rebalanced one, as a matrix or compactly."""
+        if compactly:
+            columns = (feature_numbers(table.column(f.column), f) for f in roles.features)
+            rows = CompactRows.of(columns, table.num_rows)
+        else:
+            rows = feature_matrix(table, roles.features)
+        return cls._of(rows, table, roles)
 
     @classmethod
     def read(cls, path: str | os.PathLike, roles: Roles) -> "TrainingData":
-        """Return the rows of a table in a Parquet file, held compactly, without the table."""
-        schema, file = GroupSchema.of(roles), pq.ParquetFile(path)
-        clusters = [name for name in roles.cluster if name in file.schema_arrow.names]
-        table = read_table(path, list(dict.fromkeys([*schema.columns, *clusters])))
-        rows = CompactRows.of(
-            (feature_numbers(column_of(file, each.column), each) for each in roles.features),
-            table.num_rows,
-        )
-        return cls(
-            *(rows, schema.index(table), schema, roles),
-            clusters=clusters_of(table, roles.cluster),
-        )
+        """Return the rows of a table in a Parquet file, compactly, in memory of those alone."""
+        file = pq.ParquetFile(path)
+        names = [name for name in roles.cluster if name in file.schema_arrow.names]
+        table = read_table(path, list(dict.fromkeys([*GroupSchema.of(roles).columns, *names])))
+        columns = (feature_numbers(column_of(file, f.column), f) for f in roles.features)
+        return cls._of(CompactRows.of(columns, table.num_rows), table, roles)
+
+    @classmethod
+    def _of(cls, rows: np.ndarray | Rows, table: pa.Table, roles: Roles) -> "TrainingData":
+        schema = GroupSchema.of(roles)
+        clusters = clusters_of(table, roles.cluster)
+        return cls(rows, schema.index(table), schema, roles, clusters=clusters)
 
     @property
     def features(self) -> np.ndarray:

@@ -127,7 +127,9 @@ class Replicate:
         facts, stored = read_json(model), read_arrays(arrays)
         seed = (read_origin(model) or {"seeds": {"train": 0}})["seeds"]["train"]
         data, borrowed = settle(
-            TrainingData.of(trained_on, self.roles), self.settings["rare_groups"], seed
+            TrainingData.of(trained_on, self.roles, compactly=True),
+            self.settings["rare_groups"],
+            seed,
         )
         if facts["kind"] in THINNED:
             data = thinned(data, facts["settings"]["max_rows"], seed)
@@ -204,11 +206,14 @@ def check_all(
     settings = replicate.settings
     problems: list[str] = []
     tables, facts = {}, {}
+    trained_on = settings["trained_on"].items()
     for treatment, *files in zip(settings["treatments"], rebalanced, weights, strict=True):
         name = treatment["name"]
-        found, facts[name], tables[name] = replicate.check_treatment(treatment, *files)
+        found, facts[name], table = replicate.check_treatment(treatment, *files)
         problems += found
-    trained_on = settings["trained_on"].items()
+        # Only what a generator learnt from is looked at again.
+        if name in settings["trained_on"].values():
+            tables[name] = table
     for (name, source), *files in zip(trained_on, models, arrays, synthetic, strict=True):
         table = tables[source] if source else replicate.tables["train"]
         problems += replicate.check_generator(name, table, *files)

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mcrage.errors import UserError
-from mcrage.tables import IS_SYNTHETIC, LABEL_WEIGHT, ROW_ID, row_keys
+from mcrage.leakage.keys import row_keys
+from mcrage.tables import IS_SYNTHETIC, LABEL_WEIGHT, ROW_ID
 
 # Where columns are coarse, honest synthetic rows equal held-out rows by chance: this share of them
 # is passed over, and more only as far as `by_chance` explains it.
@@ -105,7 +106,11 @@ def check_treatment(
     real = rebalanced.filter(pc.invert(synthetic))
     real_ids = ids.filter(pc.invert(synthetic)).to_pylist()
     allowed = dict(
-        zip(learnt_from.column(ROW_ID).to_pylist(), row_keys(learnt_from, columns), strict=True)
+        zip(
+            learnt_from.column(ROW_ID).to_pylist(),
+            row_keys(learnt_from, columns, group),
+            strict=True,
+        )
     )
     foreign = sum(row_id not in allowed for row_id in real_ids)
     if foreign:
@@ -114,19 +119,18 @@ def check_treatment(
         )
     altered = sum(
         allowed.get(row_id, key) != key
-        for row_id, key in zip(real_ids, row_keys(real, columns), strict=True)
+        for row_id, key in zip(real_ids, row_keys(real, columns, group), strict=True)
     )
     if altered:
         problems.append(
             f"{treatment}: {altered} real row(s) differ from their original, by content"
         )
-    drawn = row_keys(rebalanced.filter(synthetic), columns)
+    drawn = row_keys(rebalanced.filter(synthetic), columns, group)
     trained = list(allowed.values())
-    held = {key for table in held_out for key in row_keys(table, columns)}
+    held = {key for table in held_out for key in row_keys(table, columns, group)}
     fresh = held - set(trained)
     copies = sum(key in fresh for key in drawn)
-    places = [columns.index(column) for column in group]
-    allowed_copies = by_chance(drawn, trained, held, places)
+    allowed_copies = by_chance(drawn, trained, held, range(1, 1 + len(group)))
     n_drawn = len(drawn)
     if LABEL_WEIGHT in rebalanced.column_names:
         # One that stands in the table with every label is one row, and weighs as one.
@@ -169,7 +173,7 @@ def by_chance(
     Parameters
     ----------
     drawn : sequence of tuple
-        Synthetic rows' content.
+        Synthetic rows' content, or keys of it (`mcrage.leakage.keys.row_keys`).
     trained : sequence of tuple
         Training rows' content.
     held : set of tuple
