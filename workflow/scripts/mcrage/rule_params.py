@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from mcrage.classifiers.by_name import libraries_of, modules_of
-from mcrage.code_digest import SCRIPTS, code_digest, rules_digest, versions
+from mcrage.code_digest import SCRIPTS, code_digest, remember, rules_digest, versions
 from mcrage.config.classifiers import RandomForest
 from mcrage.datasets.cards import describe_settings, prepare_settings
 from mcrage.generators.registry import guard_needs, needs, settings_of
@@ -84,11 +84,13 @@ class RuleParams:
         # Once for all jobs of a rule: these read files, and an experiment has thousands of jobs.
         @cache
         def made_with(modules: tuple[str, ...], libraries: tuple[str, ...]) -> dict[str, Any]:
-            return {
+            made_with = {
                 "code": code_digest(rule, *modules),
                 "modules": list(modules),
                 "versions": versions(*libraries),
             }
+            remember()
+            return made_with
 
         def params(wildcards: Any) -> dict[str, Any]:
             facts = settings(wildcards)
