@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: MIT
 """A copy of the project in a folder of its own, and Snakemake run in it."""
 
+import atexit
 import os
 import re
 import shutil
 import subprocess
 import sys
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import yaml
+
+from snakemake_nursery import Nursery
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ["Snakefile", "config.yaml", "workflow", "resources", "profiles", "envs"]
@@ -64,6 +68,14 @@ def merge(base: dict, over: dict) -> dict:
     return out
 
 
+@cache
+def _nursery() -> Nursery:
+    """One for each test process."""
+    nursery = Nursery()
+    atexit.register(nursery.close)
+    return nursery
+
+
 class Project:
     """The repository's files copied to a folder, so that tests may change them."""
 
@@ -97,18 +109,33 @@ class Project:
         *arguments: str,
         config: dict | None = SMALL,
         environment: dict[str, str] | None = None,
+        alone: bool = False,
     ) -> subprocess.CompletedProcess:
-        """Run snakemake; give what it printed in `stdout`."""
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+        """Run snakemake; give what it printed in `stdout`.
+
+        Parameters
+        ----------
+        *arguments : str
+        config : dict, optional
+        environment : dict of str to str, optional
+            Variables beside those of this process.
+        alone : bool
+            Started as a user starts it, not forked from a process that has imported Snakemake.
+        """
+        words = ["--cores", "2", *arguments]
         if config is not None:
-            command += ["--configfile", self.write_config(**config)]
+            words += ["--configfile", self.write_config(**config)]
+        variables = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", **(environment or {})}
+        if not alone:
+            code, printed = _nursery().run(words, self.folder, variables)
+            return subprocess.CompletedProcess(words, code, printed)
         return subprocess.run(
-            command,
+            [sys.executable, "-m", "snakemake", *words],
             cwd=self.folder,
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", **(environment or {})},
+            env=variables,
             check=False,
         )
 
