@@ -88,7 +88,7 @@ def _serve() -> dict:
     sys.exit()
 
 
-def _become(request: dict, installed: list[str]) -> None:
+def _become(request: dict) -> None:
     """Take on streams, folder, environment and module path of a process that is started anew."""
     nothing, printed = os.open(os.devnull, os.O_RDONLY), os.open(request["printed"], os.O_WRONLY)
     for source, target in ((nothing, 0), (printed, 1), (printed, 2)):
@@ -101,16 +101,15 @@ def _become(request: dict, installed: list[str]) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    sys.path[:] = [os.getcwd(), *paths, *installed]
+    sys.path[:0] = [os.getcwd(), *paths]
     sys.argv[1:] = request["arguments"]
 
 
 if __name__ == "__main__":
-    # Without the folder of this file.
-    installed = sys.path[1:]
-    sys.path[:] = installed
+    # Not this file's folder, which is the place of the child's own.
+    del sys.path[0]
     for name in IMPORTED:
         import_module(name)
     gc.freeze()
-    _become(_serve(), installed)
+    _become(_serve())
     runpy.run_module("snakemake", run_name="__main__", alter_sys=True)
