@@ -25,7 +25,7 @@ IMPORTED = (
     *("snakemake.cli", "snakemake.workflow", "snakemake.dag", "snakemake.scheduling.job_scheduler"),
     *("snakemake.persistence.file", "snakemake.executors.dryrun", "snakemake.executors.local"),
     *("snakemake.profiles", "snakemake.storage", "snakemake.report.html_reporter", "nbformat"),
-    *("pandas", "yaml", "numpy", "pydantic", "pyarrow.parquet"),
+    *("pandas", "yaml", "numpy", "pydantic", "pyarrow.parquet", "smart_open"),
 )
 
 

@@ -76,7 +76,7 @@ def code_files(script: str, *modules: str) -> list[Path]:
 
 def forget() -> None:
     """Read files anew from now on; within one process each is read once."""
-    for function in (_analyse, _imported, _file_of, _names_in, _data_of, _name, _notes, _version):
+    for function in _READING:
         function.cache_clear()
 
 
@@ -116,6 +116,7 @@ def _closure(script: str, modules: Iterable[str]) -> list[Path]:
     return sorted(found)
 
 
+@cache
 def rules_digest() -> str:
     """Return the digest of the Snakefile and the rule files without comments and docstrings.
 
@@ -269,3 +270,9 @@ def _names_in(folder: Path) -> frozenset[str]:
         return frozenset(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
         return frozenset()
+
+
+_READING = (
+    *(_analyse, _imported, _file_of, _names_in, _data_of, _name, _notes, _version),
+    rules_digest,
+)
