@@ -147,19 +147,3 @@ class Project:
             return {}
         table = done.stdout.split("Job stats:")[1].split("\n\n")[0]
         return {name: int(n) for name, n in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
-
-
-def same_content(path: str, one: bytes, other: bytes) -> bool:
-    """Whether two files are alike: to the byte, drawings to a hundredth of a point."""
-    return one == other or (str(path).endswith(".svg") and drawing(one) == drawing(other))
-
-
-def drawing(svg: bytes) -> tuple[str, list[float]]:
-    """What a figure shows, to a hundredth of a point.
-
-    A density's last bits depend on where in memory its numbers lie, and with them now and then the
-    sixth decimal of a coordinate, and the names of shapes, which are digests of coordinates.
-    """
-    text = re.sub(r"\b[a-z][0-9a-f]{10}\b", "id", svg.decode())
-    number = r"-?\d+\.\d+"
-    return re.sub(number, "", text), [round(float(x), 2) for x in re.findall(number, text)]
