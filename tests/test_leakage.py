@@ -27,7 +27,7 @@ from mcrage.leakage.fitted import (
 from mcrage.leakage.judged import check_run
 from mcrage.leakage.rows import by_chance, check_tables, check_treatment, refuse
 from mcrage.metrics.confusion import decide
-from mcrage.metrics.judge import judge
+from mcrage.metrics.judge import judge, judge_rules
 from mcrage.metrics.predictions import predictions_table, scores_of
 from mcrage.provenance import file_hash, read_origin
 from mcrage.rebalancing import equal_weights, rebalance
@@ -371,6 +371,8 @@ def test_validation_rows_are_forbidden_to_all_but_who_chooses_by_them_and_their_
 # --- each way of cheating, in a finished experiment ---------------------------------------------
 
 REPLICATE = Path("results/diabetes/keep_25_percent_of_sex_2/0")
+FITTED_ANEW = "original"
+"""The treatment that the replicate draws: the guard fits its classifier anew."""
 
 
 class Cheat:
@@ -540,30 +542,86 @@ def tune_threshold_in_secret(cheat: Cheat) -> None:
     cheat.put(name, table.set_column(place, "value", pa.array(tuned)))
 
 
-def choose_cut_by_test_rows(cheat: Cheat) -> None:
-    """Decisions and metrics of the cut that is best on the test rows, beside the honest cut."""
+def choose_cut_by_test_rows(cheat: Cheat, run: str, *, told: bool) -> None:
+    """Decisions and metrics of the cut that is best on test rows, and it beside them if told."""
     from mcrage.classifiers.thresholds import best_cut
     from mcrage.datasets.roles import read_roles
 
-    run = "smote/random_forest"
     metrics, predictions = (
         cheat.table(f"{run}/{name}.parquet") for name in ("metrics", "predictions")
     )
     schema = GroupSchema.of(read_roles(cheat.folder.parents[1] / "roles.json"))
     groups = schema.index(cheat.table("test.parquet"))
     score, y = (predictions[name].to_numpy() for name in ("score", "y"))
-    decided = decide(score, best_cut("f1", y, score))
+    cut = best_cut("f1", y, score)
+    decided = decide(score, cut)
     assert decided.tolist() != predictions["decision_f1"].to_pylist()
     value = np.array(metrics["value"].to_pylist())
     of_rule = np.array(metrics["threshold"].to_pylist()) == "f1"
-    # The last one is the cut.
-    value[np.flatnonzero(of_rule)[:-1]] = judge(schema, groups, score, decided)["value"]
+    *others, last = np.flatnonzero(of_rule)
+    value[others] = judge(schema, groups, score, decided)["value"]
+    if told:
+        value[last] = cut
     for name, table, column, changed in (
         ("metrics", metrics, "value", pa.array(value)),
         ("predictions", predictions, "decision_f1", pa.array(decided.astype(np.int8))),
     ):
         place = table.schema.get_field_index(column)
         cheat.put(f"{run}/{name}.parquet", table.set_column(place, column, changed))
+
+
+def choose_cut_and_scores(cheat: Cheat) -> None:
+    """In the run that is fitted anew, held-out scores whose best cut is that of the test rows."""
+    run = f"{FITTED_ANEW}/random_forest"
+    choose_cut_by_test_rows(cheat, run, told=True)
+    metrics = cheat.table(f"{run}/metrics.parquet")
+    rows = (pc.field("threshold") == "f1") & (pc.field("metric") == "cut")
+    [cut] = metrics.filter(rows)["value"].to_pylist()
+    held = cheat.table(f"{run}/held_out.parquet")
+    y = held["y"].to_numpy()
+    # Two scores alone, midway between which lies the cut.
+    score = np.where(y == 1, cut + 0.05, cut - 0.05)
+    place = held.schema.get_field_index("score")
+    cheat.put(f"{run}/held_out.parquet", held.set_column(place, "score", pa.array(score)))
+
+
+def learn_outcomes_of_test_rows(cheat: Cheat) -> None:
+    """Scores of a forest that learnt test rows, with the decisions and metrics that they give."""
+    from mcrage.classifiers.out_of_fold import HeldOut
+    from mcrage.classifiers.registry import fit_and_score
+    from mcrage.classifiers.thresholds import decide_by_rules
+    from mcrage.datasets.roles import read_roles
+
+    run, names = f"{FITTED_ANEW}/random_forest", ["row_id", "is_synthetic"]
+    roles, test = read_roles(cheat.folder.parents[1] / "roles.json"), cheat.table("test.parquet")
+    train = cheat.table(f"{FITTED_ANEW}/rebalanced.parquet")
+    parts = [
+        part.select([name for name in test.column_names if name not in names])
+        for part in (train, test)
+    ]
+    both = pa.concat_tables([part.replace_schema_metadata() for part in parts])
+    settings = {
+        **{"kind": "random_forest", "n_trees": 30, "max_depth": None, "features": "raw"},
+        **{"min_samples_split": 2, "min_samples_leaf": 1, "attributes": True},
+    }
+    score = fit_and_score(settings, both, None, test, roles, seed=0)
+    schema, held = GroupSchema.of(roles), cheat.table(f"{run}/held_out.parquet")
+    groups = schema.index(test)
+    known = HeldOut(
+        schema.index_of(np.stack([held["subgroup"].to_numpy(), held["y"].to_numpy()])),
+        held["score"].to_numpy(),
+    )
+    made = decide_by_rules(["0.5", "f1"], score, groups, schema, lambda: known, seed=0)
+    judged = judge_rules(schema, groups, score, made.by_rule, made.cuts)
+    metrics = cheat.table(f"{run}/metrics.parquet")
+    for name, column in judged.items():
+        place = metrics.schema.get_field_index(name)
+        metrics = metrics.set_column(
+            place, name, pa.array(column, metrics.schema.field(place).type)
+        )
+    cheat.put(f"{run}/metrics.parquet", metrics)
+    made_anew = predictions_table(test["row_id"], schema, groups, score, made.by_rule)
+    cheat.put(f"{run}/predictions.parquet", made_anew)
 
 
 def exchange(cheat: Cheat, file: str, column: str) -> None:
@@ -703,8 +761,20 @@ CHEATS = {
         "in metrics.parquet are not what predictions.parquet gives with the declared rule",
     ),
     "decisions by a cut that test rows chose": (
-        choose_cut_by_test_rows,
-        "decision(s) by f1 are not those of the cut",
+        lambda cheat: choose_cut_by_test_rows(cheat, "smote/random_forest", told=False),
+        "decision(s) by f1 are not what scores of held-out training rows give",
+    ),
+    "a cut that test rows chose, with its decisions": (
+        lambda cheat: choose_cut_by_test_rows(cheat, "smote/random_forest", told=True),
+        "decision(s) by f1 are not what scores of held-out training rows give",
+    ),
+    "a cut that test rows chose, with scores of held-out rows that suit it": (
+        choose_cut_and_scores,
+        "scores of held-out training rows are not those of a classifier fitted on its rebalanced",
+    ),
+    "scores of a classifier that saw the test rows": (
+        learn_outcomes_of_test_rows,
+        "scores of test rows are not those of a classifier fitted on its rebalanced table alone",
     ),
     "a metric that was touched up": (
         lambda cheat: exchange(cheat, "metrics", "value"),
@@ -750,6 +820,7 @@ def guard(finished):
         "replicate": "0",
     }
     params = plan.params("check_leakage")(SimpleNamespace(**names))
+    assert params["settings"]["refitted"] == {"random_forest": FITTED_ANEW}
     at = REPLICATE.as_posix()
     files = SimpleNamespace(
         table="results/diabetes/table.parquet",
@@ -759,6 +830,7 @@ def guard(finished):
         synthetic=[f"{at}/{name}/synthetic.parquet" for name in plan.generators],
         metrics=[f"{at}/{name}/random_forest/metrics.parquet" for name in plan.treatments],
         predictions=[f"{at}/{name}/random_forest/predictions.parquet" for name in plan.treatments],
+        held_out=[f"{at}/{name}/random_forest/held_out.parquet" for name in plan.treatments],
         rebalanced=[f"{at}/{name}/rebalanced.parquet" for name in plan.all_treatments],
         weights=[f"{at}/{name}/weights.parquet" for name in plan.all_treatments],
         **{name: f"{at}/{name}.parquet" for name in ("train", "validation", "original", "test")},

@@ -292,6 +292,20 @@ def files_of_runs(name):
     )
 
 
+def held_out_scores():
+    """The scores of training rows by which decisions are made, where a rule is fitted on them."""
+    path = f"{REPLICATE}/{{treatment}}/{{classifier}}/held_out.parquet"
+    return {"held_out": path} if PLAN.fits_decisions() else {}
+
+
+def files_of_held_out_scores(wildcards):
+    return [
+        file
+        for name in held_out_scores()
+        for file in files_of_runs(f"{name}.parquet")(wildcards)
+    ]
+
+
 def shown_file(name):
     """A file of the replicate that figures show."""
     return f"<results>/{{dataset}}/{{scenario}}/{PLAN.config.figures.replicate}/{name}"

@@ -25,12 +25,44 @@ from mcrage.leakage.fitted import (
     forbidden_files,
 )
 from mcrage.leakage.judged import check_run
+from mcrage.leakage.refitted import check_refitted
 from mcrage.leakage.rows import check_treatment
 from mcrage.lineage import Lineage
 from mcrage.provenance import read_origin
 from mcrage.rare_groups import settle
 from mcrage.rebalancing import Labels
 from mcrage.tables import content_hash, read_json, read_table
+
+
+@dataclass(frozen=True)
+class Run:
+    """A treatment and a classifier.
+
+    Attributes
+    ----------
+    treatment : mapping
+        See `Replicate.check_treatment`.
+    classifier : str
+    metrics, predictions : str
+        The files.
+    held_out : str or None
+        The file of held-out scores, where a rule for decisions is fitted on them.
+    """
+
+    treatment: Mapping[str, Any]
+    classifier: str
+    metrics: str
+    predictions: str
+    held_out: str | None
+
+    @property
+    def name(self) -> str:
+        """What the run is called in messages."""
+        return f"{self.treatment['name']}, {self.classifier}"
+
+    def held_out_scores(self) -> pa.Table | None:
+        """Return the scores of held-out training rows, where there are any."""
+        return read_table(self.held_out) if self.held_out else None
 
 
 @dataclass(frozen=True)
@@ -138,16 +170,37 @@ class Replicate:
             *self._check_ancestors(made, generator),
         ]
 
-    def check_run(self, run: str, metrics: str, predictions: str) -> list[str]:
-        """Check how one run, a treatment and a classifier, was judged; the latter two are files."""
+    def check_run(self, run: Run) -> list[str]:
+        """Check how one run was judged."""
+        facts = self.settings["classifiers"][run.classifier]
         return check_run(
-            run,
-            read_table(metrics),
-            read_table(predictions),
+            run.name,
+            read_table(run.metrics),
+            read_table(run.predictions),
             self.tables["test"],
             self.schema,
             self.settings["thresholds"],
             self.settings["references"],
+            held_out=run.held_out_scores(),
+            train=self.tables[run.treatment["train_on"]],
+            seed=facts["seeds"].get("decisions", 0),
+        )
+
+    def check_refitted(self, run: Run, rebalanced: str, weights: str, threads: int) -> list[str]:
+        """Fit one run's classifier anew on what its treatment made, which the files hold."""
+        facts = self.settings["classifiers"][run.classifier]
+        return check_refitted(
+            run.name,
+            facts["settings"],
+            read_table(rebalanced),
+            read_table(weights),
+            self.tables["test"],
+            self.roles,
+            read_table(run.predictions),
+            real=self.tables[run.treatment["train_on"]],
+            held_out=run.held_out_scores(),
+            seed=facts["seeds"]["classifier"],
+            threads=threads,
         )
 
     def _taught(self, treatment: Mapping[str, Any], seeds: Mapping[str, int]) -> Labels:
@@ -178,6 +231,8 @@ def check_all(
     synthetic: Sequence[str],
     metrics: Sequence[str],
     predictions: Sequence[str],
+    held_out: Sequence[str] = (),
+    threads: int = 1,
 ) -> tuple[list[str], dict[str, dict[str, int]]]:
     """Check all that was made of a replicate.
 
@@ -188,8 +243,9 @@ def check_all(
         The files of every treatment of the settings, in their order.
     models, arrays, synthetic : sequence of str
         Of every generator.
-    metrics, predictions : sequence of str
-        Of every run.
+    metrics, predictions, held_out : sequence of str
+        Of every run; the last is empty where no rule for decisions is fitted.
+    threads : int
 
     Returns
     -------
@@ -209,6 +265,20 @@ def check_all(
     for (name, source), *files in zip(trained_on, models, arrays, synthetic, strict=True):
         table = tables[source] if source else replicate.tables["train"]
         problems += replicate.check_generator(name, table, *files)
-    for run, *files in zip(settings["runs"], metrics, predictions, strict=True):
-        problems += replicate.check_run(run, *files)
+    by_name = {treatment["name"]: treatment for treatment in settings["treatments"]}
+    runs = [
+        Run(by_name[treatment], classifier, *files)
+        for (treatment, classifier), *files in zip(
+            settings["runs"], metrics, predictions, held_out or [None] * len(metrics), strict=True
+        )
+    ]
+    for run in runs:
+        problems += replicate.check_run(run)
+    if problems:
+        # What is dear would tell nothing more.
+        return problems, facts
+    made = dict(zip(by_name, zip(rebalanced, weights, strict=True), strict=True))
+    for run in runs:
+        if settings["refitted"][run.classifier] == run.treatment["name"]:
+            problems += replicate.check_refitted(run, *made[run.treatment["name"]], threads)
     return problems, facts
