@@ -18,7 +18,6 @@ from mcrage.generators.base import TrainingData
 from mcrage.generators.storage import read_arrays, write_arrays
 from mcrage.groups import GroupSchema
 from mcrage.leakage.fitted import (
-    check_labels,
     check_model,
     check_scaler,
     check_stored_rows,
@@ -26,6 +25,8 @@ from mcrage.leakage.fitted import (
 )
 from mcrage.leakage.judged import check_run
 from mcrage.leakage.rows import by_chance, check_tables, check_treatment, refuse
+from mcrage.leakage.stored import StoredModel
+from mcrage.leakage.treated import check_labels
 from mcrage.metrics.confusion import decide
 from mcrage.metrics.judge import judge, judge_rules
 from mcrage.metrics.predictions import predictions_table, scores_of
@@ -216,7 +217,7 @@ def test_a_model_may_keep_its_training_rows_and_no_others(tables, roles, encoded
     relabelled = {**honest, "groups": np.roll(train.groups, 1)}
 
     def found(arrays: dict) -> list[str]:
-        return check_stored_rows("g", arrays, facts, train, 0)
+        return check_stored_rows(StoredModel("g", arrays, facts, train, 0))
 
     assert found(honest) == found({"weight": rows(test.features)}) == []
     assert found(both) == [
@@ -236,7 +237,7 @@ def test_a_scaler_of_other_rows_is_found_whatever_its_shape(tables, roles, scali
         encoding = NumericEncoding.fit(features, roles.features, scaling=scaling, within=within)
         arrays, facts = encoding.state()
         stored = {f"encoding.{name}": array for name, array in arrays.items()}
-        return check_scaler("g", stored, {"encoding": facts}, train, 0)
+        return check_scaler(StoredModel("g", stored, {"encoding": facts}, train, 0))
 
     assert found(train.features, train.within(scaling)) == []
     assert found(whole.features, whole.within(scaling))
@@ -413,7 +414,6 @@ def renumber_test_row(cheat: Cheat) -> None:
 def scale_with_test_rows(cheat: Cheat, generator: str) -> None:
     """The scaler of a model from training and test rows; the network as it was."""
     from mcrage.datasets.roles import read_roles
-    from mcrage.leakage.fitted import encoding_anew
 
     folder = cheat.folder / generator
     roles = read_roles(cheat.folder.parents[1] / "roles.json")
@@ -422,8 +422,8 @@ def scale_with_test_rows(cheat: Cheat, generator: str) -> None:
     )
     data = TrainingData.of(rows, roles)
     arrays = read_arrays(folder / "model.safetensors")
-    facts = read_json(folder / "model.json")["encoding"]
-    fitted, _ = encoding_anew(facts, data, seed=0).state()
+    facts = read_json(folder / "model.json")
+    fitted, _ = StoredModel(generator, arrays, facts, data, seed=0).encoding_anew.state()
     arrays |= {f"encoding.{name}": array for name, array in fitted.items()}
     write_arrays(arrays, folder / "model.safetensors")
 

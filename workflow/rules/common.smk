@@ -109,6 +109,7 @@ wildcard_constraints:
     treatment="|".join(PLAN.all_treatments),
     classifier="|".join(PLAN.classifiers),
     baseline="|".join(PLAN.baselines),
+    threshold="|".join(PLAN.config.experiment.thresholds),
     file="[^/]+",
 
 
@@ -355,9 +356,10 @@ def figure_files(ending):
             **common,
         ),
         *expand(
-            "<results>/figures/across_datasets/{scenario}/{classifier}/ranks.{ending}",
+            "<results>/figures/across_datasets/{scenario}/{classifier}/{threshold}/ranks.{ending}",
             scenario=PLAN.scenarios if PLAN.ranked() else [],
             classifier=PLAN.classifiers,
+            threshold=PLAN.config.experiment.thresholds,
             ending=ending,
         ),
     ]

@@ -12,7 +12,7 @@ OUTPUTS: <results>/figures/rule_graph.{svg,png}
          <results>/figures/{dataset}/{scenario}/{classifier}/{roc,calibration,tradeoff}.{svg,png}
          <results>/figures/{dataset}/{scenario}/{classifier}/differences_to_{baseline}.{svg,png}
          <results>/figures/{dataset}/{scenario}/{classifier}/dose_response.{svg,png}
-         <results>/figures/across_datasets/{scenario}/{classifier}/ranks.{svg,png}
+         <results>/figures/across_datasets/{scenario}/{classifier}/{threshold}/ranks.{svg,png}
 """
 
 
@@ -350,20 +350,21 @@ rule plot_ranks:
         summary="<results>/summary.parquet",
     output:
         svg=report(
-            "<results>/figures/across_datasets/{scenario}/{classifier}/ranks.svg",
+            "<results>/figures/across_datasets/{scenario}/{classifier}/{threshold}/ranks.svg",
             caption="../report/ranks.rst",
             category="Results",
             labels={
                 "figure": "Ranks over datasets",
                 "scenario": "{scenario}",
                 "classifier": "{classifier}",
+                "decisions by": "{threshold}",
             },
         ),
-        png="<results>/figures/across_datasets/{scenario}/{classifier}/ranks.png",
+        png="<results>/figures/across_datasets/{scenario}/{classifier}/{threshold}/ranks.png",
     log:
-        "<logs>/figures/across_datasets/{scenario}/{classifier}/plot_ranks.log",
+        "<logs>/figures/across_datasets/{scenario}/{classifier}/{threshold}/plot_ranks.log",
     benchmark:
-        "<benchmarks>/figures/across_datasets/{scenario}/{classifier}/plot_ranks.jsonl"
+        "<benchmarks>/figures/across_datasets/{scenario}/{classifier}/{threshold}/plot_ranks.jsonl"
     group:
         "figures"
     conda:

@@ -307,15 +307,7 @@ class RuleParams:
         of_kinds = guard_needs(map(self.plan.kind, self.plan.generators))
         return {
             "settings": {
-                "treatments": [
-                    {
-                        "name": name,
-                        **treatments[name].model_dump(include={"train_on", "weights", "generator"}),
-                        **treatments[name].given("weights_over"),
-                        "teacher": self._teacher(name),
-                    }
-                    for name in self.plan.all_treatments
-                ],
+                "treatments": [self._treated(wildcards, name) for name in self.plan.all_treatments],
                 "trained_on": trained_on,
                 "rare_groups": self.plan.rare_groups,
                 "learns_from": {
@@ -356,6 +348,17 @@ class RuleParams:
                     ).difference(own)
                 ),
             ),
+        }
+
+    def _treated(self, wildcards: Any, treatment: str) -> dict:
+        """Return what the guard is told of a treatment."""
+        facts = self._rebalance(SimpleNamespace(**{**vars(wildcards), "treatment": treatment}))
+        return {
+            "name": treatment,
+            **facts["settings"]["made_from"],
+            "made": facts["settings"]["treatment"],
+            "seed": facts["seeds"]["rebalance"],
+            "teacher": facts["settings"].get("teacher"),
         }
 
     def _compare_predictions(self, wildcards: Any) -> dict:
@@ -481,6 +484,7 @@ class RuleParams:
             "settings": {
                 "treatments": self.plan.ranked(),
                 "control": self.plan.main_baseline(),
+                "leading": self._thresholds()[0],
             }
         }
 
@@ -522,6 +526,7 @@ class RuleParams:
                 "ranked": {
                     "treatments": self.plan.ranked(),
                     "control": self.plan.main_baseline(),
+                    "thresholds": self._thresholds(),
                 },
                 "published": {
                     name: yaml.safe_load(self.plan.published[name].read_text(encoding="utf-8"))

@@ -16,17 +16,17 @@ from mcrage.groups import GroupSchema
 from mcrage.leakage.fitted import (
     check_ancestors,
     check_borrowed,
-    check_labels,
     check_learnt,
     check_model,
     check_scaler,
     check_stored_rows,
-    check_weights,
     forbidden_files,
 )
 from mcrage.leakage.judged import check_run
 from mcrage.leakage.refitted import check_refitted
 from mcrage.leakage.rows import check_treatment
+from mcrage.leakage.stored import StoredModel
+from mcrage.leakage.treated import check_labels, check_made
 from mcrage.lineage import Lineage
 from mcrage.provenance import read_origin
 from mcrage.rare_groups import settle
@@ -96,16 +96,19 @@ class Replicate:
         return GroupSchema.of(self.roles)
 
     def check_treatment(
-        self, treatment: Mapping[str, Any], rebalanced: str, weights: str
+        self, treatment: Mapping[str, Any], rebalanced: str, weights: str, synthetic: str | None
     ) -> tuple[list[str], dict[str, int], pa.Table]:
         """Check one treatment's table and weights.
 
         Parameters
         ----------
         treatment : mapping
-            Its name, train_on, weights, weights_over if given, generator and teacher.
+            Its name, train_on, generator and teacher; ``made``, what else is declared of it, and
+            ``seed``.
         rebalanced, weights : str
             The files.
+        synthetic : str or None
+            That of its generator.
 
         Returns
         -------
@@ -126,19 +129,22 @@ class Replicate:
             list(self.roles.columns),
             self.schema.columns,
         )
+        if beside.num_rows == table.num_rows:
+            problems += check_made(
+                name,
+                beside,
+                table,
+                self.tables[treatment["train_on"]],
+                read_table(synthetic, list(self.schema.columns)) if synthetic else None,
+                self.schema,
+                treatment["made"],
+                treatment["seed"],
+                labelled=bool(treatment["teacher"]),
+            )
         if beside.num_rows == table.num_rows and treatment["teacher"]:
             labels = self._taught(treatment, (read_origin(weights) or {}).get("seeds", {}))
             n_real = self.tables[treatment["train_on"]].num_rows
             problems += check_labels(name, beside, table, self.schema, n_real, labels)
-        elif beside.num_rows == table.num_rows:
-            problems += check_weights(
-                name,
-                beside,
-                table,
-                self.schema,
-                treatment["weights"],
-                treatment.get("weights_over"),
-            )
         made = {f"{name}'s rebalanced table": rebalanced, f"{name}'s weights": weights}
         return problems + self._check_ancestors(made, treatment["generator"]), facts, table
 
@@ -155,18 +161,19 @@ class Replicate:
         model, arrays, synthetic : str
             The files.
         """
-        facts, stored = read_json(model), read_arrays(arrays)
+        facts = read_json(model)
         seed = (read_origin(model) or {"seeds": {"train": 0}})["seeds"]["train"]
         data, borrowed = settle(
             TrainingData.of(trained_on, self.roles), self.settings["rare_groups"], seed
         )
+        stored = StoredModel(generator, read_arrays(arrays), facts, data, seed)
         made = {f"{generator}'s model": model, f"{generator}'s synthetic rows": synthetic}
         return [
             *check_model(generator, facts["trained_on"]["content"], content_hash(trained_on)),
             *check_borrowed(generator, facts.get("rare_groups", []), borrowed),
-            *check_scaler(generator, stored, facts, data, seed),
-            *check_stored_rows(generator, stored, facts, data, seed),
-            *check_learnt(generator, stored, facts, data, seed),
+            *check_scaler(stored),
+            *check_stored_rows(stored),
+            *check_learnt(stored),
             *self._check_ancestors(made, generator),
         ]
 
@@ -257,9 +264,10 @@ def check_all(
     settings = replicate.settings
     problems: list[str] = []
     tables, facts = {}, {}
+    drawn = dict(zip(settings["trained_on"], synthetic, strict=True))
     for treatment, *files in zip(settings["treatments"], rebalanced, weights, strict=True):
-        name = treatment["name"]
-        found, facts[name], tables[name] = replicate.check_treatment(treatment, *files)
+        name, rows = treatment["name"], drawn.get(treatment["generator"])
+        found, facts[name], tables[name] = replicate.check_treatment(treatment, *files, rows)
         problems += found
     trained_on = settings["trained_on"].items()
     for (name, source), *files in zip(trained_on, models, arrays, synthetic, strict=True):

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mcrage.figures.ranks import NOTHING_RANKED
 from mcrage.figures.words import capital, metric_name, treatment_name
 from mcrage.metrics.names import FEWEST_DATASETS
+from mcrage.metrics.rules import decided_by
 from mcrage.report.numbers import listing, number, p_value
 from mcrage.report.tables import Entry, Table
-from mcrage.statistics.ranking import Ranking, rank_all
+from mcrage.statistics.ranking import Ranking, rank_by_rule
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +25,7 @@ class Across:
 
     Attributes
     ----------
-    scenario, classifier : str
+    scenario, classifier, threshold : str
     headline : str
     sentences : list of str
     table : Table or None
@@ -32,6 +34,7 @@ class Across:
 
     scenario: str
     classifier: str
+    threshold: str
     headline: str
     sentences: list[str]
     table: Table | None
@@ -45,7 +48,8 @@ def across_sections(summary: "pd.DataFrame", settings: Mapping[str, Any]) -> lis
     summary : DataFrame
         results/summary.parquet.
     settings : mapping
-        ``treatments``: those that are ranked, empty where there are too few datasets; ``control``.
+        ``treatments``: those that are ranked, empty where there are too few datasets; ``control``;
+        ``thresholds``, the rules for decisions. What is of scores alone is told by the first.
     """
     n = summary["dataset"].nunique()
     if n < 2:
@@ -53,16 +57,24 @@ def across_sections(summary: "pd.DataFrame", settings: Mapping[str, Any]) -> lis
     if n < FEWEST_DATASETS or not settings["treatments"]:
         told = f"{n} datasets: intervals for each dataset, and no ranks, which need "
         told += f"{FEWEST_DATASETS} datasets and three treatments that a user has."
-        return [Across("", "", "", [told], None)]
+        return [Across("", "", "", "", [told], None)]
     out = []
-    keys = ["scenario", "classifier", "threshold"]
-    for (scenario, classifier, rule), own in summary.groupby(keys, sort=False):
-        rankings = rank_all(own, settings["treatments"], settings["control"])
-        if rankings:
-            names = map(treatment_name, (scenario, classifier))
-            headline = f"{capital(', '.join(names))}, threshold {rule}"
+    rules = settings["thresholds"]
+    for (scenario, classifier), own in summary.groupby(["scenario", "classifier"], sort=False):
+        names = ", ".join(map(treatment_name, (scenario, classifier)))
+        for rule in rules:
+            rankings = rank_by_rule(
+                own, settings["treatments"], settings["control"], rule, leads=rule == rules[0]
+            )
             out.append(
-                Across(scenario, classifier, headline, _sentences(rankings), _table(rankings))
+                Across(
+                    scenario,
+                    classifier,
+                    rule,
+                    f"{capital(names)}, {decided_by(rule)}",
+                    _sentences(rankings) if rankings else [NOTHING_RANKED],
+                    _table(rankings) if rankings else None,
+                )
             )
     return out
 
