@@ -9,6 +9,7 @@ import numpy as np
 from mcrage.figures.style import FAINT, INK, MUTED, figure_style, new_figure
 from mcrage.figures.words import capital, metric_name, treatment_name
 from mcrage.metrics.rules import decided_by
+from mcrage.statistics.paired import ALPHA
 from mcrage.statistics.ranking import Ranking
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _panels(rankings: Mapping[str, Ranking]) -> "Figure":
         axis.set_visible(False)
     for axis, (metric, ranking) in zip(axes, rankings.items(), strict=False):
         _panel(axis, metric, ranking)
-    _legend(figure, treatment_name(one.control))
+    _legend(figure, one)
     return figure
 
 
@@ -97,7 +98,7 @@ def _panel(axis: "Axes", metric: str, ranking: Ranking) -> None:
     axis.spines["left"].set_visible(False)
 
 
-def _legend(figure: "Figure", control: str) -> None:
+def _legend(figure: "Figure", ranking: Ranking) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -105,10 +106,12 @@ def _legend(figure: "Figure", control: str) -> None:
         return Line2D([], [], color=colour, marker=marker, linestyle="none", label=text,
                       markersize=7, markerfacecolor=face, markeredgewidth=1.3)  # fmt: skip
 
+    few = ranking.least_p_value >= ALPHA
+    shown = "too few datasets for the test" if few else "no difference shown"
     handles = [
-        mark(f"mean rank of {control}", _CONTROL, "s", _CONTROL),
+        mark(f"mean rank of {treatment_name(ranking.control)}", _CONTROL, "s", _CONTROL),
         mark("mean rank: differs (Wilcoxon, Holm, 5 %)", _DIFFERENT, "o", _DIFFERENT),
-        mark("mean rank: no difference shown", MUTED, "o", "white"),
+        mark(f"mean rank: {shown}", MUTED, "o", "white"),
         mark("rank on one dataset", MUTED, "|", MUTED),
         Patch(color=FAINT, alpha=0.5, label="critical difference (Bonferroni-Dunn, 5 %)"),
     ]

@@ -13,6 +13,7 @@ from mcrage.metrics.names import FEWEST_DATASETS
 from mcrage.metrics.rules import decided_by
 from mcrage.report.numbers import listing, number, p_value
 from mcrage.report.tables import Entry, Table
+from mcrage.statistics.paired import ALPHA
 from mcrage.statistics.ranking import Ranking, rank_by_rule
 
 if TYPE_CHECKING:
@@ -97,6 +98,11 @@ def _sentences(rankings: Mapping[str, Ranking]) -> list[str]:
         told = [f"better than {control}: {listing(better)}"] if better else []
         told += [f"worse than {control}: {listing(worse)}"] if worse else []
         found = "; ".join(told) or f"no treatment could be shown to differ from {control}"
+        if ranking.least_p_value >= ALPHA:
+            found = (
+                f"whatever the ranks, so few datasets can show no treatment to differ (least "
+                f"adjusted p-value of Wilcoxon's test: {number(ranking.least_p_value, 2)})"
+            )
         out.append(
             f"{capital(metric_name(metric))}, {len(ranking.ranks)} datasets (Friedman "
             f"{p_value(ranking.p_value)}): {found}."

@@ -66,6 +66,16 @@ class Ranking:
         n, t = self.ranks.shape
         return float(stats.norm.ppf(1 - ALPHA / (2 * (t - 1))) * np.sqrt(t * (t + 1) / (6 * n)))
 
+    @property
+    def least_p_value(self) -> float:
+        """The least adjusted p-value that so few datasets can give, were all on one side.
+
+        Of n signed ranks all of one sign have a chance of 2/2ⁿ, and Holm's correction counts the
+        treatments.
+        """
+        n, t = self.ranks.shape
+        return min(1.0, (t - 1) * 2.0 ** (1 - n))
+
 
 def rank_by_rule(
     summary: "pd.DataFrame", treatments: Sequence[str], control: str, rule: str, *, leads: bool
