@@ -26,7 +26,7 @@ from mcrage.leakage.fitted import (
 from mcrage.leakage.judged import check_run
 from mcrage.leakage.rows import by_chance, check_tables, check_treatment, refuse
 from mcrage.leakage.stored import StoredModel
-from mcrage.leakage.treated import check_labels
+from mcrage.leakage.treated import check_labels, check_made
 from mcrage.metrics.confusion import decide
 from mcrage.metrics.judge import judge, judge_rules
 from mcrage.metrics.predictions import predictions_table, scores_of
@@ -192,7 +192,7 @@ def test_honest_rows_pass_whatever_the_grain(levels, n_drawn):
         trained, held = rows(186, real), set(rows(104, real))
         drawn = rows(n_drawn, sharper)
         copies = sum(key in held - set(trained) for key in drawn)
-        assert copies <= max(0.01 * n_drawn, by_chance(drawn, trained, held))
+        assert copies <= max(0.01 * min(n_drawn, 186), by_chance(drawn, trained, held))
 
 
 def test_a_model_fitted_on_other_rows_is_found(tables):
@@ -243,6 +243,40 @@ def test_a_scaler_of_other_rows_is_found_whatever_its_shape(tables, roles, scali
     assert found(whole.features, whole.within(scaling))
     # Another subgroup was never seen, or there are fewer quantiles.
     assert found(train.features[few[:5]], train.within(scaling)[few[:5]])
+
+
+AMOUNTS = {
+    "rows": ({"fill_by": "rows", "rows": 40}, {"fill_by": "rows", "rows": 30}, True),
+    "oversample": ({"oversample": "rows", "rows": 9}, {"oversample": "rows", "rows": 8}, False),
+    "undersample": ({"undersample": "group"}, {"undersample": "target"}, False),
+    "weights_over": (
+        {"weights": "group", "weights_over": ["RACE"]},
+        {"weights": "group", "weights_over": ["SEX"]},
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("done", "declared", "generated"), AMOUNTS.values(), ids=AMOUNTS.keys())
+def test_a_treatment_other_than_declared_is_found(done, declared, generated):
+    rng = np.random.default_rng(0)
+    schema = GroupSchema(("SEX", "RACE", "Y"), (("F", "M"), ("a", "b"), ("no", "yes")))
+    groups = np.concatenate([np.arange(8), rng.integers(0, 8, 112)])
+    codes = zip(schema.columns, schema.levels, schema.indices_of(groups), strict=True)
+    rows = pa.table(
+        {"row_id": np.arange(120), **{c: np.array(levels)[k] for c, levels, k in codes}}
+    )
+    train, drawn = rows.slice(0, 60), rows.slice(60).drop_columns(["row_id"])
+    drawn = pa.concat_tables([drawn] * 9) if generated else None
+    made, weights = rebalance(train, schema, synthetic=drawn, seed=3, **done)
+
+    def found(settings: dict, seed: int = 3) -> list[str]:
+        return check_made("t", weights, made, train, drawn, schema, settings, seed)
+
+    assert found(done) == []
+    assert len(found(declared)) == 1
+    if "sample" in "".join(done):
+        assert "are not the" in found(done, seed=4)[0]
 
 
 def test_labels_that_do_not_belong_to_their_weights_are_found(tables, schema):
@@ -663,6 +697,37 @@ def learn_all_by_heart(cheat: Cheat) -> None:
     cheat.put(name, pa.concat_tables([real, *(part.cast(table.schema) for part in rows)]))
 
 
+def hide_test_rows_among_very_many(cheat: Cheat) -> None:
+    """Fewer than one in a hundred: what `rows` asks for may be many times what there is."""
+    table, weights = (
+        cheat.table(f"mcrage_smote/{name}.parquet") for name in ("rebalanced", "weights")
+    )
+    synthetic = table.filter(table["is_synthetic"])
+    test = cheat.table("test.parquet").drop_columns(["row_id"]).slice(0, 38)
+    test = test.append_column("is_synthetic", pa.array([True] * 38)).cast(table.schema)
+    more = pa.concat_tables([synthetic] * 40 + [test])
+    none = pa.table({"row_id": pa.nulls(len(more), pa.int64()), "weight": np.ones(len(more))})
+    cheat.put("mcrage_smote/rebalanced.parquet", pa.concat_tables([table, more]))
+    cheat.put(
+        "mcrage_smote/weights.parquet", pa.concat_tables([weights, none.cast(weights.schema)])
+    )
+
+
+def leave_rows_out(cheat: Cheat, name: str) -> None:
+    """The last row of a treatment's table, and its weight."""
+    for file in ("rebalanced", "weights"):
+        table = cheat.table(f"{name}/{file}.parquet")
+        cheat.put(f"{name}/{file}.parquet", table.slice(0, len(table) - 1))
+
+
+def weigh_by_less(cheat: Cheat) -> None:
+    """Weights by the target alone, where they are to go by sex, too."""
+    name = "group_weights/weights.parquet"
+    rows, weights = cheat.table("group_weights/rebalanced.parquet"), cheat.table(name)
+    _, codes = np.unique(rows["progression"].to_pylist(), return_inverse=True)
+    cheat.put(name, weights.set_column(1, "weight", pa.array(equal_weights(codes))))
+
+
 CHEATS = {
     "a test row in the training set": (
         lambda cheat: swap_in_test_row(cheat, "train.parquet"),
@@ -746,6 +811,22 @@ CHEATS = {
     ),
     "weights that count test rows": (
         weigh_with_test_rows,
+        "group_weights: weights.parquet is not what the rows of rebalanced.parquet give",
+    ),
+    "test rows among very many synthetic ones": (
+        hide_test_rows_among_very_many,
+        "synthetic rows equal a test or validation row",
+    ),
+    "fewer synthetic rows than declared": (
+        lambda cheat: leave_rows_out(cheat, "mcrage_smote"),
+        "rows of rebalanced.parquet are not the",
+    ),
+    "fewer repeated rows than declared": (
+        lambda cheat: leave_rows_out(cheat, "target_oversampling_fill_50_percent"),
+        "rows of rebalanced.parquet are not the",
+    ),
+    "weights over other attributes than declared": (
+        weigh_by_less,
         "group_weights: weights.parquet is not what the rows of rebalanced.parquet give",
     ),
     "labels that test rows taught": (

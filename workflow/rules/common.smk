@@ -307,6 +307,26 @@ def files_of_held_out_scores(wildcards):
     ]
 
 
+# As a reviewer reads. Snakemake's report sorts categories by their names, so they begin with their
+# places: nine at the most, since names are compared letter by letter.
+READING = (
+    "Verdicts",
+    "Differences",
+    "Trade-off",
+    "Calibration and ROC curves",
+    "Dose",
+    "Across datasets",
+    "Training",
+    "Synthetic rows",
+    "How it was made",
+)
+
+
+def category(name):
+    """A category of Snakemake's report."""
+    return f"{READING.index(name) + 1} {name}"
+
+
 def shown_file(name):
     """A file of the replicate that figures show."""
     return f"<results>/{{dataset}}/{{scenario}}/{PLAN.config.figures.replicate}/{name}"
