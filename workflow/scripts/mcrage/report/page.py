@@ -252,6 +252,7 @@ def render_report(
         lstrip_blocks=True,
     )
     figures = [figure for figure in figures if figure.kind in FIGURES]
+    chosen = selections or {}
     used = [p for p in published if any(_applies(p, results) for results in sections)]
     return environment.get_template("report.html.j2").render(
         title=settings["title"],
@@ -261,7 +262,11 @@ def render_report(
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         sections=[
             _section(results, settings, figures, published, number, within)
-            | {"selection": (selections or {}).get((results.dataset, results.scenario), {})}
+            | {
+                "selection": chosen.get((results.dataset, results.scenario))
+                if results.leads
+                else None
+            }
             for number, results in enumerate(sections, 1)
         ],
         synthetic=synthetic,
