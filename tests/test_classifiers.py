@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Classifiers: every kind learns, takes weights, and shares across subgroups what it is told to."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -114,6 +115,19 @@ def test_an_ensemble_is_the_mean_of_its_members(roles):
     scores = [fit_and_score(member, train, None, test, roles, seed=3) for member in members]
     found = fit_and_score(ensemble, train, None, test, roles, seed=3)
     np.testing.assert_allclose(found, np.mean(scores, axis=0))
+
+
+def test_a_kernel_of_more_components_than_rows_takes_all_rows_and_says_nothing(roles):
+    train, test = separated([9, 9, 9, 9]), separated([9, 9, 9, 9], seed=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        more, all_rows = (
+            fit_and_score(
+                resolved("kernel_logistic", n_components=n), train, None, test, roles, seed=3
+            )
+            for n in (400, 36)
+        )
+    np.testing.assert_array_equal(more, all_rows)
 
 
 def test_within_the_subgroup_a_unit_of_its_own_changes_nothing(roles):
