@@ -686,6 +686,31 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
             **JUDGED,
         },
     ),
+    "config: treatments, a number of rows": (
+        config(treatments={"smote": {"fill_by": "rows", "rows": 40}}),
+        # And what learns from its table.
+        {
+            "train_generator": 2,
+            "sample_generator": 4,
+            **judged_anew(4),
+            "rebalance": 4,
+            "evaluate": 4,
+            "plot_training_curves": 1,
+            **SHOWN,
+            **JUDGED,
+        },
+    ),
+    "config: treatments, weights_over": (
+        config(treatments={"group_weights": {"weights_over": ["sex"]}}),
+        {
+            "rebalance": 2,
+            "evaluate": 2,
+            "plot_group_composition": 1,
+            **JUDGED,
+            "plot_roc": 0,
+            "plot_calibration": 0,
+        },
+    ),
     "config: classifiers": (config(classifiers={"random_forest": {"n_trees": 31}}), EVALUATED),
     "config: classifiers, one that labels synthetic rows": (
         config(classifiers={"teacher": {"gamma": 0.1}}),
