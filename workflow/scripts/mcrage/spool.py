@@ -78,15 +78,20 @@ class ColumnSpool:
         """The columns in the order in which they were put down."""
         return pa.schema(list(self._fields.values()))
 
-    def put(self, name: str, values: pa.Array | pa.ChunkedArray) -> None:
-        """Put a column down."""
+    def put(
+        self,
+        name: str,
+        values: pa.Array | pa.ChunkedArray,
+        metadata: dict[bytes, bytes] | None = None,
+    ) -> None:
+        """Put a column down, with the metadata that its field has when it is taken up."""
         whole = values
         if isinstance(values, pa.ChunkedArray):
             whole = values.unify_dictionaries().combine_chunks()
         self.num_rows = len(whole)
         self._starts[name] = self._file.seek(0, os.SEEK_END)
         field = pa.field(name, whole.type)
-        self._fields[name] = field
+        self._fields[name] = field.with_metadata(metadata) if metadata else field
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         with pa.ipc.new_stream(self._file, pa.schema([field]), options=options) as writer:
             for start in range(0, len(whole), PORTION):

@@ -6,8 +6,8 @@ card overrides by listing the column:
 
 - One value in every row, or none: ignored.
 - Two different values: category, whatever they are.
-- Whole numbers: integer. Those with leading zeros are codes: category. So are at most
-  32 different ones of a column whose name ends in id, code or type.
+- Whole numbers: integer. Those with leading zeros, or more digits than 64 bits hold, are codes:
+  category. So are at most 32 different ones of a column whose name ends in id, code or type.
 - Numbers: continuous, recorded to the coarsest usual grid that holds them all.
 - Dates as in `DATE_FORMATS`: date. Where day and month can't be told apart the day comes first.
 - Times of the day: ignored, since no type holds them.
@@ -51,7 +51,7 @@ DATE_FORMATS = (
 )
 FEW = 12
 """Different numbers that may be levels."""
-_WHOLE = r"^[+-]?[0-9]{1,15}$"
+_WHOLE = r"^[+-]?[0-9]+$"
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _PADDED = r"^[+-]?0[0-9]"
 _CLOCK = r"^[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?$"
@@ -251,14 +251,18 @@ def _typed(name: str, found: pa.Array, n: int | None, keep: dict, decimal: str) 
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         return Guess(Column(type="date", **keep), "dates")
     if pa.types.is_integer(kind):
-        return _whole(name, found.cast(pa.int64(), safe=False).to_numpy(), n, keep)
+        return _whole(name, found.to_numpy(), n, keep)
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return _continuous(found.cast(pa.float64()).to_numpy(), kind, keep)
     texts = as_text(found)
     if _all_match(texts, _WHOLE):
         if pc.any(pc.match_substring_regex(texts, _PADDED)).as_py():
             return _levels(name, texts, n, keep, "digits with leading zeros are codes")
-        return _whole(name, pc.ascii_ltrim(texts, "+").cast(pa.int64()).to_numpy(), n, keep)
+        try:
+            whole = pc.ascii_ltrim(texts, "+").cast(pa.int64())
+        except pa.ArrowInvalid:
+            return _levels(name, texts, n, keep, "so many digits are codes")
+        return _whole(name, whole.to_numpy(), n, keep)
     if _all_match(with_point(texts, decimal), _NUMBER):
         return _continuous(as_numbers(texts, decimal).to_numpy(), kind, keep)
     if _all_match(texts, _CLOCK):
@@ -271,7 +275,7 @@ def _whole(name: str, found: np.ndarray, n: int | None, keep: dict) -> Guess:
     told = f"{len(found):,} whole numbers"
     n = n or 0
     if len(found) == n and n >= _ENOUGH:
-        consecutive = found.max() - found.min() < 1.1 * n
+        consecutive = int(found.max()) - int(found.min()) < 1.1 * n
         if consecutive or _CALLED_ID.match(name):
             return _identifier("a different whole number in every row")
     elif _CALLED_ID.match(name) and n / 2 < len(found) <= n:

@@ -127,7 +127,7 @@ def prepare(settings: PrepareSettings, paths: Sequence[str | os.PathLike]) -> Pr
             values = read_column(raw, name, column, settings.format)
         else:
             values = at_hand[name]
-        spool.put(name, values)
+        spool.put(name, values, raw.table.metadata(name, values.type))
         if name in derived or name in cards:
             at_hand[name] = values
         if name in cards:
