@@ -50,4 +50,6 @@ def schema_metadata(fields: Iterable[pa.Field]) -> dict[bytes, bytes]:
     if not carried:
         return {}
     # No index: one that was a column is a column.
-    return {KEY: json.dumps({"index_columns": [], "column_indexes": [], "columns": carried}).encode()}
+    return {
+        KEY: json.dumps({"index_columns": [], "column_indexes": [], "columns": carried}).encode()
+    }

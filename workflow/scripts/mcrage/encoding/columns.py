@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mcrage.datasets.limits import MISSING_LEVEL
+from mcrage.datasets.recorded import whole_ends
 from mcrage.datasets.roles import Feature
 from mcrage.errors import UserError
 
@@ -133,16 +134,9 @@ def _array(numbers: np.ndarray, feature: Feature, kind: pa.DataType) -> pa.Array
         days = np.rint(np.where(missing, 0, numbers)).astype(np.int32)
         return pa.array(days, pa.int32(), mask=missing).cast(pa.date32()).cast(kind)
     if pa.types.is_integer(kind):
-        whole = np.clip(np.rint(np.where(missing, 0, numbers)), *_ends(kind))
+        whole = np.clip(np.rint(np.where(missing, 0, numbers)), *whole_ends(kind.to_pandas_dtype()))
         return pa.array(whole, mask=missing).cast(kind)
     if pa.types.is_decimal(kind):
         return pa.array(np.round(numbers, kind.scale), mask=missing).cast(kind)
     # Single precision holds what was recorded in it, and no more.
     return pa.array(numbers, mask=missing).cast(kind, safe=False)
-
-
-def _ends(kind: pa.DataType) -> tuple[float, float]:
-    """Return the least and the largest float64 that a type of whole numbers holds."""
-    held = np.iinfo(kind.to_pandas_dtype())
-    highest = float(held.max)
-    return float(held.min), highest if int(highest) <= held.max else np.nextafter(highest, 0)
