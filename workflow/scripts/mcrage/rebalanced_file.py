@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mcrage.carried import carried_by
 from mcrage.groups import GroupSchema
-from mcrage.pandas_columns import metadata_of
 from mcrage.rebalancing import Labels, rebalance
 from mcrage.spool import ColumnSpool, column_of
 from mcrage.tables import IS_SYNTHETIC, LABEL_WEIGHT, ROW_ID, read_table
@@ -72,16 +72,16 @@ def rebalance_files(
     for name in file.schema_arrow.names:
         if name == ROW_ID:
             continue
-        told = metadata_of(file.schema_arrow.field(name))
+        carried = carried_by(file.schema_arrow.field(name))
         if name == schema.columns[-1]:
             # A synthetic row may have been given another label.
-            spool.put(name, narrow.column(name), told)
+            spool.put(name, narrow.column(name), carried)
             continue
         values = column_of(file, name).take(real_rows)
         if drawn is not None:
             more = column_of(drawn, name).take(added_rows)
             values = pa.chunked_array([*values.chunks, *more.chunks], values.type)
-        spool.put(name, values, told)
+        spool.put(name, values, carried)
     for name in (IS_SYNTHETIC, LABEL_WEIGHT):
         if name in narrow.column_names:
             spool.put(name, narrow.column(name))

@@ -309,7 +309,7 @@ def _date(texts: pa.Array, keep: dict) -> Guess | None:
     if {"%d/%m/%Y", "%m/%d/%Y"} <= set(fits):
         warning = "day and month can't be told apart; taken as %d/%m/%Y, so look at date_format"
     if "%H" in layout:
-        warning = "the time of the day is left out"
+        warning = "only the day is a feature; synthetic rows have no time of the day"
     return Guess(Column(type="date", date_format=layout, **keep), f"dates like {layout}", warning)
 
 

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mcrage.carried import told_by_pandas
 from mcrage.datasets.csv_files import check_header
 from mcrage.errors import UserError
-from mcrage.pandas_columns import told_by
 from mcrage.spool import column_of
 
 
@@ -34,7 +34,7 @@ class ParquetFile:
     num_rows : int
     told : dict of str to tuple
         Type of the columns of which pandas wrote something, and what that is, as metadata of a
-        field; see `mcrage.pandas_columns`.
+        field; see `mcrage.carried`.
 
     Raises
     ------
@@ -60,7 +60,9 @@ class ParquetFile:
         check_header(path, names, list(columns), wanted, others=others)
         self.column_names = list(wanted or names)
         schema = self._file.schema_arrow
-        self.told = {name: (schema.field(name).type, own) for name, own in told_by(schema).items()}
+        self.told = {
+            name: (schema.field(name).type, own) for name, own in told_by_pandas(schema).items()
+        }
         self.num_rows = self._file.metadata.num_rows
         if self.num_rows == 0:
             raise UserError(f"{path}: the file has columns but no rows; download it again")

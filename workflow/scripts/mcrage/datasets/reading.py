@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from mcrage.carried import Metadata
 from mcrage.datasets.card_model import CsvFormat, PrepareSettings
 from mcrage.datasets.column_model import Column
 from mcrage.datasets.csv_files import CsvFile
@@ -20,7 +21,7 @@ from mcrage.provenance import file_hash
 
 RawFile = CsvFile | ParquetFile
 Values = Callable[[], pa.ChunkedArray]
-Told = tuple[pa.DataType, dict[bytes, bytes]]
+Told = tuple[pa.DataType, Metadata]
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,10 @@ class RawColumns:
         values = self.sources[name]()
         return values if len(values) == len(self.kept) else values.take(pa.array(self.kept))
 
-    def metadata(self, name: str, kind: pa.DataType) -> dict[bytes, bytes] | None:
-        """Return what pandas wrote of a column, if the table's is of the file's type."""
-        found, told = self.told.get(name, (None, None))
-        return told if found == kind else None
+    def told_by_pandas(self, name: str, kind: pa.DataType) -> Metadata:
+        """Return what pandas wrote of a column; nothing if the table's is of another type."""
+        found, told = self.told.get(name, (None, {}))
+        return told if found == kind else {}
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from mcrage.errors import UserError
 _CONTINUOUS = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _INTEGER = r"^[+-]?[0-9]+$"
 _LONG = r"^[+-]?[0-9]{16,}$"
+_TIME = r"%[HIMSfpcX]"
 _GROUPED = re.compile(r"[+-]?[0-9]{1,3}([,.' \u00a0\u202f_][0-9]{3})+([.,][0-9]+)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
 _NOT_FINITE = re.compile(r"[+-]?(inf|infinity|nan|1\.#inf|1\.#ind)", re.IGNORECASE)
@@ -37,8 +38,8 @@ def read_column(raw: RawTable, name: str, column: Column, layout: CsvFormat) -> 
     Returns
     -------
     pyarrow.Array
-        What was text in the file becomes float64, int64 or date32 if the card says so, or stays
-        text; other types stay as they are.
+        What was text in the file becomes float64, int64, date32 or a timestamp if the card says
+        so, or stays text; other types stay as they are.
 
     Raises
     ------
@@ -204,8 +205,12 @@ def _dates(raw: RawTable, name: str, column: Column, values: pa.Array, is_text: 
         )
     layout = column.date_format or ISO_DATE
     texts = values.dictionary_encode()
-    days = [_day(text, layout) for text in texts.dictionary.to_pylist()]
-    dates = pa.array(days, pa.date32()).take(texts.indices)
+    read = [_moment(text, layout) for text in texts.dictionary.to_pylist()]
+    # A table keeps the time of the day, though only the day is a feature.
+    dates = pa.array(read, pa.timestamp("us"))
+    if not re.search(_TIME, layout):
+        dates = dates.cast(pa.date32())
+    dates = dates.take(texts.indices)
     why = (
         f"which is no date like {layout}; correct columns.{name}.date_format in the card, or mend "
         "the file"
@@ -214,9 +219,9 @@ def _dates(raw: RawTable, name: str, column: Column, values: pa.Array, is_text: 
     return dates
 
 
-def _day(text: str, layout: str) -> datetime.date | None:
+def _moment(text: str, layout: str) -> datetime.datetime | None:
     try:
-        return datetime.datetime.strptime(text, layout).date()
+        return datetime.datetime.strptime(text, layout).replace(tzinfo=None)
     except ValueError:
         return None
 

@@ -132,7 +132,13 @@ def _array(numbers: np.ndarray, feature: Feature, kind: pa.DataType) -> pa.Array
         return of_levels(codes, feature.levels, kind)
     if feature.kind == "date":
         days = np.rint(np.where(missing, 0, numbers)).astype(np.int32)
-        return pa.array(days, pa.int32(), mask=missing).cast(pa.date32()).cast(kind)
+        dates = pa.array(days, pa.int32(), mask=missing).cast(pa.date32())
+        zone = pa.types.is_timestamp(kind) and kind.tz
+        if not zone:
+            return dates.cast(kind)
+        # Where the day begins; at the first of two midnights, after the gap that swallows one.
+        midnights = dates.cast(pa.timestamp(kind.unit))
+        return pc.assume_timezone(midnights, zone, ambiguous="earliest", nonexistent="latest")
     if pa.types.is_integer(kind):
         whole = np.clip(np.rint(np.where(missing, 0, numbers)), *whole_ends(kind.to_pandas_dtype()))
         return pa.array(whole, mask=missing).cast(kind)
