@@ -20,6 +20,7 @@ import numpy as np
 from mcrage.datasets.formula import names
 from mcrage.datasets.roles import Feature, features_from
 from mcrage.encoding.numeric import NumericEncoding
+from mcrage.encoding.usual import usual_value
 from mcrage.errors import UserError
 
 # What a code stands for: a level is its place in `Feature.levels`, a number's state one of these.
@@ -351,16 +352,13 @@ def _usual(values: np.ndarray, feature: Feature) -> float:
     """Return what is put in for a missing value; NaN where nothing is."""
     if feature.missing != "impute":
         return np.nan
-    known = values[~np.isnan(values)]
-    if len(known) == 0:
+    found = usual_value(values, feature)
+    if np.isnan(found):
         raise UserError(
             f"column {feature.column}: no training row has a value, so there is none to impute. "
             "Leave the column out of the features, or set its `missing` to keep."
         )
-    if feature.levels:
-        return float(np.bincount(known.astype(np.int64)).argmax())
-    # A value that was recorded, which the mean of the two in the middle may not be.
-    return float(np.quantile(known, 0.5, method="inverted_cdf"))
+    return found
 
 
 def _imputed(values: np.ndarray, usual: float) -> np.ndarray:
