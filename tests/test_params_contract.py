@@ -134,6 +134,10 @@ CONTRACT: dict[str, tuple[dict, set[str]]] = {
         {"classifiers": {"boosting": {"grid": {"max_depth": [2, 4]}}}},
         both("evaluate") | {"report"},
     ),
+    "a classifier that is told no attributes": (
+        {"classifiers": {"boosting": {"attributes": False}}},
+        both("evaluate") | {"report"},
+    ),
     "another reference": (
         {"experiment": {"references": {"adult": {"sex": "Female"}}}},
         both("evaluate") | both("check_leakage") | {"report"},
