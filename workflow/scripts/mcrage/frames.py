@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mcrage.datasets.grain import usual_bands
-from mcrage.datasets.infer import FEW
+from mcrage.datasets.guessing import FEW
 from mcrage.datasets.limits import MAXIMUM_LEVELS, MISSING_LEVEL
 from mcrage.datasets.roles import Attribute, Roles, Target
 from mcrage.errors import UserError

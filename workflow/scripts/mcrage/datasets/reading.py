@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from mcrage.carried import Metadata
-from mcrage.datasets.card_model import CsvFormat, PrepareSettings
+from mcrage.datasets.card_model import PrepareSettings
 from mcrage.datasets.column_model import Column
 from mcrage.datasets.csv_files import CsvFile
+from mcrage.datasets.file_model import CsvFormat
 from mcrage.datasets.joining import partners
 from mcrage.datasets.limits import is_parquet
 from mcrage.datasets.parquet_files import ParquetFile

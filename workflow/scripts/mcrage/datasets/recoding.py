@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mcrage.datasets.card_model import CsvFormat
 from mcrage.datasets.column_model import Column
+from mcrage.datasets.file_model import CsvFormat
 from mcrage.errors import UserError
 
 

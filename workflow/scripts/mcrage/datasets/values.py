@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mcrage.datasets.card_model import CsvFormat
 from mcrage.datasets.column_model import ISO_DATE, Column
 from mcrage.datasets.decimals import with_point
+from mcrage.datasets.file_model import CsvFormat
 from mcrage.datasets.reading import RawTable
 from mcrage.encoding.columns import as_text
 from mcrage.errors import UserError
