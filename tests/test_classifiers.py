@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Classifiers: every kind learns, takes weights, and shares across subgroups what it is told to."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -116,6 +117,19 @@ def test_an_ensemble_is_the_mean_of_its_members(roles):
     np.testing.assert_allclose(found, np.mean(scores, axis=0))
 
 
+def test_a_kernel_of_more_components_than_rows_takes_all_rows_and_says_nothing(roles):
+    train, test = separated([9, 9, 9, 9]), separated([9, 9, 9, 9], seed=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        more, all_rows = (
+            fit_and_score(
+                resolved("kernel_logistic", n_components=n), train, None, test, roles, seed=3
+            )
+            for n in (400, 36)
+        )
+    np.testing.assert_array_equal(more, all_rows)
+
+
 def test_within_the_subgroup_a_unit_of_its_own_changes_nothing(roles):
     train, test = separated([400, 400, 400, 400]), separated([200, 200, 200, 200], seed=5)
     y, settings = target(test, roles), resolved("kernel_logistic", features="within_subgroup")
@@ -153,7 +167,7 @@ finite = st.floats(-1e6, 1e6, width=32)
     arrays(np.float64, (12, 2), elements=finite), arrays(np.int64, 12, elements=st.integers(0, 2))
 )
 def test_scaling_and_back_is_the_identity(rows, subgroups):
-    scaling = SubgroupScaling.fit(rows, 0, subgroups)
+    scaling = SubgroupScaling.fit(rows.T, len(rows), subgroups)
     back = scaling.inverse(scaling.transform(rows, subgroups), subgroups)
     np.testing.assert_allclose(back, rows, rtol=1e-9, atol=1e-6)
     assert np.isfinite(scaling.means).all()
@@ -164,7 +178,7 @@ def test_large_subgroups_have_their_own_moments_and_empty_ones_those_of_all():
     rng = np.random.default_rng(0)
     subgroups = rng.integers(0, 2, 20_000)
     rows = rng.normal(3.0 * subgroups, 1.0 + subgroups)[:, None]
-    scaling = SubgroupScaling.fit(rows, 0, subgroups)
+    scaling = SubgroupScaling.fit(rows.T, len(rows), subgroups)
     for subgroup in (0, 1):
         own = StandardScaler().fit(rows[subgroups == subgroup])
         np.testing.assert_allclose(scaling.means[subgroup], own.mean_, atol=2e-3)

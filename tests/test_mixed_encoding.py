@@ -189,7 +189,7 @@ def test_zeros_and_missing_values_have_a_state_and_leave_the_amounts_their_distr
     assert (numbers[~amounts] == 0).all()
     jittered, _ = encoding.transform(gain[:, None], jitter_seed=0)
     assert abs(jittered[~amounts].std() - 1) < 0.05
-    whole = MixedEncoding.fit(gain[:, None], [feature], split_zeros=False)
+    whole = MixedEncoding.fit(gain[:, None], [feature], spikes="none")
     assert whole.cardinalities == (2,)
 
 

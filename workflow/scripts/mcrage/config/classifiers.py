@@ -111,7 +111,10 @@ class KernelLogistic(_OfFeatures):
 
     kind: Literal["kernel_logistic"]
     n_components: int = Field(
-        400, ge=1, description="Training rows the kernel is approximated by. Cost: its square."
+        400,
+        ge=1,
+        description="Training rows the kernel is approximated by; all where there are fewer. "
+        "Cost: its square.",
     )
     gamma: float = Field(
         0.05, gt=0, description="Of exp(-gamma d²), d the distance of standardised rows."

@@ -39,7 +39,7 @@ def feature_matrix(table: pa.Table, features: Sequence[Feature]) -> np.ndarray:
     """
     matrix = np.empty((table.num_rows, len(features)), order="F")
     for place, feature in enumerate(features):
-        matrix[:, place] = _numbers(table.column(feature.column), feature)
+        matrix[:, place] = feature_numbers(table.column(feature.column), feature)
     return matrix
 
 
@@ -108,7 +108,8 @@ def of_levels(codes: np.ndarray, levels: Sequence[str], kind: pa.DataType) -> pa
     return named.cast(kind).take(places)
 
 
-def _numbers(column: pa.ChunkedArray, feature: Feature) -> np.ndarray:
+def feature_numbers(column: pa.ChunkedArray, feature: Feature) -> np.ndarray:
+    """Return one column of `feature_matrix`, float64 of shape (n,)."""
     array = column.combine_chunks()
     if feature.levels:
         codes = level_codes(array, feature.levels)

@@ -150,9 +150,10 @@ def check_stored_rows(
     rows, groups = arrays.get("rows"), arrays.get("groups")
     problems = []
     if rows is not None:
-        expected = train.features
         if "encoding" in facts:
-            expected = encoding_anew(facts["encoding"], train, seed).transform(expected)
+            expected = encoding_anew(facts["encoding"], train, seed).transform(train.rows)
+        else:
+            expected = train.features
         if isinstance(expected, tuple):
             expected, codes = expected
             if not np.array_equal(arrays.get("codes"), codes):
@@ -330,14 +331,14 @@ def encoding_anew(
     """
     if "options" in facts:
         return MixedEncoding.fit(
-            train.features,
+            train.rows,
             train.roles.features,
             **facts["options"],
             seed=seed,
             within=train.within(facts["options"]["scaling"]),
         )
     return NumericEncoding.fit(
-        train.features,
+        train.rows,
         train.roles.features,
         scaling=facts["scaling"],
         derive=len(facts["modelled"]) < len(facts["features"]),

@@ -21,9 +21,9 @@ def check(
 ) -> list[str]:
     """Check quantiles of numbers and shares of levels; see `mcrage.leakage.fitted.check_learnt`."""
     encoding = encoding_anew(facts["encoding"], train, seed)
-    numbers, codes = encoding.transform(train.features)
+    numbers, codes = encoding.compact(train.rows)
     anew = fit(
-        numbers.astype(np.float64),
+        numbers,
         codes,
         train.groups,
         train.schema,

@@ -27,7 +27,7 @@ def check(
     """Check numbers without gaps, and all codes; see `mcrage.leakage.fitted.check_learnt`."""
     encoding = encoding_anew(facts["encoding"], train, seed)
     within = train.within(facts["settings"]["scaling"])
-    numbers, codes = encoding.transform(train.features, jitter_seed=seed, within=within)
+    numbers, codes = encoding.transform(train.rows, jitter_seed=seed, within=within)
     sizes, means, levels = (arrays[f"components.{name}"] for name in ("sizes", "means", "levels"))
     n, k = len(codes), len(sizes)
     complete = [column for column, state in enumerate(encoding.states) if state is None]
