@@ -260,11 +260,10 @@ def learn(kind: str, folder: Path) -> float:
     from mcrage.datasets.roles import read_roles
     from mcrage.generators.base import TrainingData
     from mcrage.generators.registry import generator_class
-    from mcrage.tables import read_table
 
     generator = generator_class(kind)(mixed_settings(kind))
     started = time.process_time()
-    train = TrainingData.of(read_table(folder / "train.parquet"), read_roles(folder / "roles.json"))
+    train = TrainingData.read(folder / "train.parquet", read_roles(folder / "roles.json"))
     generator.fit(train, seed=0).save(folder)
     return time.process_time() - started
 

@@ -55,6 +55,25 @@ def rules(folder: Path) -> dict[str, list[dict]]:
     return records
 
 
+def print_rules(folder: Path, peaks: dict[str, float] | None = None) -> None:
+    """Print time and peak memory by rule, of a run in a folder; memory as given, where it is."""
+    table = rules(folder)
+    total = sum(record["s"] for records in table.values() for record in records)
+    cpu = sum(float(r["cpu_time"] or 0) for records in table.values() for r in records)
+    print(f"CPU time of all jobs: {duration(cpu)} ({cpu:.0f} s)")
+    print(f"{'rule':<24}{'jobs':>6}{'mean s':>9}{'share':>8}{'peak MB':>9}")
+    for name, records in sorted(table.items(), key=lambda item: -sum(r["s"] for r in item[1])):
+        seconds = [record["s"] for record in records]
+        # Jobs shorter than Snakemake's sampling interval have no memory record.
+        memory = [float(r["max_rss"]) for r in records if isinstance(r["max_rss"], int | float)]
+        if peaks:
+            memory = [peaks.get(name, float("nan"))]
+        print(
+            f"{name:<24}{len(records):>6}{statistics.mean(seconds):>9.2f}"
+            f"{sum(seconds) / total:>8.1%}{max(memory, default=float('nan')):>9.0f}"
+        )
+
+
 def start_up(script: str, repeats: int = 3) -> float:
     """Return the median seconds from starting Python to a script's `main`, imports included."""
     code = f"import sys; sys.path.insert(0, '.'); import {script}"
@@ -85,19 +104,7 @@ def main() -> None:
         if not arguments.results:
             wall = run(folder, arguments.configfile, arguments.mirror)
             print(f"wall time on {os.cpu_count()} cores: {duration(wall)} ({wall:.0f} s)")
-        table = rules(folder)
-    total = sum(record["s"] for records in table.values() for record in records)
-    cpu = sum(float(r["cpu_time"] or 0) for records in table.values() for r in records)
-    print(f"CPU time of all jobs: {duration(cpu)} ({cpu:.0f} s)")
-    print(f"{'rule':<24}{'jobs':>6}{'mean s':>9}{'share':>8}{'peak MB':>9}")
-    for name, records in sorted(table.items(), key=lambda item: -sum(r["s"] for r in item[1])):
-        seconds = [record["s"] for record in records]
-        # Jobs shorter than Snakemake's sampling interval have no memory record.
-        memory = [float(r["max_rss"]) for r in records if isinstance(r["max_rss"], int | float)]
-        print(
-            f"{name:<24}{len(records):>6}{statistics.mean(seconds):>9.2f}"
-            f"{sum(seconds) / total:>8.1%}{max(memory, default=float('nan')):>9.0f}"
-        )
+        print_rules(folder)
     print("\nstart-up of a job, seconds from starting Python to main, imports included:")
     for script in sorted(p.stem for p in (ROOT / "workflow" / "scripts").glob("*.py")):
         print(f"  {script:<24}{start_up(script):.2f}")

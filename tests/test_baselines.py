@@ -61,7 +61,7 @@ def test_smote_of_levels_is_that_of_imbalanced_learn(name):
 
     train = data(name)
     features = train.roles.features
-    options = {"split_zeros": False, "within": train.within("standard")}
+    options = {"spikes": "none", "within": train.within("standard")}
     encoding = MixedEncoding.fit(train.features, features, seed=5, **options)
     numbers, codes = encoding.transform(train.features)
     matrix = np.concatenate([numbers, codes], axis=1)
@@ -124,7 +124,7 @@ def test_the_guard_finds_what_other_rows_taught(kind, name, tmp_path):
     # Learnt from one more, and all else as it should be.
     more = replace(
         train,
-        features=np.concatenate([train.features, train.features[:1]]),
+        rows=np.concatenate([train.features, train.features[:1]]),
         groups=np.concatenate([train.groups, train.groups[:1]]),
     )
     other = generator_class(kind)(settings(kind)).fit(more, seed=5)
@@ -342,13 +342,14 @@ def test_pairs_are_taken_where_both_numbers_are_there():
     correlation, values = latent()
     seen = np.ones(values.shape, dtype=bool)
     seen[:, 1] = np.random.default_rng(0).random(len(values)) < 0.5
-    found = latent_correlation(np.where(seen, values, 99.0), seen, np.ones(4))
+    found = latent_correlation([(np.where(seen, values, 99.0), seen)], np.ones(4))
     np.testing.assert_allclose(found, correlation, atol=0.03)
 
 
 def test_what_pairs_say_of_each_other_becomes_a_correlation():
     scores = np.random.default_rng(0).normal(size=(6, 12))
-    found = latent_correlation(scores, np.ones(scores.shape, dtype=bool), np.full(12, 0.4))
+    portions = [(part, np.ones(part.shape, dtype=bool)) for part in np.split(scores, 2)]
+    found = latent_correlation(portions, np.full(12, 0.4))
     np.testing.assert_allclose(np.diag(found), 1.0)
     assert np.linalg.eigvalsh(found)[0] > 0
 

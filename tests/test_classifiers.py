@@ -167,7 +167,7 @@ finite = st.floats(-1e6, 1e6, width=32)
     arrays(np.float64, (12, 2), elements=finite), arrays(np.int64, 12, elements=st.integers(0, 2))
 )
 def test_scaling_and_back_is_the_identity(rows, subgroups):
-    scaling = SubgroupScaling.fit(rows, 0, subgroups)
+    scaling = SubgroupScaling.fit(rows.T, len(rows), subgroups)
     back = scaling.inverse(scaling.transform(rows, subgroups), subgroups)
     np.testing.assert_allclose(back, rows, rtol=1e-9, atol=1e-6)
     assert np.isfinite(scaling.means).all()
@@ -178,7 +178,7 @@ def test_large_subgroups_have_their_own_moments_and_empty_ones_those_of_all():
     rng = np.random.default_rng(0)
     subgroups = rng.integers(0, 2, 20_000)
     rows = rng.normal(3.0 * subgroups, 1.0 + subgroups)[:, None]
-    scaling = SubgroupScaling.fit(rows, 0, subgroups)
+    scaling = SubgroupScaling.fit(rows.T, len(rows), subgroups)
     for subgroup in (0, 1):
         own = StandardScaler().fit(rows[subgroups == subgroup])
         np.testing.assert_allclose(scaling.means[subgroup], own.mean_, atol=2e-3)

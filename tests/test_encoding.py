@@ -111,7 +111,7 @@ def test_quantile_scores_are_scikit_learns():
     values = np.random.default_rng(0).gamma(2.0, size=(900, 2)).round(1)
     theirs = QuantileTransformer(n_quantiles=30, output_distribution="normal", subsample=None)
     expected = theirs.fit_transform(values)
-    scaling = QuantileScaling.fit(values, seed=0)
+    scaling = QuantileScaling.fit(values.T, len(values))
     assert scaling.quantiles.shape == (30, 2)
     np.testing.assert_allclose(scaling.transform(values), expected, atol=1e-5)
     np.testing.assert_allclose(
@@ -186,7 +186,7 @@ def test_how_many_rows_are_coded_at_once_changes_nothing(scaling, monkeypatch):
         return encoded, encoding.inverse(encoded)
 
     whole = coded()
-    monkeypatch.setattr("mcrage.encoding.numeric._ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("mcrage.encoding.rows._ROWS_AT_ONCE", 7)
     for parts, expected in zip(coded(), whole, strict=True):
         np.testing.assert_array_equal(parts, expected)
     rows[93, 3] = np.inf
@@ -204,7 +204,7 @@ def test_a_single_quantile_step_decodes():
 @pytest.mark.parametrize("value", [0.0, 0.1, 0.3, 37.7, 1e6 + 0.1])
 def test_a_constant_feature_is_0_though_its_mean_is_rounded(scaling, value):
     rows, within = np.full((1000, 1), value), np.arange(1000) % 3
-    fitted = SCALINGS[scaling].fit(rows, 0, within)
+    fitted = SCALINGS[scaling].fit(rows.T, len(rows), within)
     scores = fitted.transform(rows, within)
     np.testing.assert_allclose(scores, 0, atol=1e-8 * max(1, value))
     np.testing.assert_allclose(fitted.inverse(scores, within), rows)

@@ -110,8 +110,10 @@ CONTRACT: dict[str, tuple[dict, set[str]]] = {
     "mixture: covariance": (of("mixture", covariance="diagonal"), trained("mixture")),
     "mixture: scaling": (of("mixture", scaling="standard"), trained("mixture")),
     "mixture: a gate": (of("mixture", memorising="stop"), drawn("mixture")),
+    "mixture: max_rows": (of("mixture", max_rows=2000), trained("mixture")),
     "copula: prior_rows": (of("copula", prior_rows=3.0), trained("copula")),
     "copula: derive": (of("copula", derive=False), trained("copula")),
+    "cart: max_rows": (of("cart", max_rows=2000), trained("cart")),
     "cart: min_leaf": (of("cart", min_leaf=9), trained("cart")),
     "cart: smooth": (of("cart", smooth=True), drawn("cart")),
     "diffusion: categories": (of("diffusion", categories="one_hot"), trained("diffusion")),
@@ -134,6 +136,10 @@ CONTRACT: dict[str, tuple[dict, set[str]]] = {
         {"classifiers": {"boosting": {"grid": {"max_depth": [2, 4]}}}},
         # The guard fits one run of each classifier anew.
         both("evaluate") | both("check_leakage") | {"report"},
+    ),
+    "a classifier that is told no attributes": (
+        {"classifiers": {"boosting": {"attributes": False}}},
+        both("evaluate") | {"report"},
     ),
     "another reference": (
         {"experiment": {"references": {"adult": {"sex": "Female"}}}},

@@ -20,7 +20,14 @@ from mcrage.generators.checkpoint import CheckpointFile
 from mcrage.provenance import file_hash
 from mcrage.rare_groups import settle
 from mcrage.stage import run_stage
-from mcrage.tables import content_hash, read_json, read_table, write_json, write_table
+from mcrage.tables import (
+    content_hash,
+    content_hash_of_file,
+    read_json,
+    read_table,
+    write_json,
+    write_table,
+)
 
 
 def training_key(params: dict, roles: dict, tables: list[str]) -> str:
@@ -33,15 +40,15 @@ def training_key(params: dict, roles: dict, tables: list[str]) -> str:
 def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     roles = read_roles(input.roles)
-    table = read_table(input.train)
     settings = params["settings"]
-    train = TrainingData.of(table, roles)
+    train = TrainingData.read(input.train, roles)
+    n_rows = len(train.groups)
     counts = train.schema.counts_by_label(train.groups)
     logging.info("rows by group: %s", counts)
     train, rare = settle(train, settings["rare_groups"], params["seeds"]["train"])
     for one in rare:
         logging.info("rare group: %s", one)
-    contents = [content_hash(table)]
+    contents = [content_hash_of_file(input.train)]
     criterion = None
     if judge := settings.get("judge"):
         validation = read_table(input.validation)
@@ -49,7 +56,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
         # By name: only generators that are judged have its code in their digest.
         criterion = import_module("mcrage.classifiers.validation").validation_f1(
             judge,
-            table,
+            read_table(input.train),
             validation,
             roles,
             seed=params["seeds"]["train"],
@@ -79,7 +86,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     facts = {
         **read_json(output.model),
         **({"rare_groups": rare} if rare else {}),
-        "trained_on": {"content": contents[0], "rows": table.num_rows},
+        "trained_on": {"content": contents[0], "rows": n_rows},
         "files": {Path(output.weights).name: file_hash(output.weights)},
     }
     write_json(facts, output.model, origin | {"rows_by_group": counts})

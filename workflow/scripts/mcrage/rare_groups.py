@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mcrage.bands import within_bands
+from mcrage.encoding.rows import CompactRows
 from mcrage.errors import UserError
 from mcrage.groups import GroupSchema
 from mcrage.scenario import apportion
@@ -204,12 +205,14 @@ def _lend(train: "TrainingData", found: Sequence[Loan], seed: int) -> "TrainingD
             rows.append(np.sort(rng.choice(own, size=n, replace=False)))
             groups.append(np.full(n, loan.group, dtype=np.int64))
     places, labels = np.concatenate(rows), np.concatenate(groups)
-    moved = within_bands(train.features[places], labels, train.schema, train.roles)
+    held = isinstance(train.rows, CompactRows)
+    lent = train.rows.take(places) if held else train.rows[places]
+    moved = within_bands(lent, labels, train.schema, train.roles)
     # Without clusters every row is its own: a copy in another fold would tell of its original.
     clusters = np.arange(len(train.groups)) if train.clusters is None else train.clusters
     return replace(
         train,
-        features=np.concatenate([train.features, moved]),
+        rows=train.rows.followed_by(moved) if held else np.concatenate([train.rows, moved]),
         groups=np.concatenate([train.groups, labels]),
         clusters=np.concatenate([clusters, clusters[places]]),
         n_borrowed=len(labels),

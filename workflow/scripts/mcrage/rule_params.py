@@ -259,7 +259,8 @@ class RuleParams:
         }
 
     def _export_csv(self, wildcards: Any) -> dict:
-        return {}
+        layout = self.plan.cards[wildcards.dataset].format
+        return {"settings": {"delimiter": layout.delimiter, "decimal": layout.decimal}}
 
     def _init_dataset(self, wildcards: Any) -> dict:
         return {}

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mcrage.carried import for_pandas
 from mcrage.errors import UserError
 from mcrage.provenance import KEY, PARQUET_KEY, Origin, to_json
 from mcrage.spool import PORTION
@@ -183,7 +184,7 @@ def table_writer(
     told = dict(origin or {})
     if rows_by_group is not None:
         told["rows_by_group"] = dict(rows_by_group)
-    schema = schema.with_metadata({PARQUET_KEY: to_json(told).encode()})
+    schema = schema.with_metadata({PARQUET_KEY: to_json(told).encode(), **for_pandas(schema)})
     with (
         atomic_output(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,
@@ -266,11 +267,35 @@ def content_hash(table: pa.Table) -> str:
     Nor does it depend on how a table lies in memory: in which chunks, or what stands where a value
     is missing.
     """
+    portions = (table.slice(i, _ROWS_HASHED) for i in range(0, table.num_rows, _ROWS_HASHED))
+    return _content_hash(table.schema, table.num_rows, portions)
+
+
+def content_hash_of_file(path: str | os.PathLike) -> str:
+    """Return `content_hash` of the table in a Parquet file, in memory of a portion of its rows."""
+    file = pq.ParquetFile(path)
+    return _content_hash(file.schema_arrow, file.metadata.num_rows, _portions(file))
+
+
+def _portions(file: pq.ParquetFile) -> Iterator[pa.Table]:
+    """Yield rows by `_ROWS_HASHED`, however the file's own groups of rows are cut."""
+    waiting: list[pa.Table] = []
+    for batch in file.iter_batches(batch_size=_ROWS_HASHED, use_threads=False):
+        waiting.append(pa.Table.from_batches([batch]))
+        while sum(map(len, waiting)) >= _ROWS_HASHED:
+            rows = pa.concat_tables(waiting)
+            yield rows.slice(0, _ROWS_HASHED)
+            waiting = [rows.slice(_ROWS_HASHED)]
+    if sum(map(len, waiting)):
+        yield pa.concat_tables(waiting)
+
+
+def _content_hash(schema: pa.Schema, n_rows: int, portions: Iterator[pa.Table]) -> str:
     digest = hashlib.sha256()
-    fields = [(field.name, str(field.type)) for field in table.schema]
-    digest.update(repr((fields, table.num_rows)).encode())
-    for start in range(0, table.num_rows, _ROWS_HASHED):
-        for column in table.slice(start, _ROWS_HASHED).columns:
+    fields = [(field.name, str(field.type)) for field in schema]
+    digest.update(repr((fields, n_rows)).encode())
+    for portion in portions:
+        for column in portion.columns:
             for part in _canonical(column):
                 digest.update(part)
     return digest.hexdigest()

@@ -91,7 +91,8 @@ class DesignMatrix:
         if features != "raw" and numbers:
             schema = GroupSchema.of(roles)
             complete = np.where(np.isnan(raw), usual, raw)[:, numbers]
-            scaling = SubgroupScaling.fit(complete, 0, schema.subgroup_of(schema.index(train)))
+            within = schema.subgroup_of(schema.index(train))
+            scaling = SubgroupScaling.fit(complete.T, len(complete), within)
         return cls(roles, features, native, attributes, usual, levels, scaling)
 
     def of(self, rows: pa.Table) -> np.ndarray:

@@ -10,6 +10,11 @@ from mcrage.config.generators_shared import MEMORISING, Memorising, told
 
 _DERIVE = "true: columns with a formula are recomputed, so identities hold. false: they are "
 _TRAINED_ON = "Name of a treatment whose rebalanced table is learnt from; null: the training set."
+_MAX_ROWS = (
+    "Of a table with more training rows so many are learnt from, drawn at random within each "
+    "group; a group keeps up to 1,000 rows in any case. null: all, and time and memory grow with "
+    "them. "
+)
 _PRIOR_ROWS = (
     "How many rows the group's parent weighs beside its own: a group of as many rows is half its "
     "own and half what "
@@ -81,6 +86,11 @@ class MixtureSettings(_Cheap):
         ge=0,
         description=_PRIOR_ROWS + "groups of its level of the target have as weights.",
     )
+    max_rows: Annotated[int, Field(ge=1_000)] | None = Field(
+        100_000,
+        description=_MAX_ROWS + "Memory beside them: a kilobyte a row, and more with many "
+        "components.",
+    )
     max_iterations: Annotated[int, Field(ge=1)] = Field(
         200, description="Of expectation and maximisation."
     )
@@ -115,6 +125,12 @@ class CartSettings(_Cheap):
         description="Fewest training rows of a leaf; larger ones copy less and blur more. A column "
         "of nearly unique values lets trees find single rows: on Adult 3.5 % of drawn rows equal a "
         "training row (of test rows 0.1 %), and none with smooth.",
+    )
+    max_rows: Annotated[int, Field(ge=1_000)] | None = Field(
+        100_000,
+        description=_MAX_ROWS
+        + "Trees of more rows are deeper, and each of the rows is kept in the "
+        "model.",
     )
     smooth: bool = Field(
         False,

@@ -85,10 +85,12 @@ class Batches:
         self._condition, self._process = condition, process
         self._factor_dropout = factor_dropout
         order = torch.argsort(groups, stable=True)
-        self._rows, self._groups = rows[order].to(device), groups[order].to(device)
+        if (groups[1:] < groups[:-1]).any():
+            rows, groups = rows[order], groups[order]
+        self._rows, self._groups = rows.to(device), groups.to(device)
         self._subsets = list(dict.fromkeys(member.subset for member in members))
         counted = torch.stack([_counted(len(groups), subsets, name) for name in self._subsets])
-        bounds = [_bounds(groups[order], mask, group_exponent) for mask in counted[:, order]]
+        bounds = [_bounds(groups, mask, group_exponent) for mask in counted[:, order]]
         self._bounds = torch.stack(bounds).to(device)
         self._places = torch.arange(self.size, device=device)
         self._lattice = self._places * _GOLDEN % 1.0

@@ -3,15 +3,16 @@
 
 Numbers and dates go through `mcrage.encoding.numeric`. A category or an ordinal becomes one column
 of codes. What a number cannot say as an amount becomes a code beside it, its *state*: whether it
-is missing, and, where many are, whether it is exactly zero. A network then learns how often a
-laboratory value is recorded, or a capital gain is none, apart from how large it is.
+is missing, and whether it is exactly one of the values that stand out (`mcrage.encoding.spikes`).
+A network then learns how often a laboratory value is recorded, a capital gain is none, or a week
+has 40 hours, apart from how large other values are.
 
 Only what training rows hold has a code, so nothing can be drawn that they don't hold. A column of
 codes of which there would be one kind only is none at all: `MixedEncoding.inverse` puts its value
 back.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -20,12 +21,14 @@ import numpy as np
 from mcrage.datasets.formula import names
 from mcrage.datasets.roles import Feature, features_from
 from mcrage.encoding.numeric import NumericEncoding
+from mcrage.encoding.rows import Rows, as_rows
+from mcrage.encoding.spikes import Spikes, spikes_of
+from mcrage.encoding.usual import usual_value
 from mcrage.errors import UserError
 
 # What a code stands for: a level is its place in `Feature.levels`, a number's state one of these.
-_MISSING, _ZERO, _AMOUNT = -1, 0, 1
-# A number has a state of its own for zero from this share of zeros among its values.
-_MANY_ZEROS = 0.2
+# A spike is its place among the column's spikes, of which there are fewer than `_AMOUNT`.
+_MISSING, _AMOUNT = -1, 100
 
 
 class Codes(NamedTuple):
@@ -36,12 +39,15 @@ class Codes(NamedTuple):
     feature : int
         The feature that it belongs to, alone or beside its number.
     kinds : tuple of int
-        What each code stands for, rising: -1 missing; else a level's place or, of a number, 0
-        zero and 1 an amount.
+        What each code stands for, rising: -1 missing; else a level's place or, of a number, the
+        place of a spike, and 100 an amount.
+    spikes : tuple of float
+        Of a number, rising.
     """
 
     feature: int
     kinds: tuple[int, ...]
+    spikes: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class MixedEncoding:
     numeric : NumericEncoding or None
         Of amounts; None if there is no column of them.
     options : dict
-        The ``scaling``, ``derive`` and ``split_zeros`` of the fit.
+        The ``scaling``, ``derive`` and ``spikes`` of the fit.
 
     Examples
     --------
@@ -90,14 +96,14 @@ class MixedEncoding:
     @classmethod
     def fit(
         cls,
-        rows: np.ndarray,
+        rows: np.ndarray | Rows,
         features: Sequence[Feature],
         *,
         scaling: Literal["standard", "quantile", "within_subgroup", "within_group"] = "standard",
         derive: bool = False,
         seed: int = 0,
         within: np.ndarray | None = None,
-        split_zeros: bool = True,
+        spikes: Spikes = "zero",
     ) -> "MixedEncoding":
         """Learn from training rows, and from nothing else.
 
@@ -109,9 +115,9 @@ class MixedEncoding:
         scaling, derive, seed, within
             See `mcrage.encoding.numeric.NumericEncoding.fit`. A formula with a column that lacks
             values recomputes nothing: its column is modelled like the others.
-        split_zeros : bool
-            Give a number of which a fifth or more are 0 a state for it; numbers in formulas that
-            are recomputed have none.
+        spikes : {"none", "zero", "all"}
+            Values of a number that have a state of their own; see `mcrage.encoding.spikes`. Numbers
+            in formulas that are recomputed have none.
 
         Raises
         ------
@@ -119,37 +125,33 @@ class MixedEncoding:
             If there is no row, or a value is infinite, missing where the roles say that none is,
             or missing throughout where it is to be imputed.
         """
-        rows = np.asarray(rows, dtype=np.float64)
-        if rows.ndim != 2 or rows.shape[1] != len(features) or len(rows) == 0:
+        rows = as_rows(rows)
+        if len(rows.shape) != 2 or rows.shape[1] != len(features) or rows.shape[0] == 0:
             raise UserError(
                 f"the feature matrix has shape {rows.shape}; "
                 f"it needs at least one row and {len(features)} columns."
             )
-        usual = np.array([_usual(rows[:, i], f) for i, f in enumerate(features)])
+        usual = np.array([_usual(rows.column(i), f) for i, f in enumerate(features)])
         recomputed = _recomputed(rows, features) if derive else {}
         in_formulas = set(recomputed).union(*recomputed.values())
-        codes, counts, numbers, states = [], [], [], {}
+        codes, counts, numbers, found_spikes = [], [], [], {}
         for place, feature in enumerate(features):
-            values = _imputed(rows[:, place], usual[place])
-            split = split_zeros and feature.column not in in_formulas and _has_many_zeros(values)
+            values = _imputed(rows.column(place), usual[place])
             if feature.levels:
-                states[place] = _levels(values, feature)
+                kinds = _levels(values, feature)
             else:
-                states[place] = _states(values, feature, split)
-                if (states[place] == _AMOUNT).any():
+                known: Spikes = "none" if feature.column in in_formulas else spikes
+                found_spikes[place] = spikes_of(values, feature, known)
+                kinds = _states(values, feature, found_spikes[place])
+                if (kinds == _AMOUNT).any():
                     numbers.append(place)
-            kinds, n_each = np.unique(states[place], return_counts=True)
-            if feature.levels or kinds.tolist() != [_AMOUNT]:
-                codes.append(Codes(place, tuple(kinds.tolist())))
+            found, n_each = np.unique(kinds, return_counts=True)
+            if feature.levels or found.tolist() != [_AMOUNT]:
+                own = found_spikes.get(place, ())
+                codes.append(Codes(place, tuple(found.tolist()), own))
                 counts += n_each.tolist()
         numeric = None
         if numbers:
-            rng = np.random.default_rng(seed)
-            imputed = (_imputed(rows[:, i], usual[i]) for i in numbers)
-            amounts = [
-                _spread(values, states[i] == _AMOUNT, within, rng)
-                for i, values in zip(numbers, imputed, strict=True)
-            ]
             known = [
                 replace(features[i], formula=None)
                 if derive and features[i].column not in recomputed
@@ -157,7 +159,7 @@ class MixedEncoding:
                 for i in numbers
             ]
             numeric = NumericEncoding.fit(
-                np.stack(amounts, axis=1),
+                _Spread(rows, features, numbers, usual, found_spikes, within, seed),
                 known,
                 scaling=scaling,
                 derive=derive,
@@ -171,7 +173,7 @@ class MixedEncoding:
             usual,
             tuple(numbers),
             numeric,
-            {"scaling": scaling, "derive": derive, "split_zeros": split_zeros},
+            {"scaling": scaling, "derive": derive, "spikes": spikes},
         )
 
     @property
@@ -209,7 +211,7 @@ class MixedEncoding:
 
     def transform(
         self,
-        rows: np.ndarray,
+        rows: np.ndarray | Rows,
         *,
         jitter_seed: int | None = None,
         within: np.ndarray | None = None,
@@ -235,52 +237,77 @@ class MixedEncoding:
         UserError
             If a level, or a missing value, is none that training rows hold.
         """
-        rows = np.asarray(rows, dtype=np.float64)
-        codes = np.empty((len(rows), len(self.cardinalities)), dtype=np.int64)
+        numbers, codes = self.compact(rows, jitter_seed=jitter_seed, within=within)
+        return numbers, codes.astype(np.int64)
+
+    def compact(
+        self,
+        rows: np.ndarray | Rows,
+        *,
+        jitter_seed: int | None = None,
+        within: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Do as `transform`, with codes in the smallest type of whole numbers that holds them."""
+        rows = as_rows(rows)
+        kind = np.min_scalar_type(-max(self.cardinalities, default=1))
+        numbers = np.empty((rows.shape[0], self.n_numbers), dtype=np.float32)
+        codes = np.empty((rows.shape[0], len(self.cardinalities)), dtype=kind)
+        self._encode(rows, numbers, codes, jitter_seed, within)
+        return numbers, codes
+
+    def matrix(
+        self,
+        rows: np.ndarray | Rows,
+        *,
+        jitter_seed: int | None = None,
+        within: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Do as `transform`, into one matrix: numbers, then codes, float32."""
+        rows = as_rows(rows)
+        shape = (rows.shape[0], self.n_numbers + len(self.cardinalities))
+        out = np.empty(shape, dtype=np.float32)
+        numbers, codes = out[:, : self.n_numbers], out[:, self.n_numbers :]
+        self._encode(rows, numbers, codes, jitter_seed, within)
+        return out
+
+    def _encode(
+        self,
+        rows: Rows,
+        numbers: np.ndarray,
+        codes: np.ndarray,
+        jitter_seed: int | None,
+        within: np.ndarray | None,
+    ) -> None:
+        """Encode rows into `numbers` and `codes`, codes by column and numbers some rows at once."""
         absent: dict[int, np.ndarray] = {}
         filled = 0
         for column in self.codes:
             feature = self.features[column.feature]
-            values = _imputed(rows[:, column.feature], self.usual[column.feature])
+            values = _imputed(rows.column(column.feature), self.usual[column.feature])
             if feature.levels:
                 kinds = _levels(values, feature)
             else:
-                kinds = _states(values, feature, _ZERO in column.kinds)
+                kinds = _states(values, feature, column.spikes)
                 absent[column.feature] = kinds != _AMOUNT
             places = _places(kinds, column.kinds, feature)
             if len(column.kinds) > 1:
                 codes[:, filled] = places
                 filled += 1
-        return self._numbers(rows, absent, jitter_seed, within), codes
-
-    def _numbers(
-        self,
-        rows: np.ndarray,
-        absent: dict[int, np.ndarray],
-        jitter_seed: int | None,
-        within: np.ndarray | None,
-    ) -> np.ndarray:
         if self.numeric is None:
-            return np.empty((len(rows), 0), dtype=np.float32)
-        amounts = np.empty((len(rows), len(self.numbers)), order="F")
-        for place, feature in enumerate(self.numbers):
-            amounts[:, place] = _imputed(rows[:, feature], self.usual[feature])
-            if feature in absent:
-                # Any number that can be scaled; what comes of it is overwritten.
-                amounts[absent[feature], place] = 0.0
-        numbers = self.numeric.transform(amounts, jitter_seed=jitter_seed, within=within)
+            return
+        amounts = _Amounts(rows, self.numbers, self.usual, absent)
+        self.numeric.encode(amounts, numbers, jitter_seed=jitter_seed, within=within)
         rng = None if jitter_seed is None else np.random.default_rng([jitter_seed, 1])
         for place, column in enumerate(self.numeric.modelled):
             where = absent.get(self.numbers[column])
             if where is not None:
                 n = int(where.sum())
                 numbers[where, place] = 0.0 if rng is None else rng.standard_normal(n)
-        return numbers
 
     def inverse(
         self, numbers: np.ndarray, codes: np.ndarray, within: np.ndarray | None = None
     ) -> np.ndarray:
-        """Decode: levels, recorded amounts within bounds, zeros, and NaN where a value is missing.
+        """Decode: levels, recorded amounts within bounds, spikes, NaN where a value is missing.
 
         Parameters
         ----------
@@ -310,7 +337,8 @@ class MixedEncoding:
                 rows[:, column.feature] = told
             else:
                 amount = meant == _AMOUNT
-                rows[~amount, column.feature] = told[~amount]
+                values = np.array([*column.spikes, np.nan])
+                rows[~amount, column.feature] = values[meant[~amount].astype(np.int64)]
         return rows
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -321,7 +349,7 @@ class MixedEncoding:
             arrays |= {f"numeric.{name}": array for name, array in own.items()}
         facts = {
             "features": [asdict(feature) for feature in self.features],
-            "codes": [[column.feature, list(column.kinds)] for column in self.codes],
+            "codes": [[each.feature, list(each.kinds), list(each.spikes)] for each in self.codes],
             "numbers": list(self.numbers),
             "numeric": numeric,
             "options": self.options,
@@ -338,7 +366,10 @@ class MixedEncoding:
             numeric = NumericEncoding.from_state(own, facts["numeric"])
         return cls(
             features=features_from(facts["features"]),
-            codes=tuple(Codes(feature, tuple(kinds)) for feature, kinds in facts["codes"]),
+            codes=tuple(
+                Codes(feature, tuple(kinds), tuple(spikes))
+                for feature, kinds, spikes in facts["codes"]
+            ),
             counts=arrays["counts"],
             usual=arrays["usual"],
             numbers=tuple(facts["numbers"]),
@@ -351,36 +382,29 @@ def _usual(values: np.ndarray, feature: Feature) -> float:
     """Return what is put in for a missing value; NaN where nothing is."""
     if feature.missing != "impute":
         return np.nan
-    known = values[~np.isnan(values)]
-    if len(known) == 0:
+    found = usual_value(values, feature)
+    if np.isnan(found):
         raise UserError(
             f"column {feature.column}: no training row has a value, so there is none to impute. "
             "Leave the column out of the features, or set its `missing` to keep."
         )
-    if feature.levels:
-        return float(np.bincount(known.astype(np.int64)).argmax())
-    # A value that was recorded, which the mean of the two in the middle may not be.
-    return float(np.quantile(known, 0.5, method="inverted_cdf"))
+    return found
 
 
 def _imputed(values: np.ndarray, usual: float) -> np.ndarray:
     return values if np.isnan(usual) else np.where(np.isnan(values), usual, values)
 
 
-def _has_many_zeros(values: np.ndarray) -> bool:
-    known = np.count_nonzero(~np.isnan(values))
-    zeros = np.count_nonzero(values == 0.0)
-    return zeros < known and zeros >= _MANY_ZEROS * known
-
-
-def _recomputed(rows: np.ndarray, features: Sequence[Feature]) -> dict[str, list[str]]:
+def _recomputed(rows: Rows, features: Sequence[Feature]) -> dict[str, list[str]]:
     """Return the columns with a formula all of whose columns are complete, and these columns."""
+    used = {f.column: names(f.formula) for f in features if f.formula is not None}
+    asked = set(used).union(*used.values())
     complete = {
         feature.column
         for place, feature in enumerate(features)
-        if feature.missing == "impute" or not np.isnan(rows[:, place]).any()
+        if feature.column in asked
+        and (feature.missing == "impute" or not np.isnan(rows.column(place)).any())
     }
-    used = {f.column: names(f.formula) for f in features if f.formula is not None}
     return {
         column: others for column, others in used.items() if complete.issuperset([column, *others])
     }
@@ -393,7 +417,7 @@ def _levels(values: np.ndarray, feature: Feature) -> np.ndarray:
     return np.where(missing, _MISSING, values).astype(np.int64)
 
 
-def _states(values: np.ndarray, feature: Feature, split_zeros: bool) -> np.ndarray:
+def _states(values: np.ndarray, feature: Feature, spikes: Sequence[float]) -> np.ndarray:
     """Return the state of each number."""
     missing = np.isnan(values)
     _check_missing(missing, feature)
@@ -403,8 +427,8 @@ def _states(values: np.ndarray, feature: Feature, split_zeros: bool) -> np.ndarr
             "generators need finite ones. Mark them as missing when preparing the table."
         )
     kinds = np.where(missing, _MISSING, _AMOUNT)
-    if split_zeros:
-        kinds[values == 0.0] = _ZERO
+    for place, spike in enumerate(spikes):
+        kinds[values == spike] = place
     return kinds
 
 
@@ -427,6 +451,67 @@ def _places(kinds: np.ndarray, known: tuple[int, ...], feature: Feature) -> np.n
             "has, so there is no code for it."
         )
     return places
+
+
+class _Spread:
+    """Numbers of training rows, with others of the same part in place of those without an amount.
+
+    Columns are made when they are asked for, each once and in order, since they are drawn with.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        features: Sequence[Feature],
+        numbers: Sequence[int],
+        usual: np.ndarray,
+        spikes: Mapping[int, Sequence[float]],
+        within: np.ndarray | None,
+        seed: int,
+    ) -> None:
+        self.shape = (rows.shape[0], len(numbers))
+        self._rows, self._features, self._numbers = rows, features, numbers
+        self._usual, self._spikes, self._within = usual, spikes, within
+        self._rng = np.random.default_rng(seed)
+
+    def column(self, place: int) -> np.ndarray:
+        number = self._numbers[place]
+        values = _imputed(self._rows.column(number), self._usual[number])
+        kinds = _states(values, self._features[number], self._spikes[number])
+        return _spread(values, kinds == _AMOUNT, self._within, self._rng)
+
+    def part(self, part: slice) -> np.ndarray:
+        raise NotImplementedError
+
+
+class _Amounts:
+    """Numbers to encode, with 0 where there is no amount: what comes of it is overwritten."""
+
+    def __init__(
+        self,
+        rows: Rows,
+        numbers: Sequence[int],
+        usual: np.ndarray,
+        absent: Mapping[int, np.ndarray],
+    ) -> None:
+        self.shape = (rows.shape[0], len(numbers))
+        self._rows, self._numbers, self._usual, self._absent = rows, numbers, usual, absent
+
+    def column(self, place: int) -> np.ndarray:
+        return self._amounts(place, self._rows.column(self._numbers[place]), slice(None))
+
+    def part(self, part: slice) -> np.ndarray:
+        rows = self._rows.part(part)
+        out = np.empty((len(rows), self.shape[1]), order="F")
+        for place, number in enumerate(self._numbers):
+            out[:, place] = self._amounts(place, rows[:, number], part)
+        return out
+
+    def _amounts(self, place: int, values: np.ndarray, part: slice) -> np.ndarray:
+        number = self._numbers[place]
+        amounts = _imputed(values, self._usual[number])
+        absent = self._absent.get(number)
+        return amounts if absent is None else np.where(absent[part], 0.0, amounts)
 
 
 def _spread(

@@ -10,10 +10,9 @@ import numpy as np
 from mcrage.datasets.formula import evaluate
 from mcrage.datasets.recorded import as_recorded, grain_of
 from mcrage.datasets.roles import Feature, features_from
-from mcrage.encoding.scaling import SCALINGS, Scaling
+from mcrage.encoding.rows import Rows, as_rows, parts_of
+from mcrage.encoding.scaling import SCALINGS, Scaling, fitted_rows
 from mcrage.errors import UserError
-
-_ROWS_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class NumericEncoding:
     @classmethod
     def fit(
         cls,
-        rows: np.ndarray,
+        rows: np.ndarray | Rows,
         features: Sequence[Feature],
         *,
         scaling: Literal["standard", "quantile", "within_subgroup", "within_group"] = "standard",
@@ -60,14 +59,16 @@ class NumericEncoding:
 
         Parameters
         ----------
-        rows : ndarray of float64, shape (n, n_features), raw units
+        rows : ndarray of float64, shape (n, n_features), raw units, or Rows
+            Each column is taken up once, in order.
         features : sequence of Feature
             In the order of the columns of `rows`.
         scaling : {"standard", "quantile", "within_subgroup", "within_group"}
         derive : bool
             Leave columns with a formula out of the model and recompute them in `inverse`.
         seed : int
-            Of the jitter that breaks the ties of rounded values before quantiles are taken.
+            Of the jitter that breaks the ties of rounded values before quantiles are taken, and of
+            the rows that these are taken from where there are more than 100,000.
         within : ndarray of int64, shape (n,), optional
             Number of each row's subgroup, or group, where the scaling is within it; also needed
             in `transform` and `inverse` then.
@@ -77,8 +78,8 @@ class NumericEncoding:
         UserError
             If there is no row or no modelled column, or a value is missing or infinite.
         """
-        rows = np.asarray(rows, dtype=np.float64)
-        _check_rows(rows, features)
+        rows = as_rows(rows)
+        _check_shape(rows, features)
         modelled = tuple(
             column
             for column, feature in enumerate(features)
@@ -89,23 +90,31 @@ class NumericEncoding:
                 "every feature has a formula, so none is left to model: "
                 "take the formula off the columns that were recorded."
             )
-        values = rows[:, modelled]
-        kept = [features[column] for column in modelled]
-        lowest, highest = values.min(axis=0), values.max(axis=0)
-        lower = np.array(
-            [low if f.lower is None else f.lower for f, low in zip(kept, lowest, strict=True)]
-        )
-        upper = np.array(
-            [high if f.upper is None else f.upper for f, high in zip(kept, highest, strict=True)]
-        )
+        n_rows, kept = rows.shape[0], [features[column] for column in modelled]
+        ends: list[tuple[float, float]] = []
+        sample = fitted_rows(n_rows, seed) if scaling == "quantile" else None
+        noise = None
         if scaling == "quantile":
-            # A row at each end stays there: moved inwards by half a grain, the recorded extreme
-            # would lie beyond the last quantile and decode to its neighbour.
-            ends, columns = (values.argmin(axis=0), values.argmax(axis=0)), range(len(kept))
-            values = _jitter(values, kept, np.random.default_rng(seed))
-            values[ends[0], columns] = np.minimum(values[ends[0], columns], lowest)
-            values[ends[1], columns] = np.maximum(values[ends[1], columns], highest)
-        fitted = SCALINGS[scaling].fit(values, seed, within)
+            n_fitted = n_rows if sample is None else len(sample)
+            noise = np.random.default_rng(seed).uniform(-0.5, 0.5, (n_fitted, len(kept)))
+
+        def columns() -> Iterator[np.ndarray]:
+            for column, feature in enumerate(features):
+                values = np.ascontiguousarray(rows.column(column))
+                _check_finite(values, feature)
+                if column not in modelled:
+                    continue
+                place = len(ends)
+                ends.append((values.min(), values.max()))
+                if noise is not None:
+                    values = values if sample is None else values[sample]
+                    values = _spread(values, noise[:, place] * grain_of(feature), ends[-1])
+                yield values
+
+        fitted = SCALINGS[scaling].fit(columns(), n_rows, within)
+        pairs = [*zip(kept, ends, strict=True)]
+        lower = np.array([low if f.lower is None else f.lower for f, (low, _) in pairs])
+        upper = np.array([high if f.upper is None else f.upper for f, (_, high) in pairs])
         return cls(tuple(features), modelled, fitted, lower, upper)
 
     @property
@@ -115,7 +124,7 @@ class NumericEncoding:
 
     def transform(
         self,
-        rows: np.ndarray,
+        rows: np.ndarray | Rows,
         *,
         jitter_seed: int | None = None,
         within: np.ndarray | None = None,
@@ -124,7 +133,7 @@ class NumericEncoding:
 
         Parameters
         ----------
-        rows : ndarray of float64, shape (n, n_features), raw units
+        rows : ndarray of float64, shape (n, n_features), raw units, or Rows
         jitter_seed : int, optional
             Spread rounded values over their interval of rounding, so that a network sees a
             density and not a comb.
@@ -134,17 +143,29 @@ class NumericEncoding:
         -------
         ndarray of float32, shape (n, n_modelled)
         """
-        rows = np.asarray(rows, dtype=np.float64)
+        rows = as_rows(rows)
+        encoded = np.empty((rows.shape[0], self.n_modelled), dtype=np.float32)
+        self.encode(rows, encoded, jitter_seed=jitter_seed, within=within)
+        return encoded
+
+    def encode(
+        self,
+        rows: np.ndarray | Rows,
+        out: np.ndarray,
+        *,
+        jitter_seed: int | None = None,
+        within: np.ndarray | None = None,
+    ) -> None:
+        """Do as `transform`, into `out`, ndarray of float32 of shape (n, n_modelled)."""
+        rows = as_rows(rows)
         _check_rows(rows, self.features)
         kept = [self.features[column] for column in self.modelled]
         rng = None if jitter_seed is None else np.random.default_rng(jitter_seed)
-        encoded = np.empty((len(rows), self.n_modelled), dtype=np.float32)
-        for part in _parts(len(rows)):
-            values = rows[part][:, self.modelled]
-            encoded[part] = self.scaling.transform(
+        for part in parts_of(rows.shape[0]):
+            values = rows.part(part)[:, self.modelled]
+            out[part] = self.scaling.transform(
                 _jitter(values, kept, rng) if rng else values, _of(within, part)
             )
-        return encoded
 
     def inverse(self, encoded: np.ndarray, within: np.ndarray | None = None) -> np.ndarray:
         """Decode: raw units, rounded as recorded, within bounds, derived columns recomputed.
@@ -165,7 +186,7 @@ class NumericEncoding:
         """
         # By column, which is how they are computed and written.
         rows = np.empty((len(encoded), len(self.features)), order="F")
-        for part in _parts(len(encoded)):
+        for part in parts_of(len(encoded)):
             self._decode(encoded[part], _of(within, part), rows[part])
         return rows
 
@@ -213,29 +234,30 @@ class NumericEncoding:
         )
 
 
-def _check_rows(rows: np.ndarray, features: Sequence[Feature]) -> None:
-    if rows.ndim != 2 or rows.shape[1] != len(features) or len(rows) == 0:
+def _check_shape(rows: Rows, features: Sequence[Feature]) -> None:
+    if len(rows.shape) != 2 or rows.shape[1] != len(features) or rows.shape[0] == 0:
         raise UserError(
             f"the feature matrix has shape {rows.shape}; "
             f"it needs at least one row and {len(features)} columns."
         )
-    bad = sum((~np.isfinite(rows[part])).sum(axis=0) for part in _parts(len(rows)))
-    if bad.any():
-        column = int(np.argmax(bad > 0))
+
+
+def _check_finite(values: np.ndarray, feature: Feature) -> None:
+    if bad := int((~np.isfinite(values)).sum()):
         raise UserError(
-            f"column {features[column].column}: {int(bad[column])} missing or infinite "
+            f"column {feature.column}: {bad} missing or infinite "
             "values; generators need complete rows. Drop or impute them when preparing the table."
         )
 
 
+def _check_rows(rows: Rows, features: Sequence[Feature]) -> None:
+    _check_shape(rows, features)
+    for column, feature in enumerate(features):
+        _check_finite(rows.column(column), feature)
+
+
 def _of(within: np.ndarray | None, part: slice) -> np.ndarray | None:
     return None if within is None else within[part]
-
-
-def _parts(n_rows: int) -> Iterator[slice]:
-    """Cut rows, so that what is computed on the way takes little memory beside the result."""
-    for start in range(0, n_rows, _ROWS_AT_ONCE):
-        yield slice(start, start + _ROWS_AT_ONCE)
 
 
 def _jitter(
@@ -243,3 +265,15 @@ def _jitter(
 ) -> np.ndarray:
     grains = np.array([grain_of(feature) for feature in features])
     return values + rng.uniform(-0.5, 0.5, values.shape) * grains
+
+
+def _spread(values: np.ndarray, noise: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
+    """Return values with noise, and of the least and the largest at least what was recorded.
+
+    Moved inwards by half a grain, a recorded extreme would lie beyond the last quantile and decode
+    to its neighbour.
+    """
+    low, high = values.argmin(), values.argmax()
+    spread = values + noise
+    spread[low], spread[high] = min(spread[low], ends[0]), max(spread[high], ends[1])
+    return spread

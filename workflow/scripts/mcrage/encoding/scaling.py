@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Column-wise scalings of a numeric matrix: standard scores, also by subgroup, and quantiles."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,8 @@ _NEAR_END = 1.01 * _EDGE
 _MAX_QUANTILES = 1000
 _MIN_QUANTILES = 10
 _ROWS_PER_QUANTILE = 30
-_MAX_ROWS_FITTED = 100_000
+MAX_ROWS_FITTED = 100_000
+"""Quantiles are those of all rows, or of so many drawn among them, and the extremes of all."""
 # A subgroup's moments weigh as its rows do, those of all rows as this many.
 _PRIOR_ROWS = 5.0
 
@@ -33,11 +35,12 @@ class StandardScaling:
 
     @classmethod
     def fit(
-        cls, values: np.ndarray, seed: int, within: np.ndarray | None = None
+        cls, columns: Iterable[np.ndarray], n_rows: int, within: np.ndarray | None = None
     ) -> "StandardScaling":
-        """Learn from training rows, float64 of shape (n, d); no more is used."""
-        scale = np.where(_constant(values), 1.0, values.std(axis=0))
-        return cls(values.mean(axis=0), scale)
+        """Learn from d columns of training rows, float64 of shape (n,) each, taken up in turn."""
+        moments = [(x.mean(), 1.0 if _constant(x) else x.std()) for x in columns]
+        mean, scale = np.array(moments).reshape(-1, 2).T.copy()
+        return cls(mean, scale)
 
     def transform(self, values: np.ndarray, within: np.ndarray | None = None) -> np.ndarray:
         """Return the scores of values in raw units, both (n, d)."""
@@ -71,23 +74,20 @@ class QuantileScaling:
 
     @classmethod
     def fit(
-        cls, values: np.ndarray, seed: int, within: np.ndarray | None = None
+        cls, columns: Iterable[np.ndarray], n_rows: int, within: np.ndarray | None = None
     ) -> "QuantileScaling":
-        """Learn from training rows, float64 of shape (n, d); `seed` draws rows beyond 100,000."""
+        """Learn from d columns of training rows, float64 of shape (m,) each, taken up in turn.
+
+        They are of all `n_rows` rows, or of those that `fitted_rows` names.
+        """
         from sklearn.preprocessing import QuantileTransformer
 
-        wanted = max(min(len(values) // _ROWS_PER_QUANTILE, _MAX_QUANTILES), _MIN_QUANTILES)
+        wanted = max(min(n_rows // _ROWS_PER_QUANTILE, _MAX_QUANTILES), _MIN_QUANTILES)
         transformer = QuantileTransformer(
-            n_quantiles=min(wanted, len(values)),
-            output_distribution="normal",
-            subsample=_MAX_ROWS_FITTED,
-            random_state=seed,
+            n_quantiles=min(wanted, n_rows), output_distribution="normal", subsample=None
         )
-        quantiles = transformer.fit(values).quantiles_
-        # The rows drawn beyond 100,000 need not hold the extremes.
-        quantiles[0] = np.minimum(quantiles[0], values.min(axis=0))
-        quantiles[-1] = np.maximum(quantiles[-1], values.max(axis=0))
-        return cls(quantiles)
+        found = [transformer.fit(x[:, None]).quantiles_[:, 0] for x in columns]
+        return cls(np.stack(found, axis=1))
 
     def transform(self, values: np.ndarray, within: np.ndarray | None = None) -> np.ndarray:
         """Return the scores of values in raw units, both (n, d)."""
@@ -138,7 +138,7 @@ class SubgroupScaling:
     Examples
     --------
     >>> rows = np.array([[1.0], [3.0], [11.0], [13.0]])
-    >>> scaling = SubgroupScaling.fit(rows, 0, np.array([0, 0, 1, 1]))
+    >>> scaling = SubgroupScaling.fit(rows.T, 4, np.array([0, 0, 1, 1]))
     >>> standard = scaling.transform(rows, np.array([0, 0, 1, 1]))
     >>> bool(np.allclose(scaling.inverse(standard, np.array([0, 0, 1, 1])), rows))
     True
@@ -150,29 +150,33 @@ class SubgroupScaling:
     name = "within_subgroup"
 
     @classmethod
-    def fit(cls, values: np.ndarray, seed: int, within: np.ndarray) -> "SubgroupScaling":
-        """Learn from training rows, float64 of shape (n, d); `seed` is not used.
+    def fit(
+        cls, columns: Iterable[np.ndarray], n_rows: int, within: np.ndarray
+    ) -> "SubgroupScaling":
+        """Learn from d columns of training rows, float64 of shape (n,) each, taken up in turn.
 
         Parameters
         ----------
+        columns : iterable of ndarray
+        n_rows : int
         within : ndarray of int64, shape (n,)
             Numbers from 0; one that no row has, below another that some have, gets the moments of
             all rows, and so do those above in `transform`.
         """
         # One more, for subgroups above the highest seen.
         n_parts = int(within.max()) + 2
-        counts = np.bincount(within, minlength=n_parts)[:, None].astype(np.float64)
-        overall, spread = values.mean(axis=0), values.var(axis=0)
-        sums = np.zeros((n_parts, values.shape[1]))
-        np.add.at(sums, within, values)
-        own = sums / np.maximum(counts, 1.0)
-        squares = np.zeros_like(sums)
-        np.add.at(squares, within, np.square(values - own[within]))
-        share = counts / (counts + _PRIOR_ROWS)
-        variances = share * squares / np.maximum(counts, 1.0) + (1.0 - share) * spread
-        # A constant feature stays 0.
-        variances[:, _constant(values)] = 1.0
-        return cls(share * own + (1.0 - share) * overall, np.sqrt(variances))
+        counts = np.bincount(within, minlength=n_parts).astype(np.float64)
+        rows, share = np.maximum(counts, 1.0), counts / (counts + _PRIOR_ROWS)
+        means, deviations = [], []
+        for values in columns:
+            own = np.bincount(within, weights=values, minlength=n_parts) / rows
+            gaps = np.square(values - own[within])
+            squares = np.bincount(within, weights=gaps, minlength=n_parts)
+            variances = share * squares / rows + (1.0 - share) * values.var()
+            # A constant feature stays 0.
+            deviations.append(np.ones(n_parts) if _constant(values) else np.sqrt(variances))
+            means.append(share * own + (1.0 - share) * values.mean())
+        return cls(np.stack(means, axis=1), np.stack(deviations, axis=1))
 
     def transform(self, values: np.ndarray, within: np.ndarray) -> np.ndarray:
         """Return the scores of values in raw units, both (n, d), row by row `within` its own."""
@@ -198,9 +202,17 @@ class GroupScaling(SubgroupScaling):
     name = "within_group"
 
 
-def _constant(values: np.ndarray) -> np.ndarray:
+def _constant(values: np.ndarray) -> bool:
     # Not by the deviation, which rounding leaves above 0 where the mean is not exact.
-    return np.ptp(values, axis=0) == 0.0
+    return bool(np.ptp(values) == 0.0)
+
+
+def fitted_rows(n_rows: int, seed: int) -> np.ndarray | None:
+    """Return the rows that quantiles are taken from, rising; None for all of them."""
+    if n_rows <= MAX_ROWS_FITTED:
+        return None
+    rng = np.random.default_rng([seed, 3])
+    return np.sort(rng.choice(n_rows, MAX_ROWS_FITTED, replace=False))
 
 
 Scaling = StandardScaling | QuantileScaling | SubgroupScaling

@@ -91,7 +91,7 @@ def judge_synthetic(
     made, known, fresh = (TrainingData.of(table, roles) for table in (synthetic, train, held_out))
     usual = usual_values(known.features, roles.features)
     made, known, fresh = (
-        replace(data, features=completed(data.features, roles.features, usual))
+        replace(data, rows=completed(data.features, roles.features, usual))
         for data in (made, known, fresh)
     )
     rows = _Rows(made)

@@ -8,11 +8,15 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from mcrage.clusters import clusters_of
 from mcrage.datasets.roles import Roles
-from mcrage.encoding.columns import feature_matrix
+from mcrage.encoding.columns import feature_matrix, feature_numbers
+from mcrage.encoding.rows import CompactRows, Rows
 from mcrage.groups import GroupSchema
+from mcrage.spool import column_of
+from mcrage.tables import read_table
 
 Criterion = Callable[[np.ndarray, np.ndarray], float]
 """(synthetic features (m, d) in raw units, their groups (m,)) -> score, larger is better."""
@@ -42,9 +46,10 @@ class TrainingData:
 
     Attributes
     ----------
-    features : ndarray of float64, shape (n, d)
+    rows : ndarray of float64, shape (n, d), or Rows
         As `mcrage.encoding.columns.feature_matrix` makes it: raw units, codes of levels, days,
-        and NaN where a value is missing; in the order of ``roles.features``.
+        and NaN where a value is missing; in the order of ``roles.features``. What takes
+        `mcrage.encoding.rows.Rows` needs no such matrix as a whole.
     groups : ndarray of int64, shape (n,)
     schema : GroupSchema
     roles : Roles
@@ -56,7 +61,7 @@ class TrainingData:
         Groups that are not filled, and may have no rows.
     """
 
-    features: np.ndarray
+    rows: np.ndarray | Rows
     groups: np.ndarray
     schema: GroupSchema
     roles: Roles = field(repr=False)
@@ -67,8 +72,8 @@ class TrainingData:
     def __post_init__(self) -> None:
         """Check the shapes."""
         expected = (len(self.groups), len(self.roles.features))
-        if self.features.shape != expected:
-            raise ValueError(f"features have shape {self.features.shape}, expected {expected}")
+        if self.rows.shape != expected:
+            raise ValueError(f"features have shape {self.rows.shape}, expected {expected}")
 
     @classmethod
     def of(cls, table: pa.Table, roles: Roles) -> "TrainingData":
@@ -79,6 +84,26 @@ class TrainingData:
             *(features, schema.index(table), schema, roles),
             clusters=clusters_of(table, roles.cluster),
         )
+
+    @classmethod
+    def read(cls, path: str | os.PathLike, roles: Roles) -> "TrainingData":
+        """Return the rows of a table in a Parquet file, held compactly, without the table."""
+        schema, file = GroupSchema.of(roles), pq.ParquetFile(path)
+        clusters = [name for name in roles.cluster if name in file.schema_arrow.names]
+        table = read_table(path, list(dict.fromkeys([*schema.columns, *clusters])))
+        rows = CompactRows.of(
+            (feature_numbers(column_of(file, each.column), each) for each in roles.features),
+            table.num_rows,
+        )
+        return cls(
+            *(rows, schema.index(table), schema, roles),
+            clusters=clusters_of(table, roles.cluster),
+        )
+
+    @property
+    def features(self) -> np.ndarray:
+        """The rows as a matrix, float64 of shape (n, d); made anew where they are none."""
+        return np.asarray(self.rows)
 
     def within(self, scaling: str) -> np.ndarray:
         """Return what a scaling standardises each row within, int64 of shape (n,)."""

@@ -25,6 +25,7 @@ from mcrage.generators.storage import (
     schema_facts,
     schema_from,
 )
+from mcrage.generators.thinning import thinned
 
 KIND = "cart"
 
@@ -58,8 +59,13 @@ class CartGenerator(Generator):
         threads: int = 1,
         checkpoint: Checkpoint | None = None,
     ) -> Self:
-        """Grow a tree for each column, and keep the training rows whose values leaves give."""
+        """Grow a tree for each column, and keep the training rows whose values leaves give.
+
+        Of a table of more than ``max_rows`` rows a part is learnt from and kept; see
+        `mcrage.generators.thinning.thinned`.
+        """
         started = time.perf_counter()
+        train = thinned(train, self.settings["max_rows"], seed)
         self._schema, self._features = train.schema, train.roles.features
         self._rows = np.ascontiguousarray(train.features)
         self._groups = np.asarray(train.groups, dtype=np.int64)

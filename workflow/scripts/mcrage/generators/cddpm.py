@@ -50,25 +50,7 @@ have to keep real rows for it.
 With categories, `tuned` first draws them, and what is missing or zero, by masked diffusion, one
 after the other in random order, and then the numbers given them (`mcrage.diffusion.masked`).
 `tuned_large` is the same for some ten thousand rows and more: quantiles, a wider network, one of
-them, larger batches and more steps. On Adult (32,561 training rows in 20 groups of sex, race and
-income, as many drawn; one run each; seconds of one core; gradient boosting trained on drawn rows
-alone and tested on adult.test, where that of real rows has an AUC of .927):
-
-===============================================  ========  =====  =====  ====  =========
-settings                                         training  shape  trend  AUC   told by
-===============================================  ========  =====  =====  ====  =========
-1500 steps of 512, width 128, one_hot                22 s   .872   .863  .871       .997
-the same, masked                                     30 s   .969   .947  .907       .933
-the same, scaling: quantile                          30 s   .991   .974  .909       .730
-the same, groups as often as they are                32 s   .992   .976  .907       .726
-`tuned_large`: 4000 steps, rate 2e-3 to 0            70 s   .994   .983  .910       .625
-`tuned_large` with width 256                        113 s   .994   .983  .910       .612
-===============================================  ========  =====  =====  ====  =========
-
-Shape and trend are means over columns and pairs of them, as SDMetrics has them; the last column is
-the AUROC of gradient boosting that tells drawn rows from real ones, .5 at best. The network was
-told of codes by indicators of 1 in the first four and of 3 in the last two: after 600 steps the
-held-out loss was .819 with the former and .805 with the latter.
+them, larger batches and more steps. What either gives on Adult is told in docs/generators.md.
 """
 
 import os
@@ -78,6 +60,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from mcrage.bands import inside_bands
 from mcrage.generators.base import (
     Checkpoint,
     Criterion,
@@ -185,16 +168,22 @@ class CddpmGenerator(Generator):
 
         place = check_device(device)
         chunks = import_module("mcrage.generators.cddpm_draw").draw_groups(
-            self.settings, self._parts(place), self._weights.to(place), plan, seed
+            self.settings,
+            self._parts(place),
+            self._weights.to(place),
+            plan,
+            seed,
+            self._inside if self._schema.edges else None,
         )
-        scaling = self.settings["scaling"]
-        return (
-            (
-                self._encoding.inverse(rows, standardised_within(scaling, groups, self._schema)),
-                groups,
-            )
-            for rows, groups in chunks
-        )
+        return ((self._decoded(rows, groups), groups) for rows, groups in chunks)
+
+    def _decoded(self, rows: np.ndarray, groups: np.ndarray) -> np.ndarray:
+        within = standardised_within(self.settings["scaling"], groups, self._schema)
+        return self._encoding.inverse(rows, within)
+
+    def _inside(self, rows: np.ndarray, groups: np.ndarray) -> np.ndarray:
+        features = self._encoding.mixed.features
+        return inside_bands(self._decoded(rows, groups), groups, self._schema, features)
 
     def _parts(self, place: "torch.device") -> "Parts":
         from mcrage.generators.cddpm_parts import make_parts

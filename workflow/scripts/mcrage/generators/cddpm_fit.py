@@ -18,6 +18,7 @@ from mcrage.diffusion.heldout import HeldOut
 from mcrage.diffusion.memory import device_limit, member_bytes, partition
 from mcrage.diffusion.schedule import diameter, timesteps_rule
 from mcrage.diffusion.training import Member, Trainer, TrainingSettings
+from mcrage.encoding.rows import parts_of
 from mcrage.errors import UserError
 from mcrage.folds import stratified_folds
 from mcrage.generators.base import (
@@ -27,7 +28,7 @@ from mcrage.generators.base import (
     standardised_within,
 )
 from mcrage.generators.cddpm_parts import Parts, make_parts
-from mcrage.generators.cddpm_rows import RowEncoding
+from mcrage.generators.cddpm_rows import RowEncoding, sort_by_group
 from mcrage.generators.cddpm_run import Run
 from mcrage.generators.cddpm_select import Scores, Scoring, every, refit_members, snapshots
 from mcrage.generators.devices import check_device, device_name
@@ -79,7 +80,7 @@ def fit(
         torch.cuda.reset_peak_memory_stats(place)
     started = time.perf_counter()
     encoding = RowEncoding.fit(
-        train.features,
+        train.rows,
         train.roles.features,
         categories=settings["categories"],
         scaling=settings["scaling"],
@@ -88,16 +89,19 @@ def fit(
         within=train.within(settings["scaling"]),
     )
     rows = encoding.transform(
-        train.features,
+        train.rows,
         jitter_seed=seed if settings["jitter"] else None,
         within=train.within(settings["scaling"]),
     )
     numbers = rows[:, : encoding.n_numbers] if encoding.has_codes else rows
     timesteps = count_timesteps(settings, numbers)
     parts = make_parts(settings, train.schema, encoding, timesteps, place)
-    data = (torch.from_numpy(rows), torch.from_numpy(np.asarray(train.groups, dtype=np.int64)))
-    shared = training_settings(settings, len(rows))
     learnt, held = _folds(settings, train, seed)
+    groups = np.asarray(train.groups, dtype=np.int64)
+    if not held:
+        groups = sort_by_group(rows, groups)
+    data = (torch.from_numpy(rows), torch.from_numpy(groups))
+    shared = training_settings(settings, len(rows))
     epoch = steps_per_epoch(settings, len(rows))
     scoring = None
     if settings["selection"] == "criterion":
@@ -283,7 +287,10 @@ def count_timesteps(settings: dict[str, Any], rows: np.ndarray) -> int | None:
         return settings["timesteps"]
     if len(rows) > _MAX_ROWS_DIAMETER:
         # The diameter joins rows far from the centre, so only the farthest are compared.
-        distances = np.square(rows - rows.mean(axis=0)).sum(axis=1)
+        centre = rows.mean(axis=0)
+        distances = np.concatenate(
+            [np.square(rows[part] - centre).sum(axis=1) for part in parts_of(len(rows))]
+        )
         rows = rows[np.argsort(-distances, kind="stable")[:_MAX_ROWS_DIAMETER]]
     diam = diameter(torch.from_numpy(rows))
     n_timesteps = timesteps_rule(settings["beta_max"], diam)

@@ -8,6 +8,7 @@ import numpy as np
 
 from mcrage.datasets.roles import Feature
 from mcrage.encoding.mixed import MixedEncoding
+from mcrage.encoding.rows import Rows, parts_of
 from mcrage.errors import UserError
 
 Categories = Literal["one_hot", "masked"]
@@ -34,7 +35,7 @@ class RowEncoding:
     @classmethod
     def fit(
         cls,
-        rows: np.ndarray,
+        rows: np.ndarray | Rows,
         features: Sequence[Feature],
         *,
         categories: Categories,
@@ -59,7 +60,7 @@ class RowEncoding:
             derive=derive,
             seed=seed,
             within=within,
-            split_zeros=categories == "masked",
+            spikes="all" if categories == "masked" else "none",
         )
         if mixed.n_numbers + len(mixed.cardinalities) == 0:
             raise UserError(
@@ -86,22 +87,24 @@ class RowEncoding:
 
     def transform(
         self,
-        rows: np.ndarray,
+        rows: np.ndarray | Rows,
         *,
         jitter_seed: int | None = None,
         within: np.ndarray | None = None,
     ) -> np.ndarray:
         """Encode rows, float32 of shape (n, n_columns); see `MixedEncoding.transform`."""
-        numbers, codes = self.mixed.transform(rows, jitter_seed=jitter_seed, within=within)
-        if codes.shape[1] == 0:
-            return numbers
-        if self.categories == "masked":
-            return np.concatenate([numbers, codes.astype(np.float32)], axis=1)
-        indicators = np.zeros((len(rows), len(self._mean)), dtype=np.float32)
-        np.put_along_axis(indicators, codes + self._first[:-1], 1.0, axis=1)
-        indicators -= self._mean.astype(np.float32)
-        indicators /= self._deviation.astype(np.float32)
-        return np.concatenate([numbers, indicators], axis=1)
+        if self.categories == "masked" or not self.mixed.cardinalities:
+            return self.mixed.matrix(rows, jitter_seed=jitter_seed, within=within)
+        numbers, codes = self.mixed.compact(rows, jitter_seed=jitter_seed, within=within)
+        mean, deviation = self._mean.astype(np.float32), self._deviation.astype(np.float32)
+        out = np.zeros((len(codes), self.n_columns), dtype=np.float32)
+        for part in parts_of(len(codes)):
+            out[part, : self.n_numbers] = numbers[part]
+            indicators = out[part, self.n_numbers :]
+            np.put_along_axis(indicators, codes[part] + self._first[:-1], 1.0, axis=1)
+            indicators -= mean
+            indicators /= deviation
+        return out
 
     def inverse(self, encoded: np.ndarray, within: np.ndarray | None = None) -> np.ndarray:
         """Decode rows, float64 of shape (n, n_features); see `MixedEncoding.inverse`."""
@@ -125,3 +128,14 @@ class RowEncoding:
     ) -> "RowEncoding":
         """Rebuild from the result of `state`."""
         return cls(MixedEncoding.from_state(arrays, facts), categories)
+
+
+def sort_by_group(rows: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Sort encoded rows (n, n_columns) by their groups, in place, and return these in order.
+
+    So sorted, batches are drawn from the rows themselves and not from a copy.
+    """
+    order = np.argsort(groups, kind="stable")
+    for column in rows.T:
+        column[:] = column[order]
+    return groups[order]

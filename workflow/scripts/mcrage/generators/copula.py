@@ -63,17 +63,17 @@ class CopulaGenerator(Generator):
         started = time.perf_counter()
         self._schema = train.schema
         self._encoding = MixedEncoding.fit(
-            train.features,
+            train.rows,
             train.roles.features,
             scaling="quantile",
             derive=self.settings["derive"],
             seed=seed,
             within=train.within("quantile"),
         )
-        numbers, codes = self._encoding.transform(train.features)
+        numbers, codes = self._encoding.compact(train.rows)
         # By name, so that an edit of fitting draws nothing anew.
         self._margins = import_module("mcrage.generators.copula_fit").fit(
-            numbers.astype(np.float64),
+            numbers,
             codes,
             np.asarray(train.groups, dtype=np.int64),
             train.schema,

@@ -10,10 +10,12 @@ numbers and, as the polyserial correlation, for a number and a level (Olsson, Dr
 on the first principal component of all columns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from mcrage.encoding.rows import parts_of
 from mcrage.groups import GroupSchema
 
 # Where quantile functions are known: at these normal scores, equally spaced.
@@ -40,9 +42,9 @@ def fit(
 
     Parameters
     ----------
-    numbers : ndarray of float64, shape (n, d)
+    numbers : ndarray of float, shape (n, d)
         Normal scores of all rows; what stands where there is no amount is not looked at.
-    codes : ndarray of int64, shape (n, c)
+    codes : ndarray of int, shape (n, c)
     groups : ndarray of int64, shape (n,)
     schema : GroupSchema
     states, cardinalities
@@ -59,49 +61,86 @@ def fit(
         ``shares`` (n_groups, all levels), in this order; ``factor`` (d + c, d + c), L of the latent
         correlation L Lᵀ.
     """
+    rows = _Rows(numbers, codes, groups, states)
     effects = _design(np.arange(schema.n_groups), schema)
-    design = effects[groups]
-    known = np.ones(numbers.shape, dtype=bool)
-    for column, state in enumerate(states):
-        if state is not None:
-            known[:, column] = codes[:, state[0]] == state[1]
-    orders = _orders(np.where(known, numbers, 0.0), codes, design, cardinalities)
-    quantiles = np.empty((schema.n_groups, numbers.shape[1], N_POINTS))
-    scores, ties = np.zeros((len(groups), numbers.shape[1] + codes.shape[1])), []
+    orders = _orders(rows, effects, cardinalities)
+    quantiles, ties = np.empty((schema.n_groups, numbers.shape[1], N_POINTS)), []
     for column in range(numbers.shape[1]):
-        there = known[:, column]
-        quantiles[:, column] = _quantiles(
-            numbers[there, column], groups[there], design[there], effects, prior_rows
-        )
-        scores[there, column] = _scores(numbers[there, column], groups[there], quantiles[:, column])
-        _, counts = np.unique(numbers[there, column], return_counts=True)
+        there = rows.known(column)
+        values = numbers[there, column].astype(np.float64)
+        quantiles[:, column] = _quantiles(values, groups[there], effects, prior_rows)
+        _, counts = np.unique(values, return_counts=True)
         ties.append(_variance(counts / counts.sum()))
-    shares = []
+    shares, places = [], []
     for column, order in enumerate(orders):
-        place = np.argsort(order)[codes[:, column]]
-        own = _shares(place, len(order), groups, design, effects, prior_rows)
-        means = _means(own)
-        scores[:, numbers.shape[1] + column] = means[groups, place]
-        ties.append(_variance(np.bincount(place, minlength=len(order)) / len(place)))
-        shares.append(own)
-    seen = np.concatenate([known, np.ones(codes.shape, dtype=bool)], axis=1)
+        places.append(np.argsort(order))
+        counts = np.zeros((schema.n_groups, len(order)))
+        np.add.at(counts, (groups, places[-1][codes[:, column]]), 1.0)
+        shares.append(_shares(counts, effects, prior_rows))
+        ties.append(_variance(counts.sum(axis=0) / len(groups)))
+    means = [_means(own) for own in shares]
+    correlation = latent_correlation(
+        (_latent(rows.part(part), quantiles, places, means) for part in parts_of(len(groups))),
+        np.array(ties),
+    )
     return {
         "points": np.linspace(-REACH, REACH, N_POINTS),
         "quantiles": quantiles,
         "order": np.concatenate([np.empty(0, dtype=np.int64), *orders]),
         "shares": np.concatenate([np.empty((schema.n_groups, 0)), *shares], axis=1),
-        "factor": np.linalg.cholesky(latent_correlation(scores, seen, np.array(ties))),
+        "factor": np.linalg.cholesky(correlation),
     }
 
 
-def latent_correlation(scores: np.ndarray, seen: np.ndarray, ties: np.ndarray) -> np.ndarray:
+@dataclass(frozen=True)
+class _Rows:
+    """Encoded rows, and which of their numbers are amounts."""
+
+    numbers: np.ndarray
+    codes: np.ndarray
+    groups: np.ndarray
+    states: Sequence[tuple[int, int] | None]
+
+    def known(self, column: int) -> np.ndarray:
+        """Return where a number is an amount, bool of shape (n,)."""
+        state = self.states[column]
+        if state is None:
+            return np.ones(len(self.groups), dtype=bool)
+        return self.codes[:, state[0]] == state[1]
+
+    def part(self, part: slice) -> "_Rows":
+        return _Rows(self.numbers[part], self.codes[part], self.groups[part], self.states)
+
+
+def _latent(
+    rows: _Rows,
+    quantiles: np.ndarray,
+    places: Sequence[np.ndarray],
+    means: Sequence[np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores of rows and where there are any, both (n, d + c)."""
+    d = rows.numbers.shape[1]
+    scores = np.zeros((len(rows.groups), d + rows.codes.shape[1]))
+    seen = np.ones(scores.shape, dtype=bool)
+    for column in range(d):
+        there = seen[:, column] = rows.known(column)
+        values = rows.numbers[there, column].astype(np.float64)
+        scores[there, column] = _scores(values, rows.groups[there], quantiles[:, column])
+    for column, (place, own) in enumerate(zip(places, means, strict=True)):
+        scores[:, d + column] = own[rows.groups, place[rows.codes[:, column]]]
+    return scores, seen
+
+
+def latent_correlation(
+    portions: Iterable[tuple[np.ndarray, np.ndarray]], ties: np.ndarray
+) -> np.ndarray:
     """Return the correlation of latent variables.
 
     Parameters
     ----------
-    scores : ndarray of float64, shape (n, d)
-    seen : ndarray of bool, shape (n, d)
-        Where there is a score; a pair of columns has the rows in which both have.
+    portions : iterable of (ndarray of float64, ndarray of bool), both of shape (m, d)
+        Scores of some rows, and where there is one; a pair of columns has the rows in which both
+        have.
     ties : ndarray of float64, shape (d,)
         Variance of a standard normal variable's scores that ties leave.
 
@@ -110,14 +149,18 @@ def latent_correlation(scores: np.ndarray, seen: np.ndarray, ties: np.ndarray) -
     ndarray of float64, shape (d, d)
         Positive definite, drawn towards independence by as many rows as there are columns.
     """
-    d = scores.shape[1]
-    both = seen.astype(np.float64)
-    values = np.where(seen, scores, 0.0)
-    counts = both.T @ both
+    d = len(ties)
+    counts, sums, products, squares = np.zeros((4, d, d))
+    for scores, seen in portions:
+        both, values = seen.astype(np.float64), np.where(seen, scores, 0.0)
+        counts += both.T @ both
+        sums += values.T @ both
+        products += values.T @ values
+        squares += np.square(values).T @ both
     rows = np.maximum(counts, 1.0)
-    mean = (values.T @ both) / rows
-    covariance = (values.T @ values) / rows - mean * mean.T
-    square = (np.square(values).T @ both) / rows - np.square(mean)
+    mean = sums / rows
+    covariance = products / rows - mean * mean.T
+    square = squares / rows - np.square(mean)
     scale = np.sqrt(np.maximum(square * square.T, 0.0) * np.outer(ties, ties))
     with np.errstate(divide="ignore", invalid="ignore"):
         found = np.where(scale > 1e-12, covariance / scale, 0.0)
@@ -142,27 +185,31 @@ def _design(groups: np.ndarray, schema: GroupSchema) -> np.ndarray:
     return np.stack([np.ones(len(groups)), *columns], axis=1)
 
 
-def _main_effects(values: np.ndarray, design: np.ndarray) -> np.ndarray:
-    """Return least squares coefficients, of each column of `values` (n, k)."""
-    penalty = np.full(design.shape[1], _RIDGE)
+def _main_effects(counts: np.ndarray, sums: np.ndarray, effects: np.ndarray) -> np.ndarray:
+    """Return least squares coefficients, from rows and sums (n_groups, k) of values by group.
+
+    Least squares over groups that weigh as their rows: the same as over rows.
+    """
+    penalty = np.full(effects.shape[1], _RIDGE)
     penalty[0] = 1e-9
-    return np.linalg.solve(design.T @ design + np.diag(penalty), design.T @ values)
+    weighted = effects.T @ (effects * counts[:, None])
+    return np.linalg.solve(weighted + np.diag(penalty), effects.T @ sums)
 
 
 def _quantiles(
-    values: np.ndarray,
-    groups: np.ndarray,
-    design: np.ndarray,
-    effects: np.ndarray,
-    prior_rows: float,
+    values: np.ndarray, groups: np.ndarray, effects: np.ndarray, prior_rows: float
 ) -> np.ndarray:
     """Return the quantile function of each group, (n_groups, N_POINTS)."""
     from scipy.special import ndtr
 
     points = np.linspace(-REACH, REACH, N_POINTS)
-    beta = _main_effects(values[:, None], design)[:, 0]
-    spread = (values - design @ beta).std()
-    tables = (effects @ beta)[:, None] + spread * points
+    counts, sums = (
+        np.bincount(groups, weights=weights, minlength=len(effects)).astype(np.float64)
+        for weights in (None, values)
+    )
+    centres = effects @ _main_effects(counts, sums[:, None], effects)[:, 0]
+    spread = (values - centres[groups]).std()
+    tables = centres[:, None] + spread * points
     for group in np.unique(groups):
         own = values[groups == group]
         share = len(own) / (len(own) + prior_rows)
@@ -185,24 +232,10 @@ def _scores(values: np.ndarray, groups: np.ndarray, tables: np.ndarray) -> np.nd
     return out
 
 
-def _shares(
-    place: np.ndarray,
-    n_levels: int,
-    groups: np.ndarray,
-    design: np.ndarray,
-    effects: np.ndarray,
-    prior_rows: float,
-) -> np.ndarray:
-    """Return the share of each level in each group, (n_groups, n_levels)."""
-    counts = np.zeros((len(effects), n_levels))
-    np.add.at(counts, (groups, place), 1.0)
+def _shares(counts: np.ndarray, effects: np.ndarray, prior_rows: float) -> np.ndarray:
+    """Return the share of each level in each group from its rows, both (n_groups, n_levels)."""
     rows = counts.sum(axis=1, keepdims=True)
-    # Least squares over groups that weigh as their rows: the same as over rows.
-    weighted = effects.T @ (effects * rows)
-    penalty = np.full(effects.shape[1], _RIDGE)
-    penalty[0] = 1e-9
-    beta = np.linalg.solve(weighted + np.diag(penalty), effects.T @ counts)
-    parent = np.maximum(effects @ beta, 0.0)
+    parent = np.maximum(effects @ _main_effects(rows[:, 0], counts, effects), 0.0)
     parent /= parent.sum(axis=1, keepdims=True)
     return (counts + prior_rows * parent) / (rows + prior_rows)
 
@@ -225,22 +258,36 @@ def _variance(shares: np.ndarray) -> float:
     return float(min(1.0, (shares * np.square(means)).sum()))
 
 
-def _orders(
-    numbers: np.ndarray, codes: np.ndarray, design: np.ndarray, cardinalities: Sequence[int]
-) -> list[np.ndarray]:
+def _orders(rows: _Rows, effects: np.ndarray, cardinalities: Sequence[int]) -> list[np.ndarray]:
     """Return the codes of each column in the order of their latent variable."""
-    parts = [numbers, design[:, 1:]]
-    for column, size in enumerate(cardinalities):
-        if size <= _MOST_LEVELS:
-            parts.append((codes[:, column, None] == np.arange(size)).astype(np.float64))
-    matrix = np.concatenate(parts, axis=1)
-    matrix = matrix - matrix.mean(axis=0)
-    spread = matrix.std(axis=0)
-    matrix /= np.where(spread > 1e-12, spread, 1.0)
-    component = matrix @ np.linalg.eigh(matrix.T @ matrix)[1][:, -1]
+
+    def columns(part: slice) -> np.ndarray:
+        some = rows.part(part)
+        known = [some.known(column) for column in range(some.numbers.shape[1])]
+        numbers = [np.where(k, x, 0.0)[:, None] for k, x in zip(known, some.numbers.T, strict=True)]
+        indicators = [
+            some.codes[:, column, None] == np.arange(size)
+            for column, size in enumerate(cardinalities)
+            if size <= _MOST_LEVELS
+        ]
+        return np.concatenate([*numbers, effects[some.groups, 1:], *indicators], axis=1)
+
+    n_rows = len(rows.groups)
+    mean = sum(columns(part).sum(axis=0) for part in parts_of(n_rows)) / n_rows
+    products = np.zeros((len(mean), len(mean)))
+    for part in parts_of(n_rows):
+        centred = columns(part) - mean
+        products += centred.T @ centred
+    spread = np.sqrt(np.diag(products) / n_rows)
+    scale = np.where(spread > 1e-12, spread, 1.0)
+    weights = np.linalg.eigh(products / np.outer(scale, scale))[1][:, -1] / scale
+    sums = [np.zeros(size) for size in cardinalities]
+    for part in parts_of(n_rows):
+        component = (columns(part) - mean) @ weights
+        for column, own in enumerate(sums):
+            own += np.bincount(rows.codes[part, column], weights=component, minlength=len(own))
     orders = []
-    for column, size in enumerate(cardinalities):
-        counts = np.bincount(codes[:, column], minlength=size)
-        sums = np.bincount(codes[:, column], weights=component, minlength=size)
-        orders.append(np.argsort(sums / np.maximum(counts, 1), kind="stable").astype(np.int64))
+    for column, own in enumerate(sums):
+        counts = np.bincount(rows.codes[:, column], minlength=len(own))
+        orders.append(np.argsort(own / np.maximum(counts, 1), kind="stable").astype(np.int64))
     return orders

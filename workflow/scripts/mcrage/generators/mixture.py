@@ -32,6 +32,7 @@ from mcrage.generators.storage import (
     schema_facts,
     schema_from,
 )
+from mcrage.generators.thinning import thinned
 
 KIND = "mixture"
 _ENCODING = "encoding."
@@ -68,20 +69,25 @@ class MixtureGenerator(Generator):
         threads: int = 1,
         checkpoint: Checkpoint | None = None,
     ) -> Self:
-        """Choose the number of components on training rows alone, and fit it to all of them."""
+        """Choose the number of components on training rows alone, and fit it to all of them.
+
+        Of a table of more than ``max_rows`` rows a part is learnt from; see
+        `mcrage.generators.thinning.thinned`.
+        """
         started = time.perf_counter()
         scaling = self.settings["scaling"]
+        train = thinned(train, self.settings["max_rows"], seed)
         within = train.within(scaling)
         self._schema = train.schema
         self._encoding = MixedEncoding.fit(
-            train.features,
+            train.rows,
             train.roles.features,
             scaling=scaling,
             derive=self.settings["derive"],
             seed=seed,
             within=within,
         )
-        numbers, codes = self._encoding.transform(train.features, jitter_seed=seed, within=within)
+        numbers, codes = self._encoding.transform(train.rows, jitter_seed=seed, within=within)
         # By name, so that an edit of fitting draws nothing anew.
         found = import_module("mcrage.generators.mixture_fit").fit(
             numbers.astype(np.float64),

@@ -66,21 +66,21 @@ class SmoteGenerator(Generator):
         features, derive = train.roles.features, self.settings["derive"]
         if all(feature.is_numeric and feature.missing == "none" for feature in features):
             self._encoding = NumericEncoding.fit(
-                train.features, features, scaling="standard", derive=derive
+                train.rows, features, scaling="standard", derive=derive
             )
-            self._rows, self._codes = self._encoding.transform(train.features), None
+            self._rows, self._codes = self._encoding.transform(train.rows), None
         else:
             # Zeros are numbers as any others, as SMOTENC is published.
             self._encoding = MixedEncoding.fit(
-                train.features,
+                train.rows,
                 features,
                 scaling="standard",
                 derive=derive,
                 seed=seed,
                 within=train.within("standard"),
-                split_zeros=False,
+                spikes="none",
             )
-            self._rows, self._codes = self._encoding.transform(train.features)
+            self._rows, self._codes = self._encoding.transform(train.rows)
         self._groups = np.asarray(train.groups, dtype=np.int64)
         self.facts = {"device": "cpu", "seconds": time.perf_counter() - started, "n_parameters": 0}
         return self

@@ -14,6 +14,7 @@ from mcrage.diffusion.training import Member, Trainer, TrainingSettings
 from mcrage.encoding.mixed import MixedEncoding
 from mcrage.errors import UserError
 from mcrage.generators.base import Checkpoint, TrainingData
+from mcrage.generators.cddpm_rows import sort_by_group
 from mcrage.generators.cddpm_run import Run
 from mcrage.generators.devices import check_device, device_name
 from mcrage.generators.tabddpm_parts import make_parts
@@ -61,7 +62,8 @@ def fit(
     started = time.perf_counter()
     encoding, rows = _encoded(settings, train, seed)
     parts = make_parts(settings, train.schema, encoding, place)
-    data = (torch.from_numpy(rows), torch.from_numpy(np.asarray(train.groups, dtype=np.int64)))
+    groups = sort_by_group(rows, np.asarray(train.groups, dtype=np.int64))
+    data = (torch.from_numpy(rows), torch.from_numpy(groups))
     member = Member(
         seed,
         learning_rate=settings["learning_rate"],
@@ -114,22 +116,22 @@ def _encoded(
     """Return the encoding and encoded rows: numbers, then codes, float32."""
     scaling = settings["scaling"]
     encoding = MixedEncoding.fit(
-        train.features,
+        train.rows,
         train.roles.features,
         scaling=scaling,
         derive=settings["derive"],
         seed=seed,
         within=train.within(scaling),
-        split_zeros=settings["split_zeros"],
+        spikes="zero" if settings["split_zeros"] else "none",
     )
-    numbers, codes = encoding.transform(
-        train.features,
+    rows = encoding.matrix(
+        train.rows,
         jitter_seed=seed if settings["jitter"] else None,
         within=train.within(scaling),
     )
-    if numbers.shape[1] + codes.shape[1] == 0:
+    if rows.shape[1] == 0:
         raise UserError(
             "no feature has more than one value in the training rows, so there is nothing to "
             "model. Keep more rows in the scenario, or name other features in the card."
         )
-    return encoding, np.concatenate([numbers, codes.astype(np.float32)], axis=1)
+    return encoding, rows

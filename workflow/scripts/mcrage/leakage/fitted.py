@@ -113,9 +113,10 @@ def check_stored_rows(model: StoredModel) -> list[str]:
     rows, groups, train = model.arrays.get("rows"), model.arrays.get("groups"), model.train
     problems = []
     if rows is not None:
-        expected = train.features
         if "encoding" in model.facts:
-            expected = model.encoding_anew.transform(expected)
+            expected = model.encoding_anew.transform(train.rows)
+        else:
+            expected = train.features
         if isinstance(expected, tuple):
             expected, codes = expected
             if not np.array_equal(model.arrays.get("codes"), codes):

@@ -13,9 +13,9 @@ from mcrage.leakage.stored import StoredModel
 def check(model: StoredModel) -> list[str]:
     """Check quantiles of numbers and shares of levels; see `mcrage.leakage.fitted.check_learnt`."""
     train, encoding = model.train, model.encoding_anew
-    numbers, codes = encoding.transform(train.features)
+    numbers, codes = encoding.compact(train.rows)
     anew = fit(
-        numbers.astype(np.float64),
+        numbers,
         codes,
         train.groups,
         train.schema,

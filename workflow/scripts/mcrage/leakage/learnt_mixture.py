@@ -18,7 +18,7 @@ def check(model: StoredModel) -> list[str]:
     """Check numbers without gaps, and all codes; see `mcrage.leakage.fitted.check_learnt`."""
     train, encoding = model.train, model.encoding_anew
     within = train.within(model.facts["settings"]["scaling"])
-    numbers, codes = encoding.transform(train.features, jitter_seed=model.seed, within=within)
+    numbers, codes = encoding.transform(train.rows, jitter_seed=model.seed, within=within)
     sizes, means, levels = (
         model.arrays[f"components.{name}"] for name in ("sizes", "means", "levels")
     )

@@ -12,6 +12,7 @@ from mcrage.classifiers.teacher import soft_labels
 from mcrage.datasets.roles import Roles
 from mcrage.generators.base import TrainingData
 from mcrage.generators.storage import read_arrays
+from mcrage.generators.thinning import THINNED, thinned
 from mcrage.groups import GroupSchema
 from mcrage.leakage.fitted import (
     check_ancestors,
@@ -166,6 +167,8 @@ class Replicate:
         data, borrowed = settle(
             TrainingData.of(trained_on, self.roles), self.settings["rare_groups"], seed
         )
+        if facts["kind"] in THINNED:
+            data = thinned(data, facts["settings"]["max_rows"], seed)
         stored = StoredModel(generator, read_arrays(arrays), facts, data, seed)
         made = {f"{generator}'s model": model, f"{generator}'s synthetic rows": synthetic}
         return [

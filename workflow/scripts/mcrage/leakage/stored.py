@@ -40,14 +40,14 @@ class StoredModel:
         facts, train = self.facts["encoding"], self.train
         if "options" in facts:
             return MixedEncoding.fit(
-                train.features,
+                train.rows,
                 train.roles.features,
                 **facts["options"],
                 seed=self.seed,
                 within=train.within(facts["options"]["scaling"]),
             )
         return NumericEncoding.fit(
-            train.features,
+            train.rows,
             train.roles.features,
             scaling=facts["scaling"],
             derive=len(facts["modelled"]) < len(facts["features"]),
