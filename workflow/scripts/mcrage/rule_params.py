@@ -46,7 +46,7 @@ _LIBRARIES = {
     "summarise": ("pandas", "scipy"),
     "plot_rule_graph": ("matplotlib", "snakemake"),
     "plot_umap": ("matplotlib", "umap-learn"),
-    "plot_densities": ("matplotlib", "numpy", "scipy"),
+    "plot_densities": ("matplotlib", "seaborn", "scipy"),
     "plot_group_composition": ("matplotlib",),
     "plot_training_curves": ("matplotlib",),
     "plot_roc": ("matplotlib", "scikit-learn"),

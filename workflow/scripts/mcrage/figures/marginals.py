@@ -3,7 +3,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,8 +17,7 @@ TOO_FEW = 10  # rows below which a density would pretend to know a shape
 MAX_LEVELS = 8
 MISSING, OTHERS = "missing", "others"
 _GRID = 160
-_BEYOND = 3  # bandwidths beyond the outermost values to which a density is drawn
-_DIGITS = 4  # of a density, relative to its highest place
+_DIGITS = 4  # of a density's places and heights
 _AT_ZERO = 0.3  # share of zeros from which they are told apart from the rest
 _SURE = 1.96
 
@@ -164,50 +163,55 @@ def window(feature: Feature, columns: Sequence[np.ndarray], zeros: bool) -> tupl
     return float(low), float(high)
 
 
-def density(rows: Values, limits: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
-    """Return a density of Gaussian kernels of Scott's bandwidth, at 160 places.
+def draw_density(
+    axis: "Axes", rows: Values, limits: tuple[float, float], **look: Any
+) -> np.ndarray:
+    """Draw a density of Gaussian kernels of Scott's bandwidth, at 160 places, in few digits.
 
-    Two runs draw the same to the byte: nothing here is left to BLAS, whose last bits may depend on
-    threads and on where numbers lie, and what is left of such bits in the values' weights goes
-    with the fifth digit. What lies outside the limits is not folded back.
+    Two runs draw the same to the byte: the last bits of a density may depend on threads and on
+    where numbers lie in memory, and go with the fifth digit.
 
     Parameters
     ----------
+    axis : Axes
     rows : Values
-        Present values that differ.
+        Present values that differ. If all weight is on one, nothing is drawn.
     limits : (float, float)
-        The lowest and the highest place, where kernels reach as far.
+        The lowest and the highest place, where kernels reach as far. What lies outside is not
+        folded back.
+    **look
+        For seaborn's ``kdeplot``.
 
     Returns
     -------
-    places, heights : ndarray of float64, shape (160,)
-        Heights in steps of 1/10,000 of the highest. Both empty if all weight is on one value, or
-        all values are far from the limits.
+    ndarray of float64, shape (n, 2)
+        Places, and heights in steps of 1/10,000 of the highest; (0, 2) if nothing is drawn.
     """
-    values = rows.values
-    weights = np.full(len(values), 1.0) if rows.weights is None else rows.weights
-    weights = weights / weights.sum()
-    concentration = (weights**2).sum()
-    spread = (weights * (values - (weights * values).sum()) ** 2).sum()
-    nothing = np.empty(0), np.empty(0)
-    if not spread > 0:
-        return nothing
-    # Scott's factor with the effective number of rows; the variance is without bias.
-    exact = concentration**0.2 * np.sqrt(spread / (1 - concentration))
-    bandwidth = float(f"{exact:.{_DIGITS + 2}g}")
-    low = max(values.min() - _BEYOND * bandwidth, limits[0])
-    high = min(values.max() + _BEYOND * bandwidth, limits[1])
-    if low >= high:
-        return nothing
-    places = np.linspace(low, high, _GRID)
-    # One place at a time: memory is that of the rows.
-    heights = np.array(
-        [(weights * np.exp(-0.5 * ((place - values) / bandwidth) ** 2)).sum() for place in places]
-    )
-    if not heights.max() > 0:
-        return nothing
-    unit = float(f"{heights.max():.{_DIGITS}g}") / 10**_DIGITS
-    return places, np.round(heights / unit) * unit / (bandwidth * np.sqrt(2 * np.pi))
+    from seaborn import kdeplot
+
+    if rows.weights is not None and np.ptp(rows.values[rows.weights > 0]) == 0:
+        return np.empty((0, 2))
+    before = {*axis.lines, *axis.collections}
+    kdeplot(
+        x=rows.values, weights=rows.weights, ax=axis, clip=limits, gridsize=_GRID,
+        bw_method="scott", warn_singular=False, **look,
+    )  # fmt: skip
+    points = np.empty((0, 2))
+    for artist in {*axis.lines, *axis.collections} - before:
+        if artist in axis.lines:
+            points = _in_few_digits(artist.get_xydata())
+            artist.set_data(*points.T)
+        else:
+            (path,) = artist.get_paths()
+            path.vertices = points = _in_few_digits(path.vertices)
+    return points
+
+
+def _in_few_digits(points: np.ndarray) -> np.ndarray:
+    """Round each column to 1/10,000 of its extent, which is rounded itself."""
+    extents = np.ptp(points, axis=0)
+    units = np.array([float(f"{extent:.{_DIGITS}g}") for extent in extents]) / 10**_DIGITS
+    return np.round(points / units) * units
 
 
 def draw_numbers(
@@ -225,10 +229,10 @@ def draw_numbers(
     def shown(rows: Values) -> Values:
         return rows.where(~np.isnan(rows.values) & ~(zeros & (rows.values == 0)))
 
-    truth = shown(real)
+    truth, tops = shown(real), []
     if has_density(truth.values):
-        places, heights = density(truth, limits)
-        axis.fill_between(places, heights, facecolor=FAINT, edgecolor=MUTED, linewidth=0.9)
+        filled = {"fill": True, "facecolor": FAINT, "edgecolor": MUTED, "alpha": 1}
+        tops.append(draw_density(axis, truth, limits, linewidth=0.9, **filled))
     else:
         axis.vlines(
             truth.values, 0, 0.12, color=INK, linewidth=0.8, transform=axis.get_xaxis_transform()
@@ -236,11 +240,11 @@ def draw_numbers(
     for name, rows in sources.items():
         drawn, look = shown(rows), styles[name]
         if has_density(drawn.values):
-            axis.plot(
-                *density(drawn, limits), color=look.colour, linestyle=look.line, linewidth=1.5
-            )
+            line = {"color": look.colour, "linestyle": look.line, "linewidth": 1.5}
+            tops.append(draw_density(axis, drawn, limits, **line))
     axis.set(xlim=limits, yticks=[], ylabel="")
-    axis.set_ylim(bottom=0)
+    # By what is drawn and not by what was rounded.
+    axis.set_ylim(0, 1.05 * max((points[:, 1].max() for points in tops if len(points)), default=1))
     if feature.kind == "date":
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
