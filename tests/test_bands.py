@@ -7,14 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcrage.bands import inside_bands, within_bands
+from mcrage.bands import within_bands
 from mcrage.config.generators import KINDS
 from mcrage.datasets.recorded import as_recorded
 from mcrage.datasets.roles import Attribute, Feature, Roles, Target
-from mcrage.generators import blocks
 from mcrage.generators.base import TrainingData
 from mcrage.generators.mixture import MixtureGenerator
-from mcrage.generators.registry import generator_class
 from mcrage.groups import GroupSchema
 from mcrage.rebalancing import synthetic_table
 
@@ -105,84 +103,3 @@ def test_a_mixture_draws_numbers_within_their_bands(covariance, scaling):
     real, drawn = (np.corrcoef(x[:, 1], x[:, 2])[0, 1] for x in (train.features, moved))
     if covariance == "full":
         assert abs(real - drawn) < 0.1
-
-
-def block_rows(groups: np.ndarray, numbers) -> np.ndarray:
-    """Draw rows that tell group, block and place, and a number in 0 to 1: 2 members of 128 rows."""
-    made = []
-    for number in numbers:
-        group = number % 4
-        values = np.random.default_rng(number).random((2, 128))
-        places = np.arange(256).reshape(128, 2).T
-        made.append(np.stack([np.full((2, 128), group), places + 256 * (number // 4), values], -1))
-    return np.concatenate(made, axis=1)
-
-
-def inside(rows: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Keep all of group 0, four fifths of 1, a third of 2, and a hundredth of 3."""
-    return rows[:, 2] < np.array([2.0, 0.8, 0.33, 0.01])[groups]
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.lists(st.integers(0, 1500), min_size=4, max_size=4))
-def test_rows_beside_their_band_are_left_out_and_the_next_ones_take_their_places(plan):
-    plan = np.array(plan)
-    shape = {"n_members": 2, "n_groups": 4, "device": "cpu"}
-    with pytest.MonkeyPatch.context() as patch:
-        # Chunks of three blocks, so that groups go over several.
-        patch.setattr(blocks, "_CHUNK_ROWS", 3 * 256)
-        chunks = list(blocks.draw_plan(block_rows, plan, **shape, inside=inside))
-    rows = np.concatenate([part for part, _ in chunks])
-    groups = np.concatenate([part for _, part in chunks])
-    assert max(len(part) for part, _ in chunks) <= 4 * 3 * 256
-    assert groups.tolist() == np.repeat(np.arange(4), plan).tolist() == rows[:, 0].tolist()
-    every = [np.concatenate(list(_stream(group))) for group in range(4)]
-    for group, wanted in enumerate(plan):
-        own = every[group]
-        # Of group 3 hardly any lies inside, and so all are taken.
-        stays = np.ones(len(own), bool) if group == 3 else inside(own, np.full(len(own), group))
-        np.testing.assert_array_equal(rows[groups == group], own[stays][:wanted])
-
-
-def _stream(group: int):
-    for number in range(24):
-        drawn = block_rows(np.zeros(0), [group + 4 * number])
-        yield drawn.transpose(1, 0, 2).reshape(256, 3)
-
-
-def test_what_lies_inside_is_what_is_not_moved():
-    features = (Feature("y", "y"), Feature("x", "x", kind="integer", resolution=1.0))
-    roles = roles_of(features, {"x": (-np.inf, 45.0, 65.0, np.inf)})
-    schema = GroupSchema.of(roles)
-    rng = np.random.default_rng(0)
-    rows = np.stack([rng.normal(size=500), rng.integers(20, 90, 500)], axis=1)
-    groups = rng.integers(0, schema.n_groups, 500)
-    stayed = (within_bands(rows, groups, schema, roles) == rows).all(axis=1)
-    assert 100 < stayed.sum() < 400
-    np.testing.assert_array_equal(inside_bands(rows, groups, schema, features), stayed)
-
-
-@pytest.mark.parametrize("kind", ["cddpm", "tabddpm"])
-def test_diffusion_models_draw_numbers_within_their_bands(kind):
-    """Also when they learnt next to nothing: no row stands at an edge since it was moved there."""
-    rng = np.random.default_rng(0)
-    n = 600
-    age = np.clip(np.round(rng.normal(55, 18, n)), 18, 90)
-    roles = roles_of(
-        (Feature("age", "age", kind="integer", resolution=1.0), Feature("iron", "iron")),
-        {"age": (-np.inf, 50.0, np.inf)},
-    )
-    died = np.array(["no", "yes"])[(rng.random(n) < 0.4).astype(int)]
-    train = TrainingData.of(pa.table({"age": age, "iron": rng.normal(size=n), "died": died}), roles)
-    told = {"kind": kind, "preset": {"cddpm": "tuned", "tabddpm": "small"}[kind], "steps": 20}
-    if kind == "cddpm":
-        told |= {"seeds": 1, "width": 16, "warmup_steps": 1}
-    generator = generator_class(kind)(KINDS[kind].model_validate(told).resolved())
-    generator.fit(train, seed=0)
-    plan = np.array([300, 5, 200, 0])
-    drawn = list(generator.draw(plan, seed=1))
-    rows, groups = (np.concatenate(part) for part in zip(*drawn, strict=True))
-    assert groups.tolist() == np.repeat(np.arange(4), plan).tolist()
-    assert inside_bands(rows, groups, train.schema, roles.features).all()
-    smaller = np.concatenate([part for part, _ in generator.draw(plan // 2, seed=1)])
-    np.testing.assert_allclose(smaller[:150], rows[:150], atol=1)

@@ -1,12 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Numbers in bands, such as an age: they lie in the band that a row's group fixes.
+"""Numbers in bands, such as an age: moved into the band that a row's group fixes."""
 
-A generator knows the band only as a condition, and may draw a value beside it. Diffusion models
-leave such a row out (`inside_bands`, `mcrage.generators.blocks`); what is left is moved into its
-band (`within_bands`).
-"""
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,7 +15,8 @@ def within_bands(
 ) -> np.ndarray:
     """Return rows with every feature that makes bands inside the band of its row's group.
 
-    Of a value beside it the nearest one that can have been recorded is taken.
+    A generator knows the band only as a condition, and may draw a value beside it; the nearest one
+    that can have been recorded is taken.
 
     Parameters
     ----------
@@ -30,44 +26,15 @@ def within_bands(
     schema : GroupSchema
     roles : Roles
     """
-    for place, low, high in _ends(groups, schema, roles.features):
-        features = features.copy()
-        features[:, place] = np.clip(features[:, place], low, high)
-    return features
-
-
-def inside_bands(
-    rows: np.ndarray, groups: np.ndarray, schema: GroupSchema, features: Sequence[Feature]
-) -> np.ndarray:
-    """Return which rows `within_bands` leaves as they are, bool of shape (m,).
-
-    Parameters
-    ----------
-    rows : ndarray of float64, shape (m, d)
-    groups : ndarray of int64, shape (m,)
-    schema : GroupSchema
-    features : sequence of Feature
-        Of the columns of `rows`.
-    """
-    inside = np.ones(len(rows), dtype=bool)
-    for place, low, high in _ends(groups, schema, features):
-        inside &= (rows[:, place] >= low) & (rows[:, place] <= high)
-    return inside
-
-
-def _ends(
-    groups: np.ndarray, schema: GroupSchema, features: Sequence[Feature]
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yield the place of each number in bands, and the ends of each row's band."""
-    columns = [feature.column for feature in features]
-    if not schema.edges:
-        return
     digits = schema.indices_of(groups)
-    for name, edges, codes in zip(schema.columns, schema.edges, digits, strict=False):
-        if edges:
-            place = columns.index(name)
-            low, high = recorded_ends(edges, features[place])
-            yield place, low[codes], high[codes]
+    for attribute, codes in zip(roles.sensitive, digits, strict=False):
+        if not attribute.edges:
+            continue
+        place = roles.feature_columns.index(attribute.column)
+        low, high = recorded_ends(attribute.edges, roles.features[place])
+        features = features.copy()
+        features[:, place] = np.clip(features[:, place], low[codes], high[codes])
+    return features
 
 
 def recorded_ends(edges: Sequence[float], feature: Feature) -> tuple[np.ndarray, np.ndarray]:

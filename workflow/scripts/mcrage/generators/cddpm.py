@@ -60,7 +60,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from mcrage.bands import inside_bands
 from mcrage.generators.base import (
     Checkpoint,
     Criterion,
@@ -168,22 +167,16 @@ class CddpmGenerator(Generator):
 
         place = check_device(device)
         chunks = import_module("mcrage.generators.cddpm_draw").draw_groups(
-            self.settings,
-            self._parts(place),
-            self._weights.to(place),
-            plan,
-            seed,
-            self._inside if self._schema.edges else None,
+            self.settings, self._parts(place), self._weights.to(place), plan, seed
         )
-        return ((self._decoded(rows, groups), groups) for rows, groups in chunks)
-
-    def _decoded(self, rows: np.ndarray, groups: np.ndarray) -> np.ndarray:
-        within = standardised_within(self.settings["scaling"], groups, self._schema)
-        return self._encoding.inverse(rows, within)
-
-    def _inside(self, rows: np.ndarray, groups: np.ndarray) -> np.ndarray:
-        features = self._encoding.mixed.features
-        return inside_bands(self._decoded(rows, groups), groups, self._schema, features)
+        scaling = self.settings["scaling"]
+        return (
+            (
+                self._encoding.inverse(rows, standardised_within(scaling, groups, self._schema)),
+                groups,
+            )
+            for rows, groups in chunks
+        )
 
     def _parts(self, place: "torch.device") -> "Parts":
         from mcrage.generators.cddpm_parts import make_parts

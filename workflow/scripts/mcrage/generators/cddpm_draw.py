@@ -10,13 +10,7 @@ from torch import Tensor
 
 from mcrage.diffusion.network import StackedParameters
 from mcrage.diffusion.sampling import draw
-from mcrage.generators.blocks import (
-    Inside,
-    block_seeds,
-    blocks_at_once,
-    draw_plan,
-    rows_of_a_block,
-)
+from mcrage.generators.blocks import block_seeds, blocks_at_once, draw_plan, rows_of_a_block
 from mcrage.generators.cddpm_parts import Parts
 from mcrage.seeds import derive
 
@@ -53,12 +47,7 @@ def draw_rows(
 
 
 def draw_groups(
-    settings: dict[str, Any],
-    parts: Parts,
-    weights: Tensor,
-    plan: np.ndarray,
-    seed: int,
-    inside: Inside | None = None,
+    settings: dict[str, Any], parts: Parts, weights: Tensor, plan: np.ndarray, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Draw so many rows of each group, from the members in turn.
 
@@ -68,8 +57,6 @@ def draw_groups(
         See `draw_rows`.
     plan : ndarray of int64, shape (n_groups,)
         Rows of each group.
-    inside : callable, optional
-        See `mcrage.generators.blocks.draw_plan`.
 
     Yields
     ------
@@ -82,7 +69,6 @@ def draw_groups(
         n_members=len(weights),
         n_groups=parts.condition.n_groups,
         device=weights.device.type,
-        inside=inside,
     )
 
 

@@ -37,7 +37,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from mcrage.bands import inside_bands
 from mcrage.encoding.mixed import MixedEncoding
 from mcrage.generators.base import (
     Checkpoint,
@@ -115,23 +114,14 @@ class TabddpmGenerator(Generator):
 
         place = check_device(device)
         chunks = import_module("mcrage.generators.tabddpm_draw").draw_groups(
-            self.settings,
-            self._parts(place),
-            self._weights.to(place),
-            plan,
-            seed,
-            self._inside if self._schema.edges else None,
+            self.settings, self._parts(place), self._weights.to(place), plan, seed
         )
-        return ((self._decoded(rows, groups), groups) for rows, groups in chunks)
+        return (self._decoded(rows, groups) for rows, groups in chunks)
 
-    def _decoded(self, rows: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    def _decoded(self, rows: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         numbers, codes = np.split(rows, [self._encoding.n_numbers], axis=1)
         within = standardised_within(self.settings["scaling"], groups, self._schema)
-        return self._encoding.inverse(numbers, codes.astype(np.int64), within)
-
-    def _inside(self, rows: np.ndarray, groups: np.ndarray) -> np.ndarray:
-        features = self._encoding.features
-        return inside_bands(self._decoded(rows, groups), groups, self._schema, features)
+        return self._encoding.inverse(numbers, codes.astype(np.int64), within), groups
 
     def _parts(self, place: "torch.device") -> "Parts":
         from mcrage.generators.tabddpm_parts import make_parts

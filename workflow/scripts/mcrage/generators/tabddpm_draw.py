@@ -10,18 +10,13 @@ from torch import Tensor
 
 from mcrage.diffusion.gaussian_multinomial_sampling import draw
 from mcrage.diffusion.network import StackedParameters
-from mcrage.generators.blocks import Inside, block_seeds, draw_plan, rows_of_a_block
+from mcrage.generators.blocks import block_seeds, draw_plan, rows_of_a_block
 from mcrage.generators.tabddpm_parts import Parts
 from mcrage.seeds import derive
 
 
 def draw_groups(
-    settings: dict[str, Any],
-    parts: Parts,
-    weights: Tensor,
-    plan: np.ndarray,
-    seed: int,
-    inside: Inside | None = None,
+    settings: dict[str, Any], parts: Parts, weights: Tensor, plan: np.ndarray, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Draw so many rows of each group.
 
@@ -35,8 +30,6 @@ def draw_groups(
     plan : ndarray of int64, shape (n_groups,)
         Rows of each group.
     seed : int
-    inside : callable, optional
-        See `mcrage.generators.blocks.draw_plan`.
 
     Yields
     ------
@@ -64,5 +57,4 @@ def draw_groups(
         n_members=len(weights),
         n_groups=parts.condition.n_groups,
         device=weights.device.type,
-        inside=inside,
     )
