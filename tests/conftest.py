@@ -80,7 +80,7 @@ def finished_run(tmp_path_factory) -> Project:
             records = shared / "records"
             records.mkdir(parents=True)
             recorder = {"PYTHONPATH": str(RECORDER), "MCRAGE_RECORDS": str(records)}
-            done = Project(shared).run("--quiet", "rules", environment=recorder)
+            done = Project(shared).run("--quiet", "rules", environment=recorder, alone=True)
             assert done.returncode == 0, done.stdout[-6000:]
             printed.write_text(done.stdout)
     return Project.at(shared)

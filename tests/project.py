@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: MIT
 """A copy of the project in a folder of its own, and Snakemake run in it."""
 
+import atexit
 import os
 import re
 import shutil
 import subprocess
 import sys
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import yaml
+
+from snakemake_nursery import Nursery
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ["Snakefile", "config.yaml", "workflow", "resources", "profiles", "envs"]
@@ -64,6 +68,14 @@ def merge(base: dict, over: dict) -> dict:
     return out
 
 
+@cache
+def _nursery() -> Nursery:
+    """One for each test process."""
+    nursery = Nursery()
+    atexit.register(nursery.close)
+    return nursery
+
+
 class Project:
     """The repository's files copied to a folder, so that tests may change them."""
 
@@ -97,18 +109,33 @@ class Project:
         *arguments: str,
         config: dict | None = SMALL,
         environment: dict[str, str] | None = None,
+        alone: bool = False,
     ) -> subprocess.CompletedProcess:
-        """Run snakemake; give what it printed in `stdout`."""
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+        """Run snakemake; give what it printed in `stdout`.
+
+        Parameters
+        ----------
+        *arguments : str
+        config : dict, optional
+        environment : dict of str to str, optional
+            Variables beside those of this process.
+        alone : bool
+            Started as a user starts it, not forked from a process that has imported Snakemake.
+        """
+        words = ["--cores", "2", *arguments]
         if config is not None:
-            command += ["--configfile", self.write_config(**config)]
+            words += ["--configfile", self.write_config(**config)]
+        variables = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", **(environment or {})}
+        if not alone:
+            code, printed = _nursery().run(words, self.folder, variables)
+            return subprocess.CompletedProcess(words, code, printed)
         return subprocess.run(
-            command,
+            [sys.executable, "-m", "snakemake", *words],
             cwd=self.folder,
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", **(environment or {})},
+            env=variables,
             check=False,
         )
 
@@ -120,19 +147,3 @@ class Project:
             return {}
         table = done.stdout.split("Job stats:")[1].split("\n\n")[0]
         return {name: int(n) for name, n in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
-
-
-def same_content(path: str, one: bytes, other: bytes) -> bool:
-    """Whether two files are alike: to the byte, drawings to a hundredth of a point."""
-    return one == other or (str(path).endswith(".svg") and drawing(one) == drawing(other))
-
-
-def drawing(svg: bytes) -> tuple[str, list[float]]:
-    """What a figure shows, to a hundredth of a point.
-
-    A density's last bits depend on where in memory its numbers lie, and with them now and then the
-    sixth decimal of a coordinate, and the names of shapes, which are digests of coordinates.
-    """
-    text = re.sub(r"\b[a-z][0-9a-f]{10}\b", "id", svg.decode())
-    number = r"-?\d+\.\d+"
-    return re.sub(number, "", text), [round(float(x), 2) for x in re.findall(number, text)]

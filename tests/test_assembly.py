@@ -25,9 +25,10 @@ from mcrage.clusters import clusters_of
 from mcrage.config.load import load_config
 from mcrage.datasets import download
 from mcrage.datasets.assembly_model import RowFilter
-from mcrage.datasets.card_model import File, PrepareSettings
+from mcrage.datasets.card_model import PrepareSettings
 from mcrage.datasets.cards import download_settings, parse_card, prepare_settings
 from mcrage.datasets.download import fetch
+from mcrage.datasets.file_model import File
 from mcrage.datasets.filters import filtered
 from mcrage.datasets.prepare import prepare
 from mcrage.datasets.reading import RawColumns, RawTable

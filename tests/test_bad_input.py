@@ -267,9 +267,6 @@ PARQUETS = {
     "fractions of whole numbers": (
         parquet(age=[1.0, 2.5, 3.0, 1.0, 1.0]), {}, ["row 2, column age: found 2.5, which is not"],
     ),
-    "whole numbers that float64 has not": (
-        parquet(age=[1, 2**60, 3, 4, 5]), {}, ["row 2, column age: found 1152921504606846976"],
-    ),
     "booleans for numbers": (
         parquet(age=[True, False, True, True, False]), {},
         ["column age is bool, but columns.age.type is integer; write type: category"],
@@ -412,7 +409,8 @@ def test_what_looks_odd_and_is_right(tmp_path):
         (CSV.replace(",", ";").replace(".", ","), "ward.csv",
          {"format": {"delimiter": ";", "decimal": ","}}),
     ):  # fmt: skip
-        assert prepared(tmp_path, raw, name, card(**parts)).table.equals(expected)
+        made = card(**parts, filters=[{"column": "hgb", "minimum": 0.5, "removes": 0}])
+        assert prepared(tmp_path, raw, name, made).table.equals(expected)
     spaced = {
         name.replace("unit", "Station Nord \u2013 \u00c4"): keys
         for name, keys in CARD["columns"].items()

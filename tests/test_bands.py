@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mcrage.bands import within_bands
 from mcrage.config.generators import KINDS
+from mcrage.datasets.recorded import as_recorded
 from mcrage.datasets.roles import Attribute, Feature, Roles, Target
 from mcrage.generators.base import TrainingData
 from mcrage.generators.mixture import MixtureGenerator
@@ -38,7 +39,7 @@ def test_moved_rows_lie_in_the_band_of_their_group(data):
     schema = GroupSchema.of(roles)
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     groups = rng.integers(0, schema.n_groups, 40)
-    drawn = np.round(rng.normal(0, 300, 40)) * (grain or 0.31)
+    drawn = as_recorded(np.round(rng.normal(0, 300, 40)) * (grain or 0.31), roles.features[0])
     template = pa.schema([("x", pa.float64()), ("died", pa.string())]).empty_table()
     made = synthetic_table(drawn[:, None], groups, template, roles)
     assert schema.index(made).tolist() == groups.tolist()

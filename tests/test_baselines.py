@@ -19,6 +19,7 @@ from mcrage.generators.registry import generator_class
 from mcrage.generators.uniform_draws import places, uniform_chunks
 from mcrage.groups import GroupSchema
 from mcrage.leakage.fitted import check_learnt, check_scaler, check_stored_rows
+from mcrage.leakage.stored import StoredModel
 from mcrage.seeds import derive
 from test_generator_contract import data, drawn, fitted, settings
 
@@ -60,7 +61,7 @@ def test_smote_of_levels_is_that_of_imbalanced_learn(name):
 
     train = data(name)
     features = train.roles.features
-    options = {"split_zeros": False, "within": train.within("standard")}
+    options = {"spikes": "none", "within": train.within("standard")}
     encoding = MixedEncoding.fit(train.features, features, seed=5, **options)
     numbers, codes = encoding.transform(train.features)
     matrix = np.concatenate([numbers, codes], axis=1)
@@ -96,14 +97,14 @@ def test_the_guard_knows_the_codes_that_smote_keeps(name, tmp_path):
     train = data(name)
     fitted("smote", name).save(tmp_path)
     arrays, facts = read_arrays(tmp_path / "model.safetensors"), read_json(tmp_path / "model.json")
-    assert check_stored_rows("g", arrays, facts, train, 5) == []
-    assert check_scaler("g", arrays, facts, train, 5) == []
+    honest = StoredModel("g", arrays, facts, train, 5)
+    assert check_stored_rows(honest) == check_scaler(honest) == []
     codes = arrays["codes"].copy()
     codes[3, 0] = 1 - codes[3, 0].clip(max=1)
-    (said,) = check_stored_rows("g", {**arrays, "codes": codes}, facts, train, 5)
+    (said,) = check_stored_rows(replace(honest, arrays={**arrays, "codes": codes}))
     assert said == "g: the codes that the model keeps are not those of its 252 training rows"
     other = data(name, seed=1)
-    assert check_scaler("g", arrays, facts, other, 5)
+    assert check_scaler(replace(honest, train=other))
 
 
 @pytest.mark.parametrize("kind", ["mixture", "copula", "cart"])
@@ -116,9 +117,10 @@ def test_the_guard_finds_what_other_rows_taught(kind, name, tmp_path):
     fitted(kind, name).save(tmp_path)
     arrays, facts = read_arrays(tmp_path / "model.safetensors"), read_json(tmp_path / "model.json")
     train = data(name)
+    honest = StoredModel("g", arrays, facts, train, 5)
     for check in (check_scaler, check_stored_rows, check_learnt):
-        assert check("g", arrays, facts, train, 5) == []
-    assert check_learnt("g", arrays, facts, data(name, seed=1), 5)
+        assert check(honest) == []
+    assert check_learnt(replace(honest, train=data(name, seed=1)))
     # Learnt from one more, and all else as it should be.
     more = replace(
         train,
@@ -129,7 +131,7 @@ def test_the_guard_finds_what_other_rows_taught(kind, name, tmp_path):
     other.save(tmp_path)
     cheat = read_arrays(tmp_path / "model.safetensors")
     learnt = {name: x for name, x in cheat.items() if name[:5] in ("compo", "margi", "trees")}
-    assert check_learnt("g", {**arrays, **learnt}, facts, train, 5)
+    assert check_learnt(replace(honest, arrays={**arrays, **learnt}))
 
 
 # --- mixture ------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 """The digest changes when the code does, and only then."""
 
 import json
+import os
 
 import pytest
 
@@ -33,14 +34,14 @@ def project(tmp_path, monkeypatch):
         "from mcrage.used import X\n\ndef main():\n    from mcrage import lazy\n    return lazy\n"
     )
     monkeypatch.setattr(module, "SCRIPTS", tmp_path)
-    module._analyse.cache_clear()
+    module.forget()
     yield tmp_path
-    module._analyse.cache_clear()
+    module.forget()
 
 
 def digest_after(path, text, *modules):
     path.write_text(text)
-    module._analyse.cache_clear()
+    module.forget()
     return code_digest("stage", *modules)
 
 
@@ -68,6 +69,79 @@ def test_what_is_loaded_by_name_counts_when_passed(project):
     assert digest_after(project / "mcrage" / "named.py", "N = 2\n", "mcrage.named") != before
 
 
+@pytest.fixture
+def noted(project, monkeypatch):
+    """A project of whose files a process has taken note: the notes, and its digest."""
+    (project / ".snakemake").mkdir()
+    monkeypatch.chdir(project)
+    module.forget()
+    digest = code_digest("stage")
+    module.remember()
+    module.forget()
+    return project / ".snakemake" / "mcrage_code.json", digest
+
+
+def test_what_is_noted_of_files_is_not_found_again(noted, monkeypatch):
+    monkeypatch.setattr(module.ast, "parse", None)
+    assert code_digest("stage") == noted[1]
+    assert "mcrage.lazy" in closure("stage")
+
+
+def test_a_note_holds_for_the_bytes_of_its_file_alone(project, noted):
+    _, digest = noted
+    path = project / "mcrage" / "used.py"
+    dates = path.stat()
+    path.write_text('"""Doc."""\nX = 2\n')
+    # Neither its date nor its size tells.
+    os.utime(path, ns=(dates.st_atime_ns, dates.st_mtime_ns))
+    assert code_digest("stage") != digest
+    # Notes of what it is now take their place.
+    module.remember()
+    assert digest_after(path, '"""Doc."""\nX = 1\n') == digest
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda told: "",
+        lambda told: "[]",
+        lambda told: json.dumps({**told, "files": None}),
+        lambda told: json.dumps({**told, "files": {name: [1] for name in told["files"]}}),
+        # By another Python, or an analysis that looks for other things.
+        lambda told: json.dumps(
+            {
+                "by": [told["by"][0], "0" * 64],
+                "files": {name: [note[0], "0", []] for name, note in told["files"].items()},
+            }
+        ),
+    ],
+)
+def test_notes_that_are_damaged_or_anothers_count_for_nothing(noted, damage):
+    file, digest = noted
+    file.write_text(damage(json.loads(file.read_text())))
+    assert code_digest("stage") == digest
+
+
+def test_a_module_that_is_added_is_found(project, noted):
+    (project / "stage.py").write_text("from mcrage import used, later\n")
+    before = digest_after(project / "mcrage" / "used.py", "X = 1\n")
+    module.remember()
+    assert digest_after(project / "mcrage" / "later.py", "L = 1\n") != before
+    assert "mcrage.later" in closure("stage")
+
+
+def test_files_of_a_package_that_are_no_python_count_by_their_bytes(project):
+    (project / "mcrage" / "templates").mkdir()
+    before = code_digest("stage")
+    with_page = digest_after(project / "mcrage" / "templates" / "page.html", "<p>")
+    assert len({before, with_page, digest_after(project / "mcrage/templates/page.html", "")}) == 3
+    # Those of a package below are that package's, which nobody imports.
+    now = code_digest("stage")
+    (project / "mcrage" / "below" / "deep").mkdir(parents=True)
+    (project / "mcrage" / "below" / "__init__.py").write_text("")
+    assert digest_after(project / "mcrage" / "below" / "deep" / "page.html", "<p>") == now
+
+
 def test_a_job_whose_code_is_edited_after_planning_stops(project):
     params = {"code": code_digest("stage"), "modules": [], "versions": versions("numpy")}
     planned = PlannedCode("stage", params)
@@ -92,7 +166,7 @@ def test_what_ends_a_job_or_tells_of_it_is_passed_over(project, name):
     path.parent.mkdir(exist_ok=True)
     path.write_text("from mcrage.unused import Z\n")
     (project / "mcrage" / "used.py").write_text(f"import {name}\n")
-    module._analyse.cache_clear()
+    module.forget()
     before = code_digest("stage")
     assert digest_after(path, "from mcrage.unused import Z\nB = 2\n") == before
     # What they import counts only where others import it.

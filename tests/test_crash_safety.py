@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from mcrage.lineage import result_files
-from project import ASIDE, SMALL, Project, same_content
+from project import ASIDE, SMALL, Project
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--quiet", "rules", "--cores", "2"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
@@ -93,15 +93,49 @@ class Killer(threading.Thread):
                     except psutil.NoSuchProcess:
                         continue
                     self.killed[rule] = process.pid
-            time.sleep(0.01)
+            time.sleep(0.03)
 
 
-@pytest.mark.slow  # The whole experiment one and a half times; the other tests kill single stages.
-def test_every_stage_and_the_run_itself_killed_it_ends_as_undisturbed(finished_run, tmp_path):
+REPLICATE = "results/diabetes/keep_25_percent_of_sex_2/0"
+STAGES_OF_A_REPLICATE = {
+    *("download", "prepare", "describe", "balance", "split", "induce_imbalance", "check_groups"),
+    *("train_generator", "sample_generator", "judge_synthetic", "rebalance", "evaluate"),
+}
+
+
+def stages(project: Project) -> set[str]:
+    """Every rule with a script that an experiment runs."""
+    scripts = (project.folder / "workflow" / "scripts").glob("*.py")
+    return {path.stem for path in scripts} - ASIDE
+
+
+def is_mended(project: Project, undisturbed: Project, *targets: str) -> None:
+    """Nothing is left of what was killed, and every result is as in the other run."""
+    done = project.run(*targets, "--quiet", "rules")
+    # Whatever was not mended by a retry is mended by running the same command again.
+    assert done.returncode == 0, done.stdout[-3000:]
+    for path in result_files(project.folder):
+        one, other = ((each.folder / path).read_bytes() for each in (undisturbed, project))
+        assert path in TIMED or one == other, path
+    assert [
+        path for path in (project.folder / "results").rglob("*") if ".partial" in path.name
+    ] == []
+    assert not (project.folder / "results" / "checkpoints").exists()
+    assert project.plan(*targets) == {}
+
+
+def test_stages_of_a_replicate_and_the_run_killed_they_end_as_undisturbed(finished_run, tmp_path):
+    """From nothing on, in another folder: equal seeds give equal bytes."""
+    treatments = ("smote", "mcrage_paper", "mcrage_tuned")
+    targets = [
+        *(f"{REPLICATE}/{name}/random_forest/metrics.parquet" for name in treatments),
+        *(f"{REPLICATE}/cddpm_tuned/fidelity.parquet", "results/diabetes/words.json"),
+    ]
     project = Project(tmp_path)
+    assert stages(project) & project.plan(*targets).keys() == STAGES_OF_A_REPLICATE
     killed: dict[str, int] = {}
     # Every kill costs its job one attempt; each rule is hit once in all.
-    run = Run(project, "--retries", "1")
+    run = Run(project, *targets, "--retries", "1")
     Killer(run, killed, seed=1).start()
     while run.process.poll() is None and "sample_generator" not in killed:
         time.sleep(0.05)
@@ -109,29 +143,42 @@ def test_every_stage_and_the_run_itself_killed_it_ends_as_undisturbed(finished_r
     run.kill()
     assert project.run("--unlock").returncode == 0
 
-    run = Run(project, "--retries", "1")
+    run = Run(project, *targets, "--retries", "1")
     Killer(run, killed, seed=2).start()
     run.wait()
-    # Whatever was not mended by a retry is mended by running the same command again.
-    done = project.run("--quiet", "rules")
-    assert done.returncode == 0, done.stdout[-3000:]
     print(f"killed: {', '.join(sorted(killed))}, and Snakemake itself")
-    scripts = (tmp_path / "workflow" / "scripts").glob("*.py")
-    rules = {path.stem for path in scripts} - ASIDE
     # A job may end before its moment comes.
-    assert len(rules - killed.keys()) <= 2, rules - killed.keys()
+    missed = STAGES_OF_A_REPLICATE - killed.keys()
+    assert len(missed) <= 2, missed
+    is_mended(project, finished_run, *targets)
 
-    files = list(result_files(finished_run.folder))
-    assert list(result_files(tmp_path)) == files
-    for path in sorted(set(files) - TIMED):
-        undisturbed, mended = (
-            (folder / path).read_bytes() for folder in (finished_run.folder, tmp_path)
-        )
-        assert same_content(path, undisturbed, mended), path
-    left = [path for path in (tmp_path / "results").rglob("*") if ".partial" in path.name]
-    assert left == []
-    assert not (tmp_path / "results" / "checkpoints").exists()
-    assert project.plan() == {}
+
+# Compiled anew in each process, UMAP takes as long as all others together.
+@pytest.mark.parametrize(
+    "spared", [{"plot_umap"}, pytest.param(set(), marks=pytest.mark.slow)], ids=["some", "all"]
+)
+def test_stages_over_replicates_killed_they_end_as_undisturbed(finished_run, tmp_path, spared):
+    """What a replicate's results are gathered, checked and shown by."""
+    project = Project.at(tmp_path / "project")
+    shutil.copytree(finished_run.folder, project.folder)
+    for path in (project.folder / "results").iterdir():
+        if path.is_file():
+            path.unlink()
+    for path in (project.folder / "results" / "figures").rglob("*.*"):
+        if f"plot_{path.stem}" not in spared:
+            path.unlink()
+    for name in ("leakage.json", "within_replicate.parquet"):
+        (project.folder / REPLICATE / name).unlink()
+    rules = stages(project) - STAGES_OF_A_REPLICATE - spared
+    assert stages(project) & project.plan().keys() == rules
+    killed: dict[str, int] = {}
+    run = Run(project, "--retries", "1")
+    Killer(run, killed, seed=3).start()
+    run.wait()
+    print(f"killed: {', '.join(sorted(killed))}")
+    assert len(rules - killed.keys()) <= 2, rules - killed.keys()
+    is_mended(project, finished_run)
+    assert list(result_files(project.folder)) == list(result_files(finished_run.folder))
 
 
 def test_code_that_is_edited_during_a_run_makes_no_result(finished_run, tmp_path):

@@ -18,9 +18,10 @@ import pytest
 
 from mcrage.clusters import clusters_of
 from mcrage.config.load import load_config
-from mcrage.datasets.card_model import Card, File, PrepareSettings
+from mcrage.datasets.card_model import Card, PrepareSettings
 from mcrage.datasets.cards import known_cards, prepare_settings, read_card
 from mcrage.datasets.download import fetch
+from mcrage.datasets.file_model import File
 from mcrage.datasets.prepare import Prepared, prepare
 from mcrage.errors import UserError
 from mcrage.groups import GroupSchema

@@ -17,10 +17,11 @@ from pathlib import Path
 import pytest
 
 from mcrage.datasets import download
-from mcrage.datasets.card_model import Archive, DownloadSettings, File, Source
+from mcrage.datasets.card_model import DownloadSettings
 from mcrage.datasets.cards import download_settings, read_card
 from mcrage.datasets.download import Patience, SourceError, fetch, redact, unpack
 from mcrage.datasets.embedded import TABLES, write_embedded
+from mcrage.datasets.file_model import Archive, File, Source
 from mcrage.errors import UserError
 
 CARDS = Path(__file__).parents[1] / "resources" / "datasets"

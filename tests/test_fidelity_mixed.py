@@ -14,6 +14,7 @@ from scipy.spatial.distance import cdist
 from conftest import WARD, make_table
 from mcrage.datasets.roles import Feature
 from mcrage.encoding.columns import feature_matrix
+from mcrage.encoding.mixed import MixedEncoding
 from mcrage.encoding.usual import completed, usual_values
 from mcrage.fidelity.coverage import coverage
 from mcrage.fidelity.gate import Gate
@@ -281,7 +282,12 @@ def test_what_is_kept_as_information_stays_missing():
     rows = mixed(50, 20)
     assert np.array_equal(completed(rows, MIXED, usual_values(rows, MIXED)), rows, equal_nan=True)
     usual = usual_values(rows, MIXED)
-    assert usual[1] == np.nanmedian(rows[:, 1])
+    assert usual[1] == np.nanquantile(rows[:, 1], 0.5, method="inverted_cdf")
+    assert usual[1] in rows[:, 1]
+    for column in range(rows.shape[1]):
+        feature = replace(MIXED[column], missing="impute")
+        learnt = MixedEncoding.fit(rows[:, [column]], [feature]).usual
+        assert learnt == usual[column]
     assert usual[2] == stats.mode(rows[:, 2], nan_policy="omit").mode
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from example_tables import ROLES, TREATMENTS, metrics, rows
 from mcrage.datasets.roles import Attribute, Feature, Target
@@ -24,7 +25,7 @@ from mcrage.figures.densities import weights as density_weights
 from mcrage.figures.differences import draw_differences, verdict
 from mcrage.figures.dose_response import draw_dose_response
 from mcrage.figures.group_composition import Composition, draw_group_composition
-from mcrage.figures.marginals import has_density, share_interval
+from mcrage.figures.marginals import Values, draw_density, has_density, share_interval
 from mcrage.figures.parts import part_names, part_of, shown_parts
 from mcrage.figures.predictions import Predictions
 from mcrage.figures.roc import draw_roc, mean_curve
@@ -303,7 +304,46 @@ def test_densities_are_scipys_with_scotts_bandwidth():
     figure = draw_densities(ROLES, real, {"smote": drawn})
     x, y = figure.axes[0].lines[-1].get_data()
     oracle = gaussian_kde(drawn.features[groups == 0, 0])(x)
-    np.testing.assert_allclose(y, oracle, rtol=1e-6)
+    np.testing.assert_allclose(y, oracle, atol=1e-3 * oracle.max())
+
+
+def some_rows(rng: np.random.Generator, n: int = 80) -> Values:
+    return Values(rng.normal(50, 9, n).round(1), rng.random(n))
+
+
+def density_of(rows: Values, limits: tuple[float, float], **look) -> np.ndarray:
+    return draw_density(Figure().subplots(), rows, limits, **look)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e12])
+def test_densities_of_weighted_rows_are_scipys(scale):
+    from scipy.stats import gaussian_kde
+
+    rows = some_rows(np.random.default_rng(0))
+    rows = Values(rows.values * scale, rows.weights)
+    oracle = gaussian_kde(rows.values, weights=rows.weights)
+    x, y = density_of(rows, (40 * scale, np.inf), color="k").T
+    assert x[0] == pytest.approx(40 * scale, rel=1e-3)
+    assert x[-1] > rows.values.max() + 2 * np.sqrt(oracle.covariance.item())
+    np.testing.assert_allclose(y, oracle(x), atol=1e-3 * oracle(x).max())
+
+
+@pytest.mark.parametrize("look", [{"color": "k"}, {"fill": True}])
+def test_densities_do_not_tell_last_bits(look):
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        rows = some_rows(rng)
+        other = Values(rows.values, rows.weights * (1 + 4e-16 * rng.choice([-1, 0, 1], 80)))
+        assert not np.array_equal(other.weights, rows.weights)
+        one, same = (density_of(some, (35, 70), **look) for some in (rows, other))
+        assert len(one)
+        assert one.tobytes() == same.tobytes()
+
+
+def test_a_density_without_spread_is_not_drawn():
+    rows = some_rows(np.random.default_rng(0))
+    one = Values(rows.values, (np.arange(80) == 3).astype(float))
+    assert len(density_of(one, (0, 99), color="k")) == 0
 
 
 @pytest.mark.parametrize("values", [np.arange(9.0), np.full(50, 3.0), np.full(50, np.nan)])

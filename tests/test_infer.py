@@ -15,7 +15,8 @@ from mcrage.datasets.card_model import PrepareSettings
 from mcrage.datasets.cards import parse_card, prepare_settings, read_card
 from mcrage.datasets.column_model import SensitiveCard
 from mcrage.datasets.grain import found_resolution, on_grid, usual_bands
-from mcrage.datasets.infer import guess, infer, told
+from mcrage.datasets.guessing import guess
+from mcrage.datasets.infer import infer, told
 from mcrage.datasets.prepare import prepare
 from mcrage.datasets.short_card import csv_layout, expand
 from mcrage.errors import UserError

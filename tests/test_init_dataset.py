@@ -203,7 +203,8 @@ def test_csv_holds_the_same_rows_whatever_is_in_them(tmp_path):
     path = tmp_path / "t.parquet"
     pq.write_table(table, path)
     output = SimpleNamespace(csv=tmp_path / "t.csv")
-    script("export_csv").main(SimpleNamespace(table=path), output, {}, None, 1, {})
+    params = {"settings": {"delimiter": ",", "decimal": "."}}
+    script("export_csv").main(SimpleNamespace(table=path), output, params, None, 1, {})
     text = output.csv.read_text()
     assert text.startswith('number,"text, with a comma",truth,day,level,single\n1,plain,true,2020-')
     read = pd.read_csv(output.csv)

@@ -18,7 +18,6 @@ from mcrage.generators.base import TrainingData
 from mcrage.generators.storage import read_arrays, write_arrays
 from mcrage.groups import GroupSchema
 from mcrage.leakage.fitted import (
-    check_labels,
     check_model,
     check_scaler,
     check_stored_rows,
@@ -26,8 +25,10 @@ from mcrage.leakage.fitted import (
 )
 from mcrage.leakage.judged import check_run
 from mcrage.leakage.rows import by_chance, check_tables, check_treatment, refuse
+from mcrage.leakage.stored import StoredModel
+from mcrage.leakage.treated import check_labels, check_made
 from mcrage.metrics.confusion import decide
-from mcrage.metrics.judge import judge
+from mcrage.metrics.judge import judge, judge_rules
 from mcrage.metrics.predictions import predictions_table, scores_of
 from mcrage.provenance import file_hash, read_origin
 from mcrage.rebalancing import equal_weights, rebalance
@@ -191,7 +192,7 @@ def test_honest_rows_pass_whatever_the_grain(levels, n_drawn):
         trained, held = rows(186, real), set(rows(104, real))
         drawn = rows(n_drawn, sharper)
         copies = sum(key in held - set(trained) for key in drawn)
-        assert copies <= max(0.01 * n_drawn, by_chance(drawn, trained, held))
+        assert copies <= max(0.01 * min(n_drawn, 186), by_chance(drawn, trained, held))
 
 
 def test_a_model_fitted_on_other_rows_is_found(tables):
@@ -216,7 +217,7 @@ def test_a_model_may_keep_its_training_rows_and_no_others(tables, roles, encoded
     relabelled = {**honest, "groups": np.roll(train.groups, 1)}
 
     def found(arrays: dict) -> list[str]:
-        return check_stored_rows("g", arrays, facts, train, 0)
+        return check_stored_rows(StoredModel("g", arrays, facts, train, 0))
 
     assert found(honest) == found({"weight": rows(test.features)}) == []
     assert found(both) == [
@@ -236,12 +237,46 @@ def test_a_scaler_of_other_rows_is_found_whatever_its_shape(tables, roles, scali
         encoding = NumericEncoding.fit(features, roles.features, scaling=scaling, within=within)
         arrays, facts = encoding.state()
         stored = {f"encoding.{name}": array for name, array in arrays.items()}
-        return check_scaler("g", stored, {"encoding": facts}, train, 0)
+        return check_scaler(StoredModel("g", stored, {"encoding": facts}, train, 0))
 
     assert found(train.features, train.within(scaling)) == []
     assert found(whole.features, whole.within(scaling))
     # Another subgroup was never seen, or there are fewer quantiles.
     assert found(train.features[few[:5]], train.within(scaling)[few[:5]])
+
+
+AMOUNTS = {
+    "rows": ({"fill_by": "rows", "rows": 40}, {"fill_by": "rows", "rows": 30}, True),
+    "oversample": ({"oversample": "rows", "rows": 9}, {"oversample": "rows", "rows": 8}, False),
+    "undersample": ({"undersample": "group"}, {"undersample": "target"}, False),
+    "weights_over": (
+        {"weights": "group", "weights_over": ["RACE"]},
+        {"weights": "group", "weights_over": ["SEX"]},
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("done", "declared", "generated"), AMOUNTS.values(), ids=AMOUNTS.keys())
+def test_a_treatment_other_than_declared_is_found(done, declared, generated):
+    rng = np.random.default_rng(0)
+    schema = GroupSchema(("SEX", "RACE", "Y"), (("F", "M"), ("a", "b"), ("no", "yes")))
+    groups = np.concatenate([np.arange(8), rng.integers(0, 8, 112)])
+    codes = zip(schema.columns, schema.levels, schema.indices_of(groups), strict=True)
+    rows = pa.table(
+        {"row_id": np.arange(120), **{c: np.array(levels)[k] for c, levels, k in codes}}
+    )
+    train, drawn = rows.slice(0, 60), rows.slice(60).drop_columns(["row_id"])
+    drawn = pa.concat_tables([drawn] * 9) if generated else None
+    made, weights = rebalance(train, schema, synthetic=drawn, seed=3, **done)
+
+    def found(settings: dict, seed: int = 3) -> list[str]:
+        return check_made("t", weights, made, train, drawn, schema, settings, seed)
+
+    assert found(done) == []
+    assert len(found(declared)) == 1
+    if "sample" in "".join(done):
+        assert "are not the" in found(done, seed=4)[0]
 
 
 def test_labels_that_do_not_belong_to_their_weights_are_found(tables, schema):
@@ -371,6 +406,8 @@ def test_validation_rows_are_forbidden_to_all_but_who_chooses_by_them_and_their_
 # --- each way of cheating, in a finished experiment ---------------------------------------------
 
 REPLICATE = Path("results/diabetes/keep_25_percent_of_sex_2/0")
+FITTED_ANEW = "original"
+"""The treatment that the replicate draws: the guard fits its classifier anew."""
 
 
 class Cheat:
@@ -411,7 +448,6 @@ def renumber_test_row(cheat: Cheat) -> None:
 def scale_with_test_rows(cheat: Cheat, generator: str) -> None:
     """The scaler of a model from training and test rows; the network as it was."""
     from mcrage.datasets.roles import read_roles
-    from mcrage.leakage.fitted import encoding_anew
 
     folder = cheat.folder / generator
     roles = read_roles(cheat.folder.parents[1] / "roles.json")
@@ -420,8 +456,8 @@ def scale_with_test_rows(cheat: Cheat, generator: str) -> None:
     )
     data = TrainingData.of(rows, roles)
     arrays = read_arrays(folder / "model.safetensors")
-    facts = read_json(folder / "model.json")["encoding"]
-    fitted, _ = encoding_anew(facts, data, seed=0).state()
+    facts = read_json(folder / "model.json")
+    fitted, _ = StoredModel(generator, arrays, facts, data, seed=0).encoding_anew.state()
     arrays |= {f"encoding.{name}": array for name, array in fitted.items()}
     write_arrays(arrays, folder / "model.safetensors")
 
@@ -540,30 +576,86 @@ def tune_threshold_in_secret(cheat: Cheat) -> None:
     cheat.put(name, table.set_column(place, "value", pa.array(tuned)))
 
 
-def choose_cut_by_test_rows(cheat: Cheat) -> None:
-    """Decisions and metrics of the cut that is best on the test rows, beside the honest cut."""
+def choose_cut_by_test_rows(cheat: Cheat, run: str, *, told: bool) -> None:
+    """Decisions and metrics of the cut that is best on test rows, and it beside them if told."""
     from mcrage.classifiers.thresholds import best_cut
     from mcrage.datasets.roles import read_roles
 
-    run = "smote/random_forest"
     metrics, predictions = (
         cheat.table(f"{run}/{name}.parquet") for name in ("metrics", "predictions")
     )
     schema = GroupSchema.of(read_roles(cheat.folder.parents[1] / "roles.json"))
     groups = schema.index(cheat.table("test.parquet"))
     score, y = (predictions[name].to_numpy() for name in ("score", "y"))
-    decided = decide(score, best_cut("f1", y, score))
+    cut = best_cut("f1", y, score)
+    decided = decide(score, cut)
     assert decided.tolist() != predictions["decision_f1"].to_pylist()
     value = np.array(metrics["value"].to_pylist())
     of_rule = np.array(metrics["threshold"].to_pylist()) == "f1"
-    # The last one is the cut.
-    value[np.flatnonzero(of_rule)[:-1]] = judge(schema, groups, score, decided)["value"]
+    *others, last = np.flatnonzero(of_rule)
+    value[others] = judge(schema, groups, score, decided)["value"]
+    if told:
+        value[last] = cut
     for name, table, column, changed in (
         ("metrics", metrics, "value", pa.array(value)),
         ("predictions", predictions, "decision_f1", pa.array(decided.astype(np.int8))),
     ):
         place = table.schema.get_field_index(column)
         cheat.put(f"{run}/{name}.parquet", table.set_column(place, column, changed))
+
+
+def choose_cut_and_scores(cheat: Cheat) -> None:
+    """In the run that is fitted anew, held-out scores whose best cut is that of the test rows."""
+    run = f"{FITTED_ANEW}/random_forest"
+    choose_cut_by_test_rows(cheat, run, told=True)
+    metrics = cheat.table(f"{run}/metrics.parquet")
+    rows = (pc.field("threshold") == "f1") & (pc.field("metric") == "cut")
+    [cut] = metrics.filter(rows)["value"].to_pylist()
+    held = cheat.table(f"{run}/held_out.parquet")
+    y = held["y"].to_numpy()
+    # Two scores alone, midway between which lies the cut.
+    score = np.where(y == 1, cut + 0.05, cut - 0.05)
+    place = held.schema.get_field_index("score")
+    cheat.put(f"{run}/held_out.parquet", held.set_column(place, "score", pa.array(score)))
+
+
+def learn_outcomes_of_test_rows(cheat: Cheat) -> None:
+    """Scores of a forest that learnt test rows, with the decisions and metrics that they give."""
+    from mcrage.classifiers.out_of_fold import HeldOut
+    from mcrage.classifiers.registry import fit_and_score
+    from mcrage.classifiers.thresholds import decide_by_rules
+    from mcrage.datasets.roles import read_roles
+
+    run, names = f"{FITTED_ANEW}/random_forest", ["row_id", "is_synthetic"]
+    roles, test = read_roles(cheat.folder.parents[1] / "roles.json"), cheat.table("test.parquet")
+    train = cheat.table(f"{FITTED_ANEW}/rebalanced.parquet")
+    parts = [
+        part.select([name for name in test.column_names if name not in names])
+        for part in (train, test)
+    ]
+    both = pa.concat_tables([part.replace_schema_metadata() for part in parts])
+    settings = {
+        **{"kind": "random_forest", "n_trees": 30, "max_depth": None, "features": "raw"},
+        **{"min_samples_split": 2, "min_samples_leaf": 1, "attributes": True},
+    }
+    score = fit_and_score(settings, both, None, test, roles, seed=0)
+    schema, held = GroupSchema.of(roles), cheat.table(f"{run}/held_out.parquet")
+    groups = schema.index(test)
+    known = HeldOut(
+        schema.index_of(np.stack([held["subgroup"].to_numpy(), held["y"].to_numpy()])),
+        held["score"].to_numpy(),
+    )
+    made = decide_by_rules(["0.5", "f1"], score, groups, schema, lambda: known, seed=0)
+    judged = judge_rules(schema, groups, score, made.by_rule, made.cuts)
+    metrics = cheat.table(f"{run}/metrics.parquet")
+    for name, column in judged.items():
+        place = metrics.schema.get_field_index(name)
+        metrics = metrics.set_column(
+            place, name, pa.array(column, metrics.schema.field(place).type)
+        )
+    cheat.put(f"{run}/metrics.parquet", metrics)
+    made_anew = predictions_table(test["row_id"], schema, groups, score, made.by_rule)
+    cheat.put(f"{run}/predictions.parquet", made_anew)
 
 
 def exchange(cheat: Cheat, file: str, column: str) -> None:
@@ -603,6 +695,37 @@ def learn_all_by_heart(cheat: Cheat) -> None:
     place = table.schema.get_field_index("is_synthetic")
     rows.append(twice.set_column(place, "is_synthetic", pa.array([True] * len(twice))))
     cheat.put(name, pa.concat_tables([real, *(part.cast(table.schema) for part in rows)]))
+
+
+def hide_test_rows_among_very_many(cheat: Cheat) -> None:
+    """Fewer than one in a hundred: what `rows` asks for may be many times what there is."""
+    table, weights = (
+        cheat.table(f"mcrage_smote/{name}.parquet") for name in ("rebalanced", "weights")
+    )
+    synthetic = table.filter(table["is_synthetic"])
+    test = cheat.table("test.parquet").drop_columns(["row_id"]).slice(0, 38)
+    test = test.append_column("is_synthetic", pa.array([True] * 38)).cast(table.schema)
+    more = pa.concat_tables([synthetic] * 40 + [test])
+    none = pa.table({"row_id": pa.nulls(len(more), pa.int64()), "weight": np.ones(len(more))})
+    cheat.put("mcrage_smote/rebalanced.parquet", pa.concat_tables([table, more]))
+    cheat.put(
+        "mcrage_smote/weights.parquet", pa.concat_tables([weights, none.cast(weights.schema)])
+    )
+
+
+def leave_rows_out(cheat: Cheat, name: str) -> None:
+    """The last row of a treatment's table, and its weight."""
+    for file in ("rebalanced", "weights"):
+        table = cheat.table(f"{name}/{file}.parquet")
+        cheat.put(f"{name}/{file}.parquet", table.slice(0, len(table) - 1))
+
+
+def weigh_by_less(cheat: Cheat) -> None:
+    """Weights by the target alone, where they are to go by sex, too."""
+    name = "group_weights/weights.parquet"
+    rows, weights = cheat.table("group_weights/rebalanced.parquet"), cheat.table(name)
+    _, codes = np.unique(rows["progression"].to_pylist(), return_inverse=True)
+    cheat.put(name, weights.set_column(1, "weight", pa.array(equal_weights(codes))))
 
 
 CHEATS = {
@@ -690,6 +813,22 @@ CHEATS = {
         weigh_with_test_rows,
         "group_weights: weights.parquet is not what the rows of rebalanced.parquet give",
     ),
+    "test rows among very many synthetic ones": (
+        hide_test_rows_among_very_many,
+        "synthetic rows equal a test or validation row",
+    ),
+    "fewer synthetic rows than declared": (
+        lambda cheat: leave_rows_out(cheat, "mcrage_smote"),
+        "rows of rebalanced.parquet are not the",
+    ),
+    "fewer repeated rows than declared": (
+        lambda cheat: leave_rows_out(cheat, "target_oversampling_fill_50_percent"),
+        "rows of rebalanced.parquet are not the",
+    ),
+    "weights over other attributes than declared": (
+        weigh_by_less,
+        "group_weights: weights.parquet is not what the rows of rebalanced.parquet give",
+    ),
     "labels that test rows taught": (
         teach_with_test_rows,
         "mcrage_tuned: the weights in weights.parquet are not those of labels that the training",
@@ -703,8 +842,20 @@ CHEATS = {
         "in metrics.parquet are not what predictions.parquet gives with the declared rule",
     ),
     "decisions by a cut that test rows chose": (
-        choose_cut_by_test_rows,
-        "decision(s) by f1 are not those of the cut",
+        lambda cheat: choose_cut_by_test_rows(cheat, "smote/random_forest", told=False),
+        "decision(s) by f1 are not what scores of held-out training rows give",
+    ),
+    "a cut that test rows chose, with its decisions": (
+        lambda cheat: choose_cut_by_test_rows(cheat, "smote/random_forest", told=True),
+        "decision(s) by f1 are not what scores of held-out training rows give",
+    ),
+    "a cut that test rows chose, with scores of held-out rows that suit it": (
+        choose_cut_and_scores,
+        "scores of held-out training rows are not those of a classifier fitted on its rebalanced",
+    ),
+    "scores of a classifier that saw the test rows": (
+        learn_outcomes_of_test_rows,
+        "scores of test rows are not those of a classifier fitted on its rebalanced table alone",
     ),
     "a metric that was touched up": (
         lambda cheat: exchange(cheat, "metrics", "value"),
@@ -750,6 +901,7 @@ def guard(finished):
         "replicate": "0",
     }
     params = plan.params("check_leakage")(SimpleNamespace(**names))
+    assert params["settings"]["refitted"] == {"random_forest": FITTED_ANEW}
     at = REPLICATE.as_posix()
     files = SimpleNamespace(
         table="results/diabetes/table.parquet",
@@ -759,6 +911,7 @@ def guard(finished):
         synthetic=[f"{at}/{name}/synthetic.parquet" for name in plan.generators],
         metrics=[f"{at}/{name}/random_forest/metrics.parquet" for name in plan.treatments],
         predictions=[f"{at}/{name}/random_forest/predictions.parquet" for name in plan.treatments],
+        held_out=[f"{at}/{name}/random_forest/held_out.parquet" for name in plan.treatments],
         rebalanced=[f"{at}/{name}/rebalanced.parquet" for name in plan.all_treatments],
         weights=[f"{at}/{name}/weights.parquet" for name in plan.all_treatments],
         **{name: f"{at}/{name}.parquet" for name in ("train", "validation", "original", "test")},

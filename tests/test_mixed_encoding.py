@@ -12,6 +12,7 @@ from mcrage.datasets.roles import Feature
 from mcrage.encoding.mixed import MixedEncoding
 from mcrage.encoding.numeric import NumericEncoding
 from mcrage.encoding.scaling import SCALINGS
+from mcrage.encoding.spikes import spikes_of
 from mcrage.errors import UserError
 
 
@@ -25,6 +26,8 @@ def column(feature: Feature, n: int, rng: np.random.Generator) -> np.ndarray:
         values = np.round(rng.lognormal(3, 1, n))
     else:
         values = np.round(rng.normal(40, 7, n) / feature.resolution) * feature.resolution
+    if feature.label == "spike":
+        values[rng.random(n) < 0.5] = values[0]
     if feature.label == "zeros":
         values[rng.random(n) < 0.7] = 0.0
     if feature.label == "constant":
@@ -58,7 +61,7 @@ def features_of_any_kind(draw) -> list[Feature]:
         if missing == "keep":
             special.append("empty")
         if kind in ("continuous", "integer"):
-            special.append("zeros")
+            special += ["zeros", "spike"]
         label = draw(st.sampled_from(special))
         drawn.append(Feature(f"X{place}", label, kind=kind, missing=missing, **KINDS[kind]))
     return drawn
@@ -70,12 +73,15 @@ def features_of_any_kind(draw) -> list[Feature]:
     n=st.integers(1, 120),
     seed=st.integers(0, 10_000),
     scaling=st.sampled_from(list(SCALINGS)),
+    spikes=st.sampled_from(["none", "zero", "all"]),
 )
-def test_rows_of_any_mix_of_columns_survive_the_round_trip(features, n, seed, scaling):
+def test_rows_of_any_mix_of_columns_survive_the_round_trip(features, n, seed, scaling, spikes):
     rng = np.random.default_rng(seed)
     rows = np.stack([column(feature, n, rng) for feature in features], axis=1)
     within = rng.integers(0, 3, n)
-    encoding = MixedEncoding.fit(rows, features, scaling=scaling, seed=seed, within=within)
+    encoding = MixedEncoding.fit(
+        rows, features, scaling=scaling, seed=seed, within=within, spikes=spikes
+    )
     numbers, codes = encoding.transform(rows, within=within)
     assert numbers.dtype == np.float32
     assert numbers.shape == (n, encoding.n_numbers)
@@ -189,7 +195,7 @@ def test_zeros_and_missing_values_have_a_state_and_leave_the_amounts_their_distr
     assert (numbers[~amounts] == 0).all()
     jittered, _ = encoding.transform(gain[:, None], jitter_seed=0)
     assert abs(jittered[~amounts].std() - 1) < 0.05
-    whole = MixedEncoding.fit(gain[:, None], [feature], split_zeros=False)
+    whole = MixedEncoding.fit(gain[:, None], [feature], spikes="none")
     assert whole.cardinalities == (2,)
 
 
@@ -267,3 +273,36 @@ def test_a_table_of_categories_alone_has_no_numbers():
     # What is constant needs no column.
     assert encoding.cardinalities == (2,)
     np.testing.assert_array_equal(encoding.inverse(numbers, codes), rows)
+
+
+def test_values_that_stand_out_have_a_state_and_leave_the_amounts_their_distribution():
+    rng = np.random.default_rng(0)
+    hours = np.clip(np.round(rng.normal(38, 12, 4000)), 1, 98)
+    hours[rng.random(4000) < 0.45] = 40
+    hours[rng.random(4000) < 0.04] = 99
+    feature = Feature("HOURS", "Hours", kind="integer", resolution=1.0)
+    encoding = MixedEncoding.fit(hours[:, None], [feature], spikes="all")
+    assert encoding.codes[0].spikes == (40.0, 99.0)
+    numbers, codes = encoding.transform(hours[:, None])
+    assert encoding.states == ((0, 2),)
+    amounts = codes[:, 0] == 2
+    np.testing.assert_array_equal(amounts, (hours != 40) & (hours != 99))
+    assert abs(numbers[amounts].std() - 1) < 0.02
+    drawn = encoding.inverse(rng.normal(size=(3, 1)), np.array([[1], [0], [0]]))
+    assert drawn.ravel().tolist() == [99.0, 40.0, 40.0]
+
+
+@pytest.mark.parametrize(
+    ("values", "grain", "spikes"),
+    [
+        (np.repeat(np.arange(1.0, 8), [90, 300, 500, 700, 500, 300, 90]), 1.0, ()),
+        (np.concatenate([np.zeros(30), np.arange(100.0)]), 1.0, (0.0,)),
+        (np.concatenate([np.full(19, 7.5), np.linspace(0, 1, 50)]), 0.0, ()),
+        (np.concatenate([np.full(20, 7.5), np.linspace(0, 1, 50)]), 0.0, (7.5,)),
+        (np.concatenate([np.full(20, 7.5), np.linspace(0, 1, 500)]), 0.0, ()),
+        (np.full(50, 3.0), 1.0, ()),
+        (np.array([np.nan, np.nan]), 0.0, ()),
+    ],
+)
+def test_what_stands_out(values, grain, spikes):
+    assert spikes_of(values, Feature("X", "x", resolution=grain), "all") == spikes

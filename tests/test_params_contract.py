@@ -134,11 +134,24 @@ CONTRACT: dict[str, tuple[dict, set[str]]] = {
     ),
     "a classifier's grid": (
         {"classifiers": {"boosting": {"grid": {"max_depth": [2, 4]}}}},
+        # The guard fits one run of each classifier anew.
+        both("evaluate") | both("check_leakage") | {"report"},
+    ),
+    "a classifier that is told no attributes": (
+        {"classifiers": {"boosting": {"attributes": False}}},
         both("evaluate") | {"report"},
     ),
     "another reference": (
         {"experiment": {"references": {"adult": {"sex": "Female"}}}},
         both("evaluate") | both("check_leakage") | {"report"},
+    ),
+    "a treatment's rows": (
+        {"treatments": {"mixture": {"fill_by": "rows", "rows": 500}}},
+        drawn("mixture") | {"rebalance mixture"} | both("check_leakage"),
+    ),
+    "a treatment's weights_over": (
+        {"treatments": {"mixture": {"weights": "group", "weights_over": ["sex"]}}},
+        {"rebalance mixture", "report"} | both("check_leakage"),
     ),
     "margins": ({"margins": {"gap": 0.03}}, {"summarise", "report"}),
     "the declared question": ({"experiment": {"primary": {"metric": "brier"}}}, {"report"}),

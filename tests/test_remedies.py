@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from mcrage.classifiers import by_name, registry
 from mcrage.classifiers.fitted import TrainingRows
 from mcrage.classifiers.group_dro import learn as learn_group_dro
-from mcrage.classifiers.judged import fit_and_judge
+from mcrage.classifiers.judged import fit_and_judge, held_out_table
 from mcrage.classifiers.out_of_fold import FOLDS, HeldOut, held_out
 from mcrage.classifiers.recalibration import FEWEST, isotonic, log_odds, platt
 from mcrage.classifiers.registry import fit
@@ -216,6 +216,7 @@ def test_rows_that_a_treatment_left_out_are_scored_and_never_fitted_on(roles):
         for others in (left_out, strange)
     ]
     assert [len(held.scores) for held in scored] == [240, 240]
+    assert sorted(scored[0].row_ids[80:]) == left_out["row_id"].to_pylist()
     assert np.sum(scored[0].scores == scored[1].scores) == 80
     y = GroupSchema.of(roles).target_of(scored[0].groups)
     assert roc_auc_score(y, scored[0].scores) > 0.8
@@ -407,22 +408,26 @@ def test_group_dro_learns_tables_of_two_and_of_three_outcomes(batch_size, roles)
 def judged_by_rules():
     """A run judged by every rule, as evaluate writes it."""
     held, _, _ = people(300)
+    held = replace(held, row_ids=np.random.default_rng(0).permutation(300) + 1000)
     run, _, _ = people(120, seed=1)
-    digits = SCHEMA.indices_of(run.groups)
-    test = pa.table(
-        {"row_id": np.arange(120), "SEX": np.array(["F", "M"])[digits[0]],
-         "y": np.array(["0", "1"])[digits[1]]}
-    )  # fmt: skip
+    test, train = rows_of(run, np.arange(120)), rows_of(held, held.row_ids)
     made = decide_by_rules(RULES, run.scores, run.groups, SCHEMA, lambda: held, seed=0)
     metrics = judge_rules(SCHEMA, run.groups, run.scores, made.by_rule, made.cuts)
     predictions = predictions_table(test["row_id"], SCHEMA, run.groups, run.scores, made.by_rule)
-    return {"metrics": pa.table(metrics), "predictions": predictions, "test": test}, run
+    facts = {"metrics": pa.table(metrics), "predictions": predictions, "test": test}
+    return {**facts, "held_out": held_out_table(held, SCHEMA), "train": train}, run
 
 
-def found_in(facts, metrics=None, predictions=None) -> list[str]:
-    facts = {**facts, "metrics": metrics or facts["metrics"]}
-    facts["predictions"] = predictions or facts["predictions"]
-    return check_run("r", **facts, schema=SCHEMA, rules=RULES)
+def rows_of(scored: HeldOut, row_ids: np.ndarray) -> pa.Table:
+    """The rows of these groups, in an order of their own."""
+    subgroup, y = SCHEMA.indices_of(scored.groups)
+    return pa.table(
+        {"row_id": row_ids, "SEX": np.array(["F", "M"])[subgroup], "y": np.array(["0", "1"])[y]}
+    )
+
+
+def found_in(facts, **changed) -> list[str]:
+    return check_run("r", **{**facts, **changed}, schema=SCHEMA, rules=RULES)
 
 
 def test_an_honest_run_by_every_rule_passes(judged_by_rules):
@@ -439,11 +444,12 @@ def test_a_decision_that_was_changed_is_found(judged_by_rules, rule):
     changed = 1 - table[name].to_numpy()
     place = table.schema.get_field_index(name)
     [problem] = found_in(facts, predictions=table.set_column(place, name, pa.array(changed)))
-    assert ("are not those of the cut" if rule in TUNED else "value(s) in metrics") in problem
+    assert f"decision(s) by {rule} are not what scores " in problem
 
 
-def test_metrics_of_a_cut_that_test_rows_chose_are_found(judged_by_rules):
-    """The decisions of a better cut, with their metrics, beside the honest cut."""
+@pytest.mark.parametrize("told", [False, True])
+def test_a_cut_that_test_rows_chose_is_found(judged_by_rules, told):
+    """Its decisions with their metrics, beside the honest cut or beside itself."""
     facts, run = judged_by_rules
     y = SCHEMA.target_of(run.groups)
     cut = best_cut("f1", y, run.scores)
@@ -452,12 +458,38 @@ def test_metrics_of_a_cut_that_test_rows_chose_are_found(judged_by_rules):
     rows = facts["metrics"].filter(pa.compute.field("metric") == "cut").to_pylist()
     cuts = {row["threshold"]: (row["value"], row["support"]) for row in rows}
     assert cuts["f1"][0] != cut
+    if told:
+        cuts["f1"] = cut, cuts["f1"][1]
     metrics = pa.table(judge_rules(SCHEMA, run.groups, run.scores, decided, cuts))
     predictions = predictions_table(
         facts["test"]["row_id"], SCHEMA, run.groups, run.scores, decided
     )
-    [problem] = found_in(facts, metrics, predictions)
-    assert "decision(s) by f1 are not those of the cut" in problem
+    [problem] = found_in(facts, metrics=metrics, predictions=predictions)
+    assert "decision(s) by f1 are not what scores of held-out training rows give" in problem
+
+
+def test_a_cut_beside_honest_decisions_is_found(judged_by_rules):
+    facts, _ = judged_by_rules
+    value = [row["value"] + (row["metric"] == "cut") * 1e-6 for row in facts["metrics"].to_pylist()]
+    place = facts["metrics"].schema.get_field_index("value")
+    changed = facts["metrics"].set_column(place, "value", pa.array(value))
+    [problem] = found_in(facts, metrics=changed)
+    assert "2 value(s) in metrics.parquet" in problem
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda held: held.slice(1), "the rows that decisions were fitted on are not those of"),
+        (lambda held: held.set_column(2, "y", pa.array(1 - held["y"].to_numpy())), "y of 300 row"),
+        (lambda held: held.set_column(3, "score", pa.nulls(300)), "300 score(s) are no numbers"),
+        (lambda held: None, "no scores of held-out training rows"),
+    ],
+)
+def test_whatever_of_held_out_rows_was_changed_is_found(judged_by_rules, change, told):
+    facts, _ = judged_by_rules
+    [problem] = found_in(facts, held_out=change(facts["held_out"]))
+    assert told in problem
 
 
 # --- config and plan -----------------------------------------------------------------------------

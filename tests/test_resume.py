@@ -389,7 +389,7 @@ def test_snakemake_continues_a_training_that_it_tries_again(tmp_path):
 
 def test_a_run_killed_between_a_trainings_end_and_its_note_trains_nothing_again(tmp_path):
     project = Project(tmp_path)
-    config = {**SMALL, "generators": {"cddpm_tuned": {"steps": 300, "seeds": 1}}}
+    config = {**SMALL, "generators": {"cddpm_tuned": {"steps": 300, "seeds": 1, "width": 64}}}
     names = "diabetes/keep_25_percent_of_sex_2/0/cddpm_tuned"
     model, log = f"results/{names}/model.json", tmp_path / "results" / "logs" / names / "train.log"
     facts = tmp_path / "results" / "benchmarks" / names / "train_facts.json"

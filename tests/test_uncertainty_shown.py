@@ -18,7 +18,7 @@ from scipy import stats
 from example_tables import ROLES, TREATMENTS, metrics
 from mcrage.figures.calibration import curve_of, draw_calibration, wilson
 from mcrage.figures.predictions import Predictions
-from mcrage.figures.ranks import draw_ranks
+from mcrage.figures.ranks import NOTHING_RANKED, draw_ranks
 from mcrage.figures.tradeoff import draw_tradeoff, front
 from mcrage.figures.words import attribute_words
 from mcrage.metrics.names import FEWEST_DATASETS
@@ -198,21 +198,27 @@ def test_ranks_are_of_everyone_and_of_all_attributes_together():
     lacking = summary_of(FEWEST_DATASETS)
     lacking.loc[(lacking["dataset"] == "d0") & (lacking["metric"] == "auroc"), "mean"] = np.nan
     assert "auroc" not in rank_all(lacking, names, "imbalanced")
-    words = texts(draw_ranks(rankings))
+    words = texts(draw_ranks(rankings, "imbalanced", "0.5"))
     assert "9 datasets" in words
     assert "against “imbalanced”" in words
 
 
 def test_few_datasets_have_intervals_each_and_no_ranks():
     settings = {"treatments": ["imbalanced", "weights", "smote"], "control": "imbalanced"}
+    settings["thresholds"] = ["0.5", "f1"]
     assert across_sections(summary_of(1), settings) == []
     [few] = across_sections(summary_of(4), settings)
     assert few.table is None
     assert "intervals for each dataset, and no ranks" in few.sentences[0]
-    [many] = across_sections(summary_of(9), settings)
+    many, undefined = across_sections(summary_of(9), settings)
+    assert (undefined.threshold, undefined.sentences) == ("f1", [NOTHING_RANKED])
     assert "better than “imbalanced” (2.0): weights (mean rank 1.0)" in many.sentences[0]
     assert "worse than “imbalanced” (2.0): smote" in many.sentences[0]
     assert dict(many.table.rows)["imbalanced"][0].small == "control"
+    # Five signed ranks of one sign: p = 2/32, and two treatments are tested.
+    five, _ = across_sections(summary_of(5), settings)
+    assert "so few datasets can show no treatment to differ" in five.sentences[0]
+    assert five.sentences[0].endswith("Wilcoxon's test: 0.12).")
 
 
 # --- who gains, who loses, and what could have been found --------------------------------------
@@ -341,7 +347,7 @@ def test_the_page_has_the_new_sections():
         settings=settings,
         figures=[],
         within=within_of(4),
-        across=across_sections(summary_of(4), {"treatments": [], "control": "imbalanced"}),
+        across=across_sections(summary_of(4), {"treatments": []}),
         tables=downloads({"summary": summary_of(1)}),
     )
     for told in (
@@ -355,7 +361,7 @@ def test_the_page_has_the_new_sections():
         assert told in html
 
 
-def test_the_script_of_ranks_shows_decisions_by_the_first_rule(tmp_path, monkeypatch):
+def test_the_script_of_ranks_shows_each_rule_by_itself(tmp_path, monkeypatch):
     import plot_ranks
 
     first = summary_of(FEWEST_DATASETS)
@@ -366,20 +372,33 @@ def test_the_script_of_ranks_shows_decisions_by_the_first_rule(tmp_path, monkeyp
     table = pa.Table.from_pandas(pd.concat([first, turned]), preserve_index=False)
     write_table(table, tmp_path / "summary.parquet", {})
     seen = []
-    monkeypatch.setattr(plot_ranks, "save", lambda *told: None)
-    monkeypatch.setattr(plot_ranks, "draw_ranks", seen.append)
-    plot_ranks.main(
-        input=SimpleNamespace(summary=tmp_path / "summary.parquet"),
-        output=SimpleNamespace(svg="", png=""),
-        params={
-            "settings": {
-                "treatments": ["imbalanced", "weights", "smote"],
-                "control": "imbalanced",
-            }
-        },
-        wildcards=SimpleNamespace(scenario="natural", classifier="forest"),
-        threads=1,
-        origin={},
+    monkeypatch.setattr(plot_ranks, "save", lambda figure, *told: seen.append(texts(figure)))
+    drawn = plot_ranks.draw_ranks
+    monkeypatch.setattr(
+        plot_ranks, "draw_ranks", lambda ranks, *told: seen.append(ranks) or drawn(ranks, *told)
     )
-    assert list(seen[0]) == list(RANKED)
-    assert all(ranking.mean_ranks.tolist() == [2, 1, 3] for ranking in seen[0].values())
+    for rule in ("0.5", "f1", "equalized_odds"):
+        plot_ranks.main(
+            input=SimpleNamespace(summary=tmp_path / "summary.parquet"),
+            output=SimpleNamespace(svg="", png=""),
+            params={
+                "settings": {
+                    "treatments": ["imbalanced", "weights", "smote"],
+                    "control": "imbalanced",
+                    "leading": "0.5",
+                }
+            },
+            wildcards=SimpleNamespace(scenario="natural", classifier="forest", threshold=rule),
+            threads=1,
+            origin={},
+        )
+    by_half, half, by_f1, f1, by_parity, parity = seen
+    assert list(by_half) == list(RANKED)
+    assert all(ranking.mean_ranks.tolist() == [2, 1, 3] for ranking in by_half.values())
+    assert "decisions at 0.5" in half
+    # What is of scores alone is shown once.
+    assert list(by_f1) == ["balanced_accuracy", "worst_equalised_odds_difference"]
+    assert all(ranking.mean_ranks.tolist() == [2, 3, 1] for ranking in by_f1.values())
+    assert "the cut with the best F1" in f1
+    assert by_parity == {}
+    assert NOTHING_RANKED in parity

@@ -109,6 +109,7 @@ wildcard_constraints:
     treatment="|".join(PLAN.all_treatments),
     classifier="|".join(PLAN.classifiers),
     baseline="|".join(PLAN.baselines),
+    threshold="|".join(PLAN.config.experiment.thresholds),
     file="[^/]+",
 
 
@@ -292,6 +293,40 @@ def files_of_runs(name):
     )
 
 
+def held_out_scores():
+    """The scores of training rows by which decisions are made, where a rule is fitted on them."""
+    path = f"{REPLICATE}/{{treatment}}/{{classifier}}/held_out.parquet"
+    return {"held_out": path} if PLAN.fits_decisions() else {}
+
+
+def files_of_held_out_scores(wildcards):
+    return [
+        file
+        for name in held_out_scores()
+        for file in files_of_runs(f"{name}.parquet")(wildcards)
+    ]
+
+
+# As a reviewer reads. Snakemake's report sorts categories by their names, so they begin with their
+# places: nine at the most, since names are compared letter by letter.
+READING = (
+    "Verdicts",
+    "Differences",
+    "Trade-off",
+    "Calibration and ROC curves",
+    "Dose",
+    "Across datasets",
+    "Training",
+    "Synthetic rows",
+    "How it was made",
+)
+
+
+def category(name):
+    """A category of Snakemake's report."""
+    return f"{READING.index(name) + 1} {name}"
+
+
 def shown_file(name):
     """A file of the replicate that figures show."""
     return f"<results>/{{dataset}}/{{scenario}}/{PLAN.config.figures.replicate}/{name}"
@@ -341,9 +376,10 @@ def figure_files(ending):
             **common,
         ),
         *expand(
-            "<results>/figures/across_datasets/{scenario}/{classifier}/ranks.{ending}",
+            "<results>/figures/across_datasets/{scenario}/{classifier}/{threshold}/ranks.{ending}",
             scenario=PLAN.scenarios if PLAN.ranked() else [],
             classifier=PLAN.classifiers,
+            threshold=PLAN.config.experiment.thresholds,
             ending=ending,
         ),
     ]

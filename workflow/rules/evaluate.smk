@@ -4,6 +4,8 @@ REQUIRED INPUTS: <results>/{dataset}/{scenario}/{replicate}/{treatment}/{rebalan
                  <results>/{dataset}/{scenario}/{replicate}/test.parquet
 OUTPUTS: <results>/{dataset}/{scenario}/{replicate}/{treatment}/{classifier}/metrics.parquet
          <results>/{dataset}/{scenario}/{replicate}/{treatment}/{classifier}/predictions.parquet
+         <results>/{dataset}/{scenario}/{replicate}/{treatment}/{classifier}/held_out.parquet, where
+             experiment.thresholds has a rule that is fitted
          <results>/{dataset}/{scenario}/{replicate}/leakage.json
          <results>/{dataset}/{scenario}/{replicate}/within_replicate.parquet
          <results>/{metrics,summary,comparisons,within_replicate}.parquet
@@ -19,6 +21,7 @@ rule evaluate:
         roles="<results>/{dataset}/roles.json",
         real=left_out_table,
     output:
+        **held_out_scores(),
         metrics="<results>/{dataset}/{scenario}/{replicate}/{treatment}/{classifier}/metrics.parquet",
         predictions="<results>/{dataset}/{scenario}/{replicate}/{treatment}/{classifier}/predictions.parquet",
     log:
@@ -49,6 +52,7 @@ rule check_leakage:
         synthetic=files_of_generators("synthetic.parquet"),
         metrics=files_of_runs("metrics.parquet"),
         predictions=files_of_runs("predictions.parquet"),
+        held_out=files_of_held_out_scores,
         rebalanced=files_of_treatments("rebalanced.parquet"),
         weights=files_of_treatments("weights.parquet"),
     output:

@@ -12,7 +12,7 @@ OUTPUTS: <results>/figures/rule_graph.{svg,png}
          <results>/figures/{dataset}/{scenario}/{classifier}/{roc,calibration,tradeoff}.{svg,png}
          <results>/figures/{dataset}/{scenario}/{classifier}/differences_to_{baseline}.{svg,png}
          <results>/figures/{dataset}/{scenario}/{classifier}/dose_response.{svg,png}
-         <results>/figures/across_datasets/{scenario}/{classifier}/ranks.{svg,png}
+         <results>/figures/across_datasets/{scenario}/{classifier}/{threshold}/ranks.{svg,png}
 """
 
 
@@ -22,7 +22,7 @@ rule plot_rule_graph:
         svg=report(
             "<results>/figures/rule_graph.svg",
             caption="../report/rule_graph.rst",
-            category="How it was made",
+            category=category("How it was made"),
             labels={"figure": "Rule graph"},
         ),
         png="<results>/figures/rule_graph.png",
@@ -55,7 +55,7 @@ rule plot_umap:
         svg=report(
             "<results>/figures/{dataset}/{scenario}/umap.svg",
             caption="../report/umap.rst",
-            category="Synthetic rows",
+            category=category("Synthetic rows"),
             labels={
                 "figure": "UMAP",
                 "dataset": "{dataset}",
@@ -89,7 +89,7 @@ rule plot_densities:
         svg=report(
             "<results>/figures/{dataset}/{scenario}/densities.svg",
             caption="../report/densities.rst",
-            category="Synthetic rows",
+            category=category("Synthetic rows"),
             labels={
                 "figure": "Densities",
                 "dataset": "{dataset}",
@@ -123,7 +123,7 @@ rule plot_group_composition:
         svg=report(
             "<results>/figures/{dataset}/{scenario}/group_composition.svg",
             caption="../report/group_composition.rst",
-            category="Training sets",
+            category=category("Training"),
             labels={
                 "figure": "Rows per group",
                 "dataset": "{dataset}",
@@ -155,7 +155,7 @@ rule plot_training_curves:
         svg=report(
             "<results>/figures/{dataset}/{scenario}/training_curves.svg",
             caption="../report/training_curves.rst",
-            category="Generators",
+            category=category("Training"),
             labels={
                 "figure": "Training",
                 "dataset": "{dataset}",
@@ -189,7 +189,7 @@ rule plot_roc:
         svg=report(
             "<results>/figures/{dataset}/{scenario}/{classifier}/roc.svg",
             caption="../report/roc.rst",
-            category="Results",
+            category=category("Calibration and ROC curves"),
             labels={
                 "figure": "ROC curves",
                 "dataset": "{dataset}",
@@ -221,7 +221,7 @@ rule plot_differences:
         svg=report(
             "<results>/figures/{dataset}/{scenario}/{classifier}/differences_to_{baseline}.svg",
             caption="../report/differences.rst",
-            category="Results",
+            category=category("Differences"),
             labels={
                 "figure": "Differences to {baseline}",
                 "dataset": "{dataset}",
@@ -253,7 +253,7 @@ rule plot_dose_response:
         svg=report(
             "<results>/figures/{dataset}/{scenario}/{classifier}/dose_response.svg",
             caption="../report/dose_response.rst",
-            category="Results",
+            category=category("Dose"),
             labels={
                 "figure": "Dose-response",
                 "dataset": "{dataset}",
@@ -288,7 +288,7 @@ rule plot_calibration:
         svg=report(
             "<results>/figures/{dataset}/{scenario}/{classifier}/calibration.svg",
             caption="../report/calibration.rst",
-            category="Results",
+            category=category("Calibration and ROC curves"),
             labels={
                 "figure": "Calibration",
                 "dataset": "{dataset}",
@@ -321,7 +321,7 @@ rule plot_tradeoff:
         svg=report(
             "<results>/figures/{dataset}/{scenario}/{classifier}/tradeoff.svg",
             caption="../report/tradeoff.rst",
-            category="Results",
+            category=category("Trade-off"),
             labels={
                 "figure": "Utility against fairness",
                 "dataset": "{dataset}",
@@ -350,20 +350,21 @@ rule plot_ranks:
         summary="<results>/summary.parquet",
     output:
         svg=report(
-            "<results>/figures/across_datasets/{scenario}/{classifier}/ranks.svg",
+            "<results>/figures/across_datasets/{scenario}/{classifier}/{threshold}/ranks.svg",
             caption="../report/ranks.rst",
-            category="Results",
+            category=category("Across datasets"),
             labels={
                 "figure": "Ranks over datasets",
                 "scenario": "{scenario}",
                 "classifier": "{classifier}",
+                "decisions by": "{threshold}",
             },
         ),
-        png="<results>/figures/across_datasets/{scenario}/{classifier}/ranks.png",
+        png="<results>/figures/across_datasets/{scenario}/{classifier}/{threshold}/ranks.png",
     log:
-        "<logs>/figures/across_datasets/{scenario}/{classifier}/plot_ranks.log",
+        "<logs>/figures/across_datasets/{scenario}/{classifier}/{threshold}/plot_ranks.log",
     benchmark:
-        "<benchmarks>/figures/across_datasets/{scenario}/{classifier}/plot_ranks.jsonl"
+        "<benchmarks>/figures/across_datasets/{scenario}/{classifier}/{threshold}/plot_ranks.jsonl"
     group:
         "figures"
     conda:

@@ -24,7 +24,12 @@ rule report:
         history=selecting_files("history.parquet"),
         groups=replicate_files("groups.json"),
     output:
-        report="<results>/report.html",
+        report=report(
+            "<results>/report.html",
+            caption="../report/report.rst",
+            category=category("Verdicts"),
+            labels={"page": "Verdicts, tables and figures"},
+        ),
         summary="<results>/summary.txt",
     log:
         "<logs>/report.log",

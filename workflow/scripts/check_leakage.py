@@ -3,7 +3,8 @@
 
 Inputs: train, original, validation, test, table (all rows), roles; models (model.json), arrays
 (model.safetensors) and synthetic of every generator; rebalanced and weights of every treatment;
-metrics and predictions of every run. Output: leakage (what was checked).
+metrics and predictions of every run, and held_out where a rule for decisions is fitted on it.
+Output: leakage (what was checked).
 """
 
 from pathlib import Path
@@ -15,7 +16,10 @@ from mcrage.lineage import Lineage
 from mcrage.stage import run_stage
 from mcrage.tables import read_table, write_json
 
-_MADE = ("rebalanced", "weights", "models", "arrays", "synthetic", "metrics", "predictions")
+_MADE = (
+    *("rebalanced", "weights", "models", "arrays", "synthetic"),
+    *("metrics", "predictions", "held_out"),
+)
 
 
 def main(input, output, params, wildcards, threads, origin) -> None:
@@ -30,13 +34,16 @@ def main(input, output, params, wildcards, threads, origin) -> None:
         settings=settings,
         lineage=Lineage(Path.cwd()),
     )
-    found, treatments = check_all(replicate, **{name: input[name] for name in _MADE})
+    found, treatments = check_all(
+        replicate, threads=threads, **{name: input[name] for name in _MADE}
+    )
     refuse(problems + found, str(Path(output.leakage).parent))
     facts = {
         "rows": {name: table.num_rows for name, table in tables.items()},
         "treatments": treatments,
         "generators": list(settings["trained_on"]),
-        "runs": settings["runs"],
+        "runs": [f"{treatment}, {classifier}" for treatment, classifier in settings["runs"]],
+        "fitted_anew": settings["refitted"],
     }
     write_json(facts, output.leakage, origin)
 

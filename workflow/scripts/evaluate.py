@@ -2,12 +2,13 @@
 """Fit a classifier on a treated training set and judge it on the test set by every rule.
 
 Inputs: rebalanced, weights, test, roles; real (the training rows, where a rule or a recalibration
-needs those that the treatment left out). Outputs: metrics (long), predictions.
+needs those that the treatment left out). Outputs: metrics (long), predictions; held_out (scores of
+real training rows by classifiers that did not see them, where a rule is fitted on them).
 """
 
 import pyarrow as pa
 
-from mcrage.classifiers.judged import fit_and_judge
+from mcrage.classifiers.judged import fit_and_judge, held_out_table
 from mcrage.datasets.roles import read_roles
 from mcrage.groups import GroupSchema
 from mcrage.metrics.predictions import predictions_table
@@ -44,6 +45,9 @@ def main(input, output, params, wildcards, threads, origin) -> None:
         test.column(ROW_ID), schema, groups, judged.score, judged.decisions.by_rule
     )
     write_table(predictions, output.predictions, origin, schema.counts_by_label(groups))
+    if judged.held_out is not None:
+        held_out = held_out_table(judged.held_out, schema)
+        write_table(held_out, output.held_out, origin)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 
 from mcrage.config.base import check_name
-from mcrage.datasets.card_model import CsvFormat, PrepareSettings
+from mcrage.datasets.card_model import PrepareSettings
 from mcrage.datasets.cards import prepare_settings, read_card
 from mcrage.datasets.column_model import SensitiveCard
+from mcrage.datasets.file_model import CsvFormat
 from mcrage.datasets.first_card import card_text, dataset_name, experiment_text
 from mcrage.datasets.infer import infer, told
 from mcrage.datasets.prepare import prepare

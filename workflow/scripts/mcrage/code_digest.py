@@ -7,18 +7,27 @@ without docstrings, comments and formatting, so it changes when, and only when, 
 Imports inside functions count; what a registry loads by name is passed in as a further root. Files
 of a package that are not Python (the report's templates) count by their bytes. A few modules that
 no result depends on are passed over (`BESIDE_RESULTS`).
+
+To parse the library takes a second, which each dry run would pay, so what was found of a file is
+noted beside Snakemake's records, with the hash of its bytes: it holds for these bytes alone.
 """
 
 import ast
 import hashlib
 import io
+import json
+import os
+import sys
 import tokenize
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 SCRIPTS = Path(__file__).resolve().parents[1]
+# In the working folder.
+_NOTES = Path(".snakemake", "mcrage_code.json")
 # They can end a job or tell of it, but not change what it writes, so that the digest passes over
 # them and what they import: a better message or another pace of checkpoints trains nothing anew.
 BESIDE_RESULTS = frozenset(
@@ -51,10 +60,10 @@ def code_digest(script: str, *modules: str) -> str:
     files = _closure(script, modules)
     digest = hashlib.sha256()
     for path in files:
-        digest.update(str(path.relative_to(SCRIPTS)).encode())
+        digest.update(_name(path).encode())
         digest.update(_analyse(path)[0].encode())
     for path in _data_files(files):
-        digest.update(str(path.relative_to(SCRIPTS)).encode())
+        digest.update(_name(path).encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -67,7 +76,22 @@ def code_files(script: str, *modules: str) -> list[Path]:
 
 def forget() -> None:
     """Read files anew from now on; within one process each is read once."""
-    _analyse.cache_clear()
+    for function in _READING:
+        function.cache_clear()
+
+
+def remember() -> None:
+    """Note what was found of files, for who plans or works in this folder next."""
+    notes = _notes()
+    if not notes.unwritten or not _NOTES.parent.is_dir():
+        return
+    text = json.dumps({"by": _who_analyses(), "files": notes.files})
+    # Whole or not at all, since others read it at the same time; a folder may be read-only.
+    with suppress(OSError):
+        temporary = _NOTES.with_name(f"{_NOTES.name}.{os.urandom(8).hex()}")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(_NOTES)
+    notes.unwritten = False
 
 
 def closure(script: str, *modules: str) -> tuple[str, ...]:
@@ -88,10 +112,11 @@ def _closure(script: str, modules: Iterable[str]) -> list[Path]:
         if path is None or path in found or path in beside:
             continue
         found.add(path)
-        todo += _analyse(path)[1]
+        todo += _imported(path)
     return sorted(found)
 
 
+@cache
 def rules_digest() -> str:
     """Return the digest of the Snakefile and the rule files without comments and docstrings.
 
@@ -134,30 +159,64 @@ def _tokens(text: str) -> list[str]:
 def _data_files(files: Iterable[Path]) -> list[Path]:
     """Return what lies in the packages of these files and is not Python, sorted."""
     packages = [path.parent for path in files if path.name == "__init__.py"]
-    return sorted(
-        path
-        for package in packages
-        for path in package.rglob("*")
-        if path.is_file()
-        and path.suffix not in (".py", ".pyc")
-        # Below a package of its own it is that package's.
-        and not any(
-            (parent / "__init__.py").exists()
-            for parent in path.parents
-            if package in parent.parents
-        )
-    )
+    return sorted(path for package in packages for path in _data_of(package))
+
+
+@cache
+def _data_of(package: Path) -> tuple[Path, ...]:
+    found = []
+    for folder, folders, names in os.walk(package):
+        # What lies below a package of its own is that package's.
+        folders[:] = [
+            name
+            for name in folders
+            if name != "__pycache__" and not os.path.exists(f"{folder}/{name}/__init__.py")
+        ]
+        found += [Path(folder, name) for name in names if not name.endswith((".py", ".pyc"))]
+    return tuple(path for path in found if path.is_file())
 
 
 def versions(*packages: str) -> dict[str, str]:
     """Return the installed version of each package, by name."""
-    return {package: version(package) for package in packages}
+    return {package: _version(package) for package in packages}
 
 
 @cache
-def _analyse(path: Path) -> tuple[str, tuple[Path | None, ...]]:
-    """Return the digest of a file and the project's files that it imports."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def _version(package: str) -> str:
+    return version(package)
+
+
+class _Notes:
+    """What was found of files: by path, the hash of its bytes, its digest and its imports."""
+
+    def __init__(self, files: dict[str, list]) -> None:
+        self.files = files
+        self.unwritten = False
+
+
+@cache
+def _notes() -> _Notes:
+    try:
+        told = json.loads(_NOTES.read_text(encoding="utf-8"))
+        return _Notes(dict(told["files"]) if told["by"] == _who_analyses() else {})
+    except (OSError, ValueError, KeyError, TypeError):
+        return _Notes({})
+
+
+def _who_analyses() -> list[str]:
+    """Return what else than a file's bytes decides what is found of it."""
+    return [sys.version, hashlib.sha256(Path(__file__).read_bytes()).hexdigest()]
+
+
+@cache
+def _analyse(path: Path) -> tuple[str, tuple[str, ...]]:
+    """Return the digest of a file and the names of the project's modules that it may import."""
+    content = path.read_bytes()
+    read, notes = hashlib.sha256(content).hexdigest(), _notes()
+    match notes.files.get(_name(path)):
+        case [noted, str(digest), [*names]] if noted == read:
+            return digest, tuple(names)
+    tree = ast.parse(content)
     imported: list[str] = []
     for node in ast.walk(tree):
         match node:
@@ -175,13 +234,45 @@ def _analyse(path: Path) -> tuple[str, tuple[Path | None, ...]]:
         if parts[0] == "mcrage"
         for depth in range(1, len(parts) + 1)
     }
-    files = tuple(_file_of(name) for name in names)
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), files
+    digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    notes.files[_name(path)] = [read, digest, sorted(names)]
+    notes.unwritten = True
+    return digest, tuple(names)
 
 
+@cache
+def _imported(path: Path) -> tuple[Path | None, ...]:
+    """Return the project's files that a file imports."""
+    return tuple(map(_file_of, _analyse(path)[1]))
+
+
+@cache
+def _name(path: Path) -> str:
+    return str(path.relative_to(SCRIPTS))
+
+
+@cache
 def _file_of(module: str) -> Path | None:
-    stem = SCRIPTS.joinpath(*module.split("."))
-    for path in (stem.with_suffix(".py"), stem / "__init__.py"):
-        if path.is_file():
-            return path
+    *packages, name = module.split(".")
+    folder = SCRIPTS.joinpath(*packages)
+    # Most names are not of modules but of what is in them.
+    names = _names_in(folder)
+    if f"{name}.py" in names and (path := folder / f"{name}.py").is_file():
+        return path
+    if name in names and (path := folder / name / "__init__.py").is_file():
+        return path
     return None
+
+
+@cache
+def _names_in(folder: Path) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()
+
+
+_READING = (
+    *(_analyse, _imported, _file_of, _names_in, _data_of, _name, _notes, _version),
+    rules_digest,
+)

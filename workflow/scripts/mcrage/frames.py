@@ -1,142 +1,21 @@
 # SPDX-License-Identifier: MIT
 """Between a pandas table of any types and the matrix of numbers that generators take."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mcrage.datasets.grain import found_resolution, usual_bands
-from mcrage.datasets.infer import FEW
+from mcrage.datasets.grain import usual_bands
+from mcrage.datasets.guessing import FEW
 from mcrage.datasets.limits import MAXIMUM_LEVELS, MISSING_LEVEL
-from mcrage.datasets.roles import Attribute, Feature, Roles, Target
+from mcrage.datasets.roles import Attribute, Roles, Target
 from mcrage.errors import UserError
+from mcrage.frame_columns import Column, texts_of
 
 _MANY_TEXTS = 50
-
-
-@dataclass(frozen=True)
-class Column:
-    """How a column is written in numbers.
-
-    Attributes
-    ----------
-    name : hashable
-    dtype : pandas or numpy dtype
-        Of the column, which made values are given.
-    values : pandas.Index or None
-        The values that codes stand for; None: numbers stand for themselves. Missing is no value.
-    ordered : bool
-        Whether the values have an order.
-    grain : float
-        Ticks of a time in one unit of the matrix; 1 for everything else.
-    """
-
-    name: Hashable
-    dtype: Any
-    values: pd.Index | None = None
-    ordered: bool = False
-    grain: int = 1
-
-    @classmethod
-    def of(cls, series: pd.Series) -> "Column":
-        """Return what a column shows of itself."""
-        dtype, told = series.dtype, series
-        if isinstance(dtype, pd.SparseDtype):
-            told = series.sparse.to_dense()
-        elif pd.api.types.is_object_dtype(dtype):
-            told = series.infer_objects()
-        kind = told.dtype
-        if isinstance(kind, pd.CategoricalDtype):
-            return cls(series.name, dtype, kind.categories, bool(kind.ordered))
-        if pd.api.types.is_datetime64_any_dtype(kind) or pd.api.types.is_timedelta64_dtype(kind):
-            return cls(series.name, dtype, grain=_grain(told))
-        if pd.api.types.is_complex_dtype(kind):
-            # Words that scikit-learn's checks look for.
-            raise UserError(f"Complex data not supported: column {series.name}; take its parts")
-        if pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind):
-            return cls(series.name, dtype)
-        try:
-            _, values = pd.factorize(told, sort=True)
-        except TypeError:
-            # Texts and numbers side by side have no order.
-            _, values = pd.factorize(told)
-        return cls(series.name, dtype, pd.Index(values))
-
-    def numbers(self, series: pd.Series) -> np.ndarray:
-        """Return a column as float64 of shape (n,): numbers, codes or ticks, NaN where missing."""
-        if isinstance(series.dtype, pd.SparseDtype):
-            series = series.sparse.to_dense()
-        if self.values is not None:
-            if isinstance(series.dtype, pd.CategoricalDtype):
-                codes = series.cat.codes.to_numpy()
-            else:
-                codes = self.values.get_indexer(series)
-            return np.where(codes < 0, np.nan, codes)
-        if series.dtype == object:
-            series = series.infer_objects()
-        if series.dtype.kind in "mM":
-            ticks = series.astype("int64").to_numpy() / self.grain
-            return np.where(series.isna(), np.nan, ticks)
-        return series.to_numpy(dtype=np.float64, na_value=np.nan)
-
-    def made(self, numbers: np.ndarray) -> pd.Series:
-        """Return the column that numbers stand for, in its own dtype."""
-        missing = np.isnan(numbers)
-        if self.values is not None:
-            codes = np.where(missing, -1, numbers).astype(np.int64)
-            if isinstance(self.dtype, pd.CategoricalDtype):
-                return pd.Series(pd.Categorical.from_codes(codes, dtype=self.dtype), name=self.name)
-            taken = pd.Series(self.values.take(np.maximum(codes, 0)), name=self.name)
-            if missing.any():
-                taken = taken.astype(object).mask(missing)
-            return taken.astype(self.dtype)
-        if self.dtype.kind in "mM":
-            ticks = np.rint(np.where(missing, 0, numbers)).astype(np.int64) * self.grain
-            times = pd.Series(ticks, name=self.name).astype(self.dtype)
-            return times.mask(missing)
-        series = pd.Series(numbers, name=self.name)
-        if pd.api.types.is_integer_dtype(self.dtype):
-            series = series.round()
-        return series.astype(self.dtype)
-
-    def feature(self, numbers: np.ndarray) -> Feature:
-        """Return what generators have to know of the column, whose numbers are given."""
-        name, missing = str(self.name), "keep" if np.isnan(numbers).any() else "none"
-        if self.values is not None:
-            kind = "ordinal" if self.ordered else "category"
-            return Feature(name, name, kind=kind, levels=_texts(self.values), missing=missing)
-        if self.dtype.kind in "iumM" or pd.api.types.is_integer_dtype(self.dtype):
-            return Feature(name, name, kind="integer", resolution=1.0, missing=missing)
-        precision = 1e-7 if self.dtype in (np.float32, np.float16, "Float32") else 1e-12
-        resolution = found_resolution(numbers, precision)
-        return Feature(name, name, resolution=resolution, missing=missing)
-
-
-def _grain(times: pd.Series) -> int:
-    """Return the coarsest of day, hour, minute, second and finer that holds every time, in ticks.
-
-    Of naive times in their own unit; of others in that of what they are stored as.
-    """
-    unit = np.datetime_data(times.to_numpy().dtype if times.dtype.kind == "m" else _naive(times))[0]
-    ticks = times.dropna().astype("int64").to_numpy()
-    second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
-    for seconds in (86_400, 3600, 60, 1):
-        if not np.any(ticks % (seconds * second)):
-            return seconds * second
-    return 1
-
-
-def _naive(times: pd.Series) -> np.dtype:
-    return times.dt.tz_localize(None).dtype
-
-
-def _texts(values: pd.Index) -> tuple[str, ...]:
-    """Return values as text, all different."""
-    texts = tuple(map(str, values))
-    return texts if len(set(texts)) == len(texts) else tuple(map(repr, values))
 
 
 @dataclass(frozen=True)
@@ -147,6 +26,8 @@ class Frame:
     ----------
     columns : tuple of Column
         Of the whole table, in its order.
+    index : pandas.Index
+        Their names, as the table has them.
     features : tuple of int
         Places of the columns that a generator models.
     fixed : dict of int to int
@@ -163,6 +44,7 @@ class Frame:
     """
 
     columns: tuple[Column, ...]
+    index: pd.Index
     features: tuple[int, ...]
     fixed: dict[int, int]
     constants: dict[int, float]
@@ -203,6 +85,8 @@ class Frame:
             values = column.numbers(series)
             if np.isinf(values).any():
                 raise UserError(f"column {name}: infinity is no value; make it missing, or a bound")
+            if place in sensitive:
+                column.check_told_apart(series)
             columns.append(column)
             numbers.append(values)
             if place not in sensitive and _is_constant(values):
@@ -222,7 +106,7 @@ class Frame:
         label = "y"
         while label in names:
             label += "_"
-        levels = _texts(pd.Index(classes))
+        levels = texts_of(pd.Index(classes))
         roles = Roles(
             dataset="X",
             title="X",
@@ -236,6 +120,7 @@ class Frame:
             rows[:, number] = numbers[place]
         return cls(
             tuple(columns),
+            table.columns,
             tuple(features),
             fixed,
             constants,
@@ -263,7 +148,7 @@ class Frame:
                 numbers = rows[:, self.features.index(place)]
             made.append(column.made(numbers))
         out = pd.concat(made, axis=1)
-        out.columns = pd.Index([column.name for column in self.columns])
+        out.columns = self.index
         return out
 
     def _values_of(self, place: int, codes: np.ndarray) -> np.ndarray:
@@ -305,7 +190,7 @@ def _attribute(column: Column, numbers: np.ndarray) -> tuple[Attribute, tuple, n
         )
     codes = np.searchsorted(found, numbers)
     own = tuple(column.made(found).tolist())
-    texts = _texts(pd.Index(own, dtype=object))
+    texts = texts_of(pd.Index(own, dtype=object))
     if missing.any():
         # As in the workflow, where a card says missing: keep.
         own, texts = (*own, None), (*texts, MISSING_LEVEL)

@@ -201,7 +201,9 @@ def _in_bands(values: pa.Array, edges: Sequence[float]) -> pa.Array:
     """Return the number of the band that each value lies in, null beyond the outermost edges."""
     if pa.types.is_date(values.type) or pa.types.is_timestamp(values.type):
         values = values.cast(pa.date32()).cast(pa.int32())
-    numbers = pc.fill_null(values.cast(pa.float64()), np.nan).to_numpy(zero_copy_only=False)
+    numbers = pc.fill_null(values.cast(pa.float64(), safe=False), np.nan).to_numpy(
+        zero_copy_only=False
+    )
     codes = np.searchsorted(np.asarray(edges), numbers, side="right") - 1
     return pa.array(codes, mask=(codes < 0) | (codes > len(edges) - 2) | np.isnan(numbers))
 

@@ -130,10 +130,13 @@ class Plan:
             for key, value in found
         ]
 
+    def fits_decisions(self) -> bool:
+        """Say whether a rule for decisions is fitted on scores of held-out training rows."""
+        return any(map(needs_held_out, self.config.experiment.thresholds))
+
     def judges_left_out(self, treatment: str, classifier: str) -> bool:
         """Say whether judging needs the real rows that a treatment leaves out."""
-        held_out = any(map(needs_held_out, self.config.experiment.thresholds))
-        used = held_out or needs_left_out(self.classifier(classifier))
+        used = self.fits_decisions() or needs_left_out(self.classifier(classifier))
         return bool(self.recipes[treatment].undersample) and used
 
     def _weights_problems(self) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mcrage.carried import carried_by
 from mcrage.groups import GroupSchema
 from mcrage.rebalancing import Labels, rebalance
 from mcrage.spool import ColumnSpool, column_of
@@ -71,15 +72,16 @@ def rebalance_files(
     for name in file.schema_arrow.names:
         if name == ROW_ID:
             continue
+        carried = carried_by(file.schema_arrow.field(name))
         if name == schema.columns[-1]:
             # A synthetic row may have been given another label.
-            spool.put(name, narrow.column(name))
+            spool.put(name, narrow.column(name), carried)
             continue
         values = column_of(file, name).take(real_rows)
         if drawn is not None:
             more = column_of(drawn, name).take(added_rows)
             values = pa.chunked_array([*values.chunks, *more.chunks], values.type)
-        spool.put(name, values)
+        spool.put(name, values, carried)
     for name in (IS_SYNTHETIC, LABEL_WEIGHT):
         if name in narrow.column_names:
             spool.put(name, narrow.column(name))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from mcrage.classifiers.by_name import libraries_of, modules_of
-from mcrage.code_digest import SCRIPTS, code_digest, rules_digest, versions
+from mcrage.code_digest import SCRIPTS, code_digest, remember, rules_digest, versions
 from mcrage.config.classifiers import RandomForest
 from mcrage.datasets.cards import describe_settings, prepare_settings
 from mcrage.generators.registry import guard_needs, needs, settings_of
@@ -84,11 +84,13 @@ class RuleParams:
         # Once for all jobs of a rule: these read files, and an experiment has thousands of jobs.
         @cache
         def made_with(modules: tuple[str, ...], libraries: tuple[str, ...]) -> dict[str, Any]:
-            return {
+            made_with = {
                 "code": code_digest(rule, *modules),
                 "modules": list(modules),
                 "versions": versions(*libraries),
             }
+            remember()
+            return made_with
 
         def params(wildcards: Any) -> dict[str, Any]:
             facts = settings(wildcards)
@@ -257,7 +259,8 @@ class RuleParams:
         }
 
     def _export_csv(self, wildcards: Any) -> dict:
-        return {}
+        layout = self.plan.cards[wildcards.dataset].format
+        return {"settings": {"delimiter": layout.delimiter, "decimal": layout.decimal}}
 
     def _init_dataset(self, wildcards: Any) -> dict:
         return {}
@@ -268,27 +271,32 @@ class RuleParams:
         return self.plan.classifier(labels) if labels else None
 
     def _evaluate(self, wildcards: Any) -> dict:
-        # One seed for all treatments: they are compared within a replicate.
-        classifier, rules = self.plan.classifier(wildcards.classifier), self._thresholds()
-        seeds = {"classifier": self._seed(wildcards, "classifier", wildcards.classifier)}
-        if any(map(is_drawn, rules)):
-            seeds["decisions"] = self._seed(wildcards, "decisions", wildcards.classifier)
-        more = {"fairlearn"} if set(rules) & set(PARITY) else set()
+        classifier = self.plan.classifier(wildcards.classifier)
         return {
             "settings": {
                 "classifier": classifier,
-                "thresholds": rules,
+                "thresholds": self._thresholds(),
                 "references": self._references(wildcards),
                 # Which tables are its inputs: a file alone must be able to tell.
                 "left_out": self.plan.judges_left_out(wildcards.treatment, wildcards.classifier),
             },
-            "seeds": seeds,
+            "seeds": self._seeds_of_run(wildcards, wildcards.classifier),
             "modules": modules_of(classifier),
             "libraries": (
                 *_LIBRARIES["evaluate"],
-                *sorted(more.union(libraries_of(classifier))),
+                *sorted(self._libraries_of_rules().union(libraries_of(classifier))),
             ),
         }
+
+    def _seeds_of_run(self, wildcards: Any, classifier: str) -> dict[str, int]:
+        # One seed for all treatments: they are compared within a replicate.
+        seeds = {"classifier": self._seed(wildcards, "classifier", classifier)}
+        if any(map(is_drawn, self._thresholds())):
+            seeds["decisions"] = self._seed(wildcards, "decisions", classifier)
+        return seeds
+
+    def _libraries_of_rules(self) -> set[str]:
+        return {"fairlearn"} if set(self._thresholds()) & set(PARITY) else set()
 
     def _thresholds(self) -> list[str]:
         return list(self.plan.config.experiment.thresholds)
@@ -296,19 +304,13 @@ class RuleParams:
     def _check_leakage(self, wildcards: Any) -> dict:
         treatments = self.plan.recipes
         trained_on = {name: self.plan.trained_on(name) for name in self.plan.generators}
+        classifiers = {name: self.plan.classifier(name) for name in self.plan.classifiers}
         teachers = [found for found in map(self._teacher, self.plan.all_treatments) if found]
+        fitted = [*teachers, *classifiers.values()]
         of_kinds = guard_needs(map(self.plan.kind, self.plan.generators))
         return {
             "settings": {
-                "treatments": [
-                    {
-                        "name": name,
-                        **treatments[name].model_dump(include={"train_on", "weights", "generator"}),
-                        **treatments[name].given("weights_over"),
-                        "teacher": self._teacher(name),
-                    }
-                    for name in self.plan.all_treatments
-                ],
+                "treatments": [self._treated(wildcards, name) for name in self.plan.all_treatments],
                 "trained_on": trained_on,
                 "rare_groups": self.plan.rare_groups,
                 "learns_from": {
@@ -317,26 +319,49 @@ class RuleParams:
                 },
                 "judged_on_validation": self.plan.judged_on_validation(),
                 "runs": [
-                    f"{treatment}, {classifier}"
+                    [treatment, classifier]
                     for treatment in self.plan.treatments
                     for classifier in self.plan.classifiers
                 ],
+                "classifiers": {
+                    name: {
+                        "settings": classifiers[name],
+                        "seeds": self._seeds_of_run(wildcards, name),
+                    }
+                    for name in self.plan.classifiers
+                },
+                # One of each classifier, drawn by the replicate.
+                "refitted": {
+                    name: self.plan.treatments[
+                        self._seed(wildcards, "check_leakage", name) % len(self.plan.treatments)
+                    ]
+                    for name in self.plan.classifiers
+                },
                 "thresholds": self._thresholds(),
                 "references": self._references(wildcards),
             },
             "modules": tuple(
-                sorted(
-                    {m for teacher in teachers for m in modules_of(teacher)}.union(of_kinds.modules)
-                )
+                sorted({m for each in fitted for m in modules_of(each)}.union(of_kinds.modules))
             ),
             "libraries": (
                 *(own := _LIBRARIES["check_leakage"]),
                 *sorted(
-                    {name for teacher in teachers for name in libraries_of(teacher)}.union(
-                        of_kinds.libraries
+                    {name for each in fitted for name in libraries_of(each)}.union(
+                        of_kinds.libraries, self._libraries_of_rules()
                     ).difference(own)
                 ),
             ),
+        }
+
+    def _treated(self, wildcards: Any, treatment: str) -> dict:
+        """Return what the guard is told of a treatment."""
+        facts = self._rebalance(SimpleNamespace(**{**vars(wildcards), "treatment": treatment}))
+        return {
+            "name": treatment,
+            **facts["settings"]["made_from"],
+            "made": facts["settings"]["treatment"],
+            "seed": facts["seeds"]["rebalance"],
+            "teacher": facts["settings"].get("teacher"),
         }
 
     def _compare_predictions(self, wildcards: Any) -> dict:
@@ -462,6 +487,7 @@ class RuleParams:
             "settings": {
                 "treatments": self.plan.ranked(),
                 "control": self.plan.main_baseline(),
+                "leading": self._thresholds()[0],
             }
         }
 
@@ -503,6 +529,7 @@ class RuleParams:
                 "ranked": {
                     "treatments": self.plan.ranked(),
                     "control": self.plan.main_baseline(),
+                    "thresholds": self._thresholds(),
                 },
                 "published": {
                     name: yaml.safe_load(self.plan.published[name].read_text(encoding="utf-8"))

@@ -177,6 +177,12 @@ class MCRAGE(BaseOverSampler):
 
     def _frame(self, X, y):
         """Return the rows in numbers, the classes, the rows as a data frame, and y's form."""
+        known = pd.notna(np.asarray(y, dtype=object))
+        if not known.all() and len(known):
+            told = f"{(~known).sum()} of {known.size} values"
+            raise ValueError(
+                f"Input y contains NaN: the target lacks {told}; leave these rows out, of X, too"
+            )
         check_classification_targets(y)
         y, binarized = check_target_type(y, indicate_one_vs_all=True)
         if not isinstance(X, pd.DataFrame):

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mcrage.carried import Metadata
+
 PORTION = 65_536
 """Rows that are in memory at a time."""
 
@@ -78,15 +80,20 @@ class ColumnSpool:
         """The columns in the order in which they were put down."""
         return pa.schema(list(self._fields.values()))
 
-    def put(self, name: str, values: pa.Array | pa.ChunkedArray) -> None:
-        """Put a column down."""
+    def put(
+        self,
+        name: str,
+        values: pa.Array | pa.ChunkedArray,
+        carried: Metadata | None = None,
+    ) -> None:
+        """Put a column down, with what it carries; see `mcrage.carried`."""
         whole = values
         if isinstance(values, pa.ChunkedArray):
             whole = values.unify_dictionaries().combine_chunks()
         self.num_rows = len(whole)
         self._starts[name] = self._file.seek(0, os.SEEK_END)
         field = pa.field(name, whole.type)
-        self._fields[name] = field
+        self._fields[name] = field.with_metadata(carried) if carried else field
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         with pa.ipc.new_stream(self._file, pa.schema([field]), options=options) as writer:
             for start in range(0, len(whole), PORTION):

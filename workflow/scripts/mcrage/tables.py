@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mcrage.carried import for_pandas
 from mcrage.errors import UserError
 from mcrage.provenance import KEY, PARQUET_KEY, Origin, to_json
 from mcrage.spool import PORTION
@@ -183,7 +184,7 @@ def table_writer(
     told = dict(origin or {})
     if rows_by_group is not None:
         told["rows_by_group"] = dict(rows_by_group)
-    schema = schema.with_metadata({PARQUET_KEY: to_json(told).encode()})
+    schema = schema.with_metadata({PARQUET_KEY: to_json(told).encode(), **for_pandas(schema)})
     with (
         atomic_output(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,

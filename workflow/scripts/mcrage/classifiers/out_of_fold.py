@@ -22,6 +22,7 @@ from mcrage.clusters import clusters_of
 from mcrage.datasets.roles import Roles
 from mcrage.folds import stratified_folds
 from mcrage.groups import GroupSchema
+from mcrage.tables import ROW_ID
 
 Fit = Callable[..., Callable[[pa.Table], np.ndarray]]
 """`mcrage.classifiers.registry.fit`."""
@@ -38,10 +39,13 @@ class HeldOut:
     ----------
     groups : ndarray of int64, shape (m,)
     scores : ndarray of float64, shape (m,) or (m, n_levels)
+    row_ids : ndarray of int64, shape (m,), optional
+        Which rows they are.
     """
 
     groups: np.ndarray
     scores: np.ndarray
+    row_ids: np.ndarray | None = None
 
 
 def held_out(
@@ -63,14 +67,15 @@ def held_out(
     fit, settings, train, weights, row_ids, roles, seed, threads
         See `out_of_fold`.
     left_out : pyarrow.Table, optional
-        Real training rows that are not in the rebalanced table.
+        Real training rows that are not in the rebalanced table, with row_id.
     """
-    table, fitted = train, np.ones(train.num_rows, dtype=bool)
+    table, fitted, named = train, np.ones(train.num_rows, dtype=bool), row_ids
     if left_out is not None and left_out.num_rows:
         names = [name for name in train.column_names if name in left_out.column_names]
         both = [part.select(names).replace_schema_metadata() for part in (train, left_out)]
         table = pa.concat_tables(both, promote_options="permissive")
         n = left_out.num_rows
+        named = np.append(row_ids, left_out.column(ROW_ID).to_numpy())
         fitted = np.append(fitted, np.zeros(n, dtype=bool))
         row_ids = np.append(row_ids, row_ids.max(initial=0) + 1 + np.arange(n))
         weights = None if weights is None else np.append(weights, np.zeros(n))
@@ -86,7 +91,7 @@ def held_out(
         threads=threads,
         fitted=fitted,
     )
-    return HeldOut(GroupSchema.of(roles).index(table.take(rows)), scores)
+    return HeldOut(GroupSchema.of(roles).index(table.take(rows)), scores, named[rows])
 
 
 def out_of_fold(

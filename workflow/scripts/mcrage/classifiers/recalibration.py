@@ -13,13 +13,13 @@ against all others, and the results are scaled to sum to 1, as scikit-learn does
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from mcrage.classifiers.fitted import Fitted
-from mcrage.classifiers.out_of_fold import HeldOut
 from mcrage.groups import GroupSchema
 
 logger = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ def recalibrated(plain: Fitted, settings: dict[str, Any], schema: GroupSchema) -
     def score(rows: pa.Table) -> np.ndarray:
         return applied(plain(rows), schema.index(rows))
 
-    return Fitted(score, lambda: HeldOut(held.groups, applied(held.scores, held.groups)))
+    return Fitted(score, lambda: replace(held, scores=applied(held.scores, held.groups)))
 
 
 def _apply(

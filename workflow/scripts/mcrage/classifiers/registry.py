@@ -4,6 +4,7 @@
 import logging
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -227,7 +228,7 @@ def fit(
 
 def _mean_held_out(members: list[HeldOut]) -> HeldOut:
     # One seed deals all of them the same folds, so their rows are the same.
-    return HeldOut(members[0].groups, np.mean([held.scores for held in members], axis=0))
+    return replace(members[0], scores=np.mean([held.scores for held in members], axis=0))
 
 
 def _learn(

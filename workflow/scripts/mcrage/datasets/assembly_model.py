@@ -49,7 +49,8 @@ class RowFilter(Closed):
     drop : list of str, optional
         Rows with one of these go.
     minimum, maximum : float, optional
-        Rows whose number lies between stay; those in which it is missing do not.
+        Rows whose number, in the file with the card's `format.decimal`, lies between stay; those in
+        which it is missing do not.
     removes : int, optional
         Rows that are known to go here; any other number is an error.
     """

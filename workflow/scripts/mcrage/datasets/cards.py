@@ -13,20 +13,22 @@ from pydantic import BaseModel, ValidationError
 from mcrage.config.base import closest, explain
 from mcrage.datasets.assembly_model import Join, OfficialTest, RowFilter
 from mcrage.datasets.card_model import (
-    FILE_PATTERN,
     NAME_PATTERN,
-    SHA256_PATTERN,
-    Archive,
     Card,
     Checksum,
-    CsvFormat,
     DownloadSettings,
     Expected,
-    File,
     PrepareSettings,
-    Source,
 )
 from mcrage.datasets.column_model import Column, SensitiveCard, TargetCard
+from mcrage.datasets.file_model import (
+    FILE_PATTERN,
+    SHA256_PATTERN,
+    Archive,
+    CsvFormat,
+    File,
+    Source,
+)
 from mcrage.datasets.short_card import expand
 from mcrage.errors import UserError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from mcrage.config.base import closest
-from mcrage.datasets.card_model import CsvFormat
+from mcrage.datasets.file_model import CsvFormat
 from mcrage.errors import UserError
 
 logger = logging.getLogger(__name__)

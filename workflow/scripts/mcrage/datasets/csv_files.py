@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from mcrage.config.base import closest
-from mcrage.datasets.card_model import CsvFormat
+from mcrage.datasets.file_model import CsvFormat
 from mcrage.errors import UserError
 from mcrage.spool import RowSpool
 

@@ -31,4 +31,5 @@ def as_numbers(values: pa.Array, decimal: str) -> pa.Array:
     if pa.types.is_string(values.type):
         # What Arrow does not take is a leading plus sign.
         values = pc.ascii_ltrim(with_point(values, decimal), "+")
-    return values.cast(pa.float64())
+    # Of whole numbers above 2**53 the nearest that float64 holds.
+    return values.cast(pa.float64(), safe=False)

@@ -20,9 +20,9 @@ from typing import IO
 from urllib import error, request
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
-from mcrage.datasets.card_model import LOOPBACK, Archive, CsvFormat, File, Source
 from mcrage.datasets.columns_kept import keep_columns
 from mcrage.datasets.embedded import write_embedded
+from mcrage.datasets.file_model import LOOPBACK, Archive, CsvFormat, File, Source
 from mcrage.errors import UserError
 from mcrage.progress import Progress
 from mcrage.tables import atomic_output

@@ -29,7 +29,7 @@ def above_threshold(settings: PrepareSettings, values: pa.Array) -> pa.Array:
     cut = float(np.median(values.to_numpy())) if threshold == "median" else threshold
     low, high = settings.target.levels
     logger.info("target %s: %r above %g, else %r", settings.target.column, high, cut, low)
-    return pc.if_else(pc.greater(values.cast(pa.float64()), cut), high, low)
+    return pc.if_else(pc.greater(values.cast(pa.float64(), safe=False), cut), high, low)
 
 
 def target_of(raw: RawTable, settings: PrepareSettings, column: Column, values: pa.Array) -> Target:
@@ -120,10 +120,13 @@ def _resolution(raw: RawTable, name: str, column: Column, values: pa.Array) -> f
     """Return the resolution that the card states or the values show."""
     if column.resolution is None and column.type == "integer":
         return 1.0
-    numbers = pc.fill_null(values.cast(pa.float64()), np.nan).to_numpy(zero_copy_only=False)
+    numbers = pc.fill_null(values.cast(pa.float64(), safe=False), np.nan)
+    numbers = numbers.to_numpy(zero_copy_only=False)
     precision = _SINGLE if values.type == pa.float32() else _DOUBLE
     if column.resolution is None:
         resolution = found_resolution(numbers, precision)
+        if not resolution and pa.types.is_decimal(values.type):
+            resolution = 10.0**-values.type.scale
         logger.info("column %s: recorded to %g, found from the data", name, resolution)
         return resolution
     why = (

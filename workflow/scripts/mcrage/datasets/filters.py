@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mcrage.datasets.assembly_model import RowFilter
+from mcrage.datasets.decimals import with_point
 from mcrage.datasets.reading import RawTable
 from mcrage.encoding.columns import as_text
 from mcrage.errors import UserError
@@ -17,13 +18,15 @@ logger = logging.getLogger(__name__)
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
 
-def filtered(raw: RawTable, filters: Sequence[RowFilter]) -> RawTable:
+def filtered(raw: RawTable, filters: Sequence[RowFilter], decimal: str = ".") -> RawTable:
     """Return the rows that pass all filters, applied one after the other.
 
     Parameters
     ----------
     raw : RawTable
     filters : sequence of RowFilter
+    decimal : {".", ","}
+        What begins the fraction of numbers that are text.
 
     Returns
     -------
@@ -36,7 +39,7 @@ def filtered(raw: RawTable, filters: Sequence[RowFilter]) -> RawTable:
         is to lie within bounds is no number.
     """
     for number, each in enumerate(filters):
-        stays = _stays(raw, each)
+        stays = _stays(raw, each, decimal)
         removed = len(stays) - int(stays.sum())
         logger.info("filter: %s: %d row(s) left out", each.words, removed)
         told = f"filters[{number}], {each.words}: leaves out {removed} of {len(stays)} rows"
@@ -51,13 +54,16 @@ def filtered(raw: RawTable, filters: Sequence[RowFilter]) -> RawTable:
     return raw
 
 
-def _stays(raw: RawTable, each: RowFilter) -> np.ndarray:
-    values = as_text(raw.table.column(each.column))
+def _stays(raw: RawTable, each: RowFilter, decimal: str) -> np.ndarray:
+    column = raw.table.column(each.column)
+    values = as_text(column)
     if each.keep is not None:
         return _mask(pc.is_in(values, value_set=pa.array(each.keep, pa.string())))
     if each.drop is not None:
         return ~_mask(pc.is_in(values, value_set=pa.array(each.drop, pa.string())))
-    wrong = _mask(pc.invert(pc.match_substring_regex(values, _NUMBER)))
+    # Text of a file may have a comma; what a Parquet file holds as numbers has none.
+    texts = with_point(values, decimal if _is_text(column.type) else ".")
+    wrong = _mask(pc.invert(pc.match_substring_regex(texts, _NUMBER)))
     if wrong.any():
         first = int(np.argmax(wrong))
         raise UserError(
@@ -65,7 +71,7 @@ def _stays(raw: RawTable, each: RowFilter) -> np.ndarray:
             f"not a number ({wrong.sum()} such value(s)), but a filter has bounds for it; list the "
             f"entry in columns.{each.column}.na_values if it means missing"
         )
-    numbers = pc.ascii_ltrim(values, "+").cast(pa.float64())
+    numbers = pc.ascii_ltrim(texts, "+").cast(pa.float64())
     stays = _mask(pc.is_valid(numbers))
     if each.minimum is not None:
         stays &= _mask(pc.greater_equal(numbers, each.minimum))
@@ -76,3 +82,7 @@ def _stays(raw: RawTable, each: RowFilter) -> np.ndarray:
 
 def _mask(condition: pa.Array) -> np.ndarray:
     return pc.fill_null(condition, False).to_numpy(zero_copy_only=False)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)

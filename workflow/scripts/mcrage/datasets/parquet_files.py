@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mcrage.carried import told_by_pandas
 from mcrage.datasets.csv_files import check_header
 from mcrage.errors import UserError
 from mcrage.spool import column_of
@@ -31,6 +32,9 @@ class ParquetFile:
     column_names : list of str
         In the file's order, or as wanted.
     num_rows : int
+    told : dict of str to tuple
+        Type of the columns of which pandas wrote something, and what that is, as metadata of a
+        field; see `mcrage.carried`.
 
     Raises
     ------
@@ -55,6 +59,10 @@ class ParquetFile:
             raise self._damaged() from None
         check_header(path, names, list(columns), wanted, others=others)
         self.column_names = list(wanted or names)
+        schema = self._file.schema_arrow
+        self.told = {
+            name: (schema.field(name).type, own) for name, own in told_by_pandas(schema).items()
+        }
         self.num_rows = self._file.metadata.num_rows
         if self.num_rows == 0:
             raise UserError(f"{path}: the file has columns but no rows; download it again")
@@ -93,10 +101,7 @@ def _usual(values: pa.ChunkedArray, place: str, name: str) -> pa.ChunkedArray:
     kind = values.type
     of_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     if pa.types.is_floating(kind):
-        values = values.cast(pa.float32()) if pa.types.is_float16(kind) else values
         return pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
-    if pa.types.is_decimal(kind):
-        return values.cast(pa.float64())
     if pa.types.is_string_view(kind):
         return values.cast(pa.string())
     if pa.types.is_dictionary(kind):
@@ -106,7 +111,7 @@ def _usual(values: pa.ChunkedArray, place: str, name: str) -> pa.ChunkedArray:
         return _usual(values.cast(inner), place, name)
     known = (
         *(of_text, pa.types.is_integer(kind), pa.types.is_boolean(kind), pa.types.is_null(kind)),
-        *(pa.types.is_date(kind), pa.types.is_timestamp(kind)),
+        *(pa.types.is_date(kind), pa.types.is_timestamp(kind), pa.types.is_decimal(kind)),
     )
     if any(known):
         return values

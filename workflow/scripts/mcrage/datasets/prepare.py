@@ -11,8 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mcrage.carried import DATE_FORMAT, Metadata
 from mcrage.config.base import closest
 from mcrage.datasets.card_model import PrepareSettings
+from mcrage.datasets.column_model import Column
 from mcrage.datasets.completing import completed
 from mcrage.datasets.features import above_threshold, attribute_of, feature_of, target_of
 from mcrage.datasets.filters import filtered
@@ -65,7 +67,8 @@ class Prepared:
 
         `row_id` (int64, the row's number in the files, from 0 on), `is_official_test` where the
         dataset comes with a test set, then the user's columns in the file's order: those of CSV
-        files as float64, int64, date32 or text, those of Parquet files in their own types.
+        files as float64, int64, date32, timestamp or text, those of Parquet files in their own
+        types.
         """
         return pa.concat_tables(list(self.portions())).unify_dictionaries().combine_chunks()
 
@@ -92,7 +95,7 @@ def prepare(settings: PrepareSettings, paths: Sequence[str | os.PathLike]) -> Pr
     raw = read_files(settings, [Path(path) for path in paths])
     _check_size(settings.name, "rows", raw.table.num_rows, settings.expected.rows)
     _check_size(settings.name, "columns", raw.table.num_columns, settings.expected.columns)
-    raw = filtered(raw, settings.filters)
+    raw = filtered(raw, settings.filters, settings.format.decimal)
     if settings.other_columns == "infer":
         settings = completed(settings, raw.table)
     raw = _without_gaps(raw, settings.drop_rows_without)
@@ -127,7 +130,7 @@ def prepare(settings: PrepareSettings, paths: Sequence[str | os.PathLike]) -> Pr
             values = read_column(raw, name, column, settings.format)
         else:
             values = at_hand[name]
-        spool.put(name, values)
+        spool.put(name, values, _carried(raw, name, column, values))
         if name in derived or name in cards:
             at_hand[name] = values
         if name in cards:
@@ -149,6 +152,14 @@ def prepare(settings: PrepareSettings, paths: Sequence[str | os.PathLike]) -> Pr
         cluster=tuple(settings.cluster),
     )
     return Prepared(roles, _group_counts(settings, roles, at_hand), spool)
+
+
+def _carried(raw: RawTable, name: str, column: Column, values: pa.Array) -> Metadata:
+    """Return what tables made of this one are to know of a column; see `mcrage.carried`."""
+    carried = raw.table.told_by_pandas(name, values.type)
+    if not carried and column.type == "date" and column.date_format is not None:
+        carried = {DATE_FORMAT: column.date_format.encode()}
+    return carried
 
 
 def _official_test(raw: RawTable, settings: PrepareSettings) -> dict[str, pa.Array]:

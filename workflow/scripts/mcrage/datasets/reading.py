@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from mcrage.datasets.card_model import CsvFormat, PrepareSettings
+from mcrage.carried import Metadata
+from mcrage.datasets.card_model import PrepareSettings
 from mcrage.datasets.column_model import Column
 from mcrage.datasets.csv_files import CsvFile
+from mcrage.datasets.file_model import CsvFormat
 from mcrage.datasets.joining import partners
 from mcrage.datasets.limits import is_parquet
 from mcrage.datasets.parquet_files import ParquetFile
@@ -20,6 +22,7 @@ from mcrage.provenance import file_hash
 
 RawFile = CsvFile | ParquetFile
 Values = Callable[[], pa.ChunkedArray]
+Told = tuple[pa.DataType, Metadata]
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,13 @@ class RawColumns:
         By name, what reads all rows of a column.
     kept : ndarray of int64
         Numbers of the rows that are left, rising.
+    told : dict of str to tuple
+        What pandas wrote of columns; see `ParquetFile.told`.
     """
 
     sources: dict[str, Values]
     kept: np.ndarray
+    told: dict[str, Told] = field(default_factory=dict)
 
     @property
     def column_names(self) -> list[str]:
@@ -56,6 +62,11 @@ class RawColumns:
         """Read a column: text from CSV files, the file's own type from Parquet."""
         values = self.sources[name]()
         return values if len(values) == len(self.kept) else values.take(pa.array(self.kept))
+
+    def told_by_pandas(self, name: str, kind: pa.DataType) -> Metadata:
+        """Return what pandas wrote of a column; nothing if the table's is of another type."""
+        found, told = self.told.get(name, (None, {}))
+        return told if found == kind else {}
 
 
 @dataclass(frozen=True)
@@ -137,6 +148,7 @@ def read_files(settings: PrepareSettings, paths: Sequence[Path]) -> RawTable:
         name: _reader(settings.format, files, name, columns.get(name))
         for name in files[0].column_names
     }
+    told = _told(files[0])
     for name, join in others.items():
         wanted = list(dict.fromkeys([join.key, *join.columns, *join.where]))
         other = _opened(found[name], settings, list(columns), wanted=wanted)
@@ -146,7 +158,9 @@ def read_files(settings: PrepareSettings, paths: Sequence[Path]) -> RawTable:
         }
         partner = partners(sources[join.key](), lines, join, other.path)
         sources |= {column: _beside(lines[column], partner) for column in join.columns}
-    return RawTable(RawColumns(sources, np.arange(sum(file.num_rows for file in files))), files)
+        told |= {column: own for column, own in _told(other).items() if column in join.columns}
+    rows = np.arange(sum(file.num_rows for file in files))
+    return RawTable(RawColumns(sources, rows, told), files)
 
 
 def read_alone(path: Path, layout: CsvFormat) -> RawColumns:
@@ -191,6 +205,10 @@ def _reader(layout: CsvFormat, files: list[RawFile], name: str, column: Column |
         return pa.chunked_array([chunk for part in parts for chunk in part.chunks], parts[0].type)
 
     return read
+
+
+def _told(file: RawFile) -> dict[str, Told]:
+    return file.told if isinstance(file, ParquetFile) else {}
 
 
 def _beside(lines: Values, partner: pa.Array) -> Values:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mcrage.datasets.card_model import CsvFormat
 from mcrage.datasets.column_model import Column
+from mcrage.datasets.file_model import CsvFormat
 from mcrage.errors import UserError
 
 
@@ -48,6 +48,9 @@ def recoded(
         codes = pc.index_in(levels, value_set=known).combine_chunks().take(array.indices)
         encoded = pa.DictionaryArray.from_arrays(codes, known, ordered=kind.ordered)
         return pa.chunked_array([encoded])
+    if pa.types.is_float16(kind):
+        # Arrow looks for no value among those of half precision.
+        return recoded(values.cast(pa.float32()), layout, column, name).cast(kind)
     if layout.trim and (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         values = pc.utf8_trim_whitespace(values)
     if column is not None and column.replace:

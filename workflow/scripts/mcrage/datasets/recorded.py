@@ -2,6 +2,7 @@
 """In which steps the values of a feature are recorded."""
 
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 
@@ -24,3 +25,20 @@ def as_recorded(values: np.ndarray, feature: Feature) -> np.ndarray:
         return np.round(values, decimals)
     # Rounding a second time turns 0.7500000000000001 into the recorded 0.75.
     return np.round(np.round(values / grain) * grain, decimals)
+
+
+def whole_ends(kind: Any) -> tuple[float, float]:
+    """Return the least and the largest float64 that a type of whole numbers holds.
+
+    Examples
+    --------
+    >>> whole_ends(np.int8)
+    (-128.0, 127.0)
+    >>> whole_ends(np.int64)[1] < 2**63 - 1
+    True
+    """
+    held = np.iinfo(kind)
+    highest = float(held.max)
+    if int(highest) > held.max:
+        highest = float(np.nextafter(highest, 0.0))
+    return float(held.min), highest

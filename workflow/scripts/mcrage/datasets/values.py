@@ -8,17 +8,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mcrage.datasets.card_model import CsvFormat
 from mcrage.datasets.column_model import ISO_DATE, Column
 from mcrage.datasets.decimals import with_point
+from mcrage.datasets.file_model import CsvFormat
 from mcrage.datasets.reading import RawTable
 from mcrage.encoding.columns import as_text
 from mcrage.errors import UserError
 
 _CONTINUOUS = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-_INTEGER = r"^[+-]?[0-9]{1,15}$"
-_EXACT = 10**15
-"""Whole numbers below this are exact in float64."""
+_INTEGER = r"^[+-]?[0-9]+$"
+_LONG = r"^[+-]?[0-9]{16,}$"
+_TIME = r"%[HIMSfpcX]"
 _GROUPED = re.compile(r"[+-]?[0-9]{1,3}([,.' \u00a0\u202f_][0-9]{3})+([.,][0-9]+)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
 _NOT_FINITE = re.compile(r"[+-]?(inf|infinity|nan|1\.#inf|1\.#ind)", re.IGNORECASE)
@@ -38,8 +38,8 @@ def read_column(raw: RawTable, name: str, column: Column, layout: CsvFormat) -> 
     Returns
     -------
     pyarrow.Array
-        What was text in the file becomes float64, int64 or date32 if the card says so, or stays
-        text; other types stay as they are.
+        What was text in the file becomes float64, int64, date32 or a timestamp if the card says
+        so, or stays text; other types stay as they are.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def read_column(raw: RawTable, name: str, column: Column, layout: CsvFormat) -> 
                 f"beyond the {key} {bound:g}; mend the file, or correct columns.{name}.{key} in "
                 f"the card"
             )
-            refuse(raw, name, outside(numbers.cast(pa.float64()), bound), values, why)
+            refuse(raw, name, outside(numbers.cast(pa.float64(), safe=False), bound), values, why)
     return numbers
 
 
@@ -126,14 +126,36 @@ def _parsed(
     if pc.any(wrong).as_py():
         first = values[first_of(wrong)].as_py()
         refuse(raw, name, wrong, values, _no_number(name, first, whole, layout))
+    lost = _digits_lost(texts, whole)
+    if lost is not None:
+        told = "a whole number of 64 bits" if whole else f"a number of type {column.type}"
+        why = (
+            f"which has more digits than {told} holds exactly; write columns.{name}.type: "
+            f"{'' if whole else 'integer, or '}category or ignored if it is a code"
+        )
+        refuse(raw, name, lost, values, why)
     # int64 does not take a leading plus sign, float64 does.
     numbers = pc.ascii_ltrim(texts, "+").cast(pa.int64() if whole else pa.float64())
     refuse(raw, name, pc.invert(pc.is_finite(numbers)), values, "which is too large; mend the file")
     return numbers
 
 
+def _digits_lost(texts: pa.Array, whole: bool) -> pa.Array | None:
+    """Return which texts are whole numbers beyond what the column's type holds exactly."""
+    if not pc.any(pc.match_substring_regex(texts, _LONG)).as_py():
+        return None
+
+    def is_lost(text: str | None) -> bool:
+        if text is None or not re.match(_LONG, text):
+            return False
+        number = int(text)
+        return not -(2**63) <= number < 2**63 if whole else int(float(number)) != number
+
+    return pa.array([is_lost(text) for text in texts.to_pylist()])
+
+
 def _no_number(name: str, text: str, whole: bool, layout: CsvFormat) -> str:
-    wanted = "a whole number of at most 15 digits (type: integer)" if whole else "a number"
+    wanted = "a whole number (type: integer)" if whole else "a number"
     fix = (
         f"mend the file, correct columns.{name}.type in the card, or list the entry in "
         f"format.na_values if it means missing"
@@ -154,7 +176,7 @@ def _no_number(name: str, text: str, whole: bool, layout: CsvFormat) -> str:
 def _check_numbers(raw: RawTable, name: str, column: Column, values: pa.Array) -> None:
     """Refuse a column of a Parquet file that does not hold the numbers that the card says."""
     kind = values.type
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         fits = "date" if pa.types.is_date(kind) or pa.types.is_timestamp(kind) else "category"
         raise UserError(
             f"{raw.names}: column {name} is {_told(kind)}, but columns.{name}.type is "
@@ -165,13 +187,10 @@ def _check_numbers(raw: RawTable, name: str, column: Column, values: pa.Array) -
     refuse(raw, name, infinite, values, "but numbers are finite; mend the file")
     if column.type == "integer":
         why = (
-            f"which is not a whole number of at most 15 digits (type: integer); mend the file, or "
-            f"correct columns.{name}.type in the card"
+            f"which is not a whole number (type: integer); mend the file, or correct "
+            f"columns.{name}.type in the card"
         )
-        broken = pc.or_(
-            pc.not_equal(numbers, pc.round(numbers)), pc.greater_equal(pc.abs(numbers), _EXACT)
-        )
-        refuse(raw, name, broken, values, why)
+        refuse(raw, name, pc.not_equal(numbers, pc.round(numbers)), values, why)
 
 
 def _dates(raw: RawTable, name: str, column: Column, values: pa.Array, is_text: bool) -> pa.Array:
@@ -186,8 +205,12 @@ def _dates(raw: RawTable, name: str, column: Column, values: pa.Array, is_text: 
         )
     layout = column.date_format or ISO_DATE
     texts = values.dictionary_encode()
-    days = [_day(text, layout) for text in texts.dictionary.to_pylist()]
-    dates = pa.array(days, pa.date32()).take(texts.indices)
+    read = [_moment(text, layout) for text in texts.dictionary.to_pylist()]
+    # A table keeps the time of the day, though only the day is a feature.
+    dates = pa.array(read, pa.timestamp("us"))
+    if not re.search(_TIME, layout):
+        dates = dates.cast(pa.date32())
+    dates = dates.take(texts.indices)
     why = (
         f"which is no date like {layout}; correct columns.{name}.date_format in the card, or mend "
         "the file"
@@ -196,9 +219,9 @@ def _dates(raw: RawTable, name: str, column: Column, values: pa.Array, is_text: 
     return dates
 
 
-def _day(text: str, layout: str) -> datetime.date | None:
+def _moment(text: str, layout: str) -> datetime.datetime | None:
     try:
-        return datetime.datetime.strptime(text, layout).date()
+        return datetime.datetime.strptime(text, layout).replace(tzinfo=None)
     except ValueError:
         return None
 

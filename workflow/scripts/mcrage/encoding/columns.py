@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mcrage.datasets.limits import MISSING_LEVEL
+from mcrage.datasets.recorded import whole_ends
 from mcrage.datasets.roles import Feature
 from mcrage.errors import UserError
 
@@ -132,8 +133,17 @@ def _array(numbers: np.ndarray, feature: Feature, kind: pa.DataType) -> pa.Array
         return of_levels(codes, feature.levels, kind)
     if feature.kind == "date":
         days = np.rint(np.where(missing, 0, numbers)).astype(np.int32)
-        return pa.array(days, pa.int32(), mask=missing).cast(pa.date32()).cast(kind)
+        dates = pa.array(days, pa.int32(), mask=missing).cast(pa.date32())
+        zone = pa.types.is_timestamp(kind) and kind.tz
+        if not zone:
+            return dates.cast(kind)
+        # Where the day begins; at the first of two midnights, after the gap that swallows one.
+        midnights = dates.cast(pa.timestamp(kind.unit))
+        return pc.assume_timezone(midnights, zone, ambiguous="earliest", nonexistent="latest")
     if pa.types.is_integer(kind):
-        return pa.array(np.rint(np.where(missing, 0, numbers)), mask=missing).cast(kind)
+        whole = np.clip(np.rint(np.where(missing, 0, numbers)), *whole_ends(kind.to_pandas_dtype()))
+        return pa.array(whole, mask=missing).cast(kind)
+    if pa.types.is_decimal(kind):
+        return pa.array(np.round(numbers, kind.scale), mask=missing).cast(kind)
     # Single precision holds what was recorded in it, and no more.
     return pa.array(numbers, mask=missing).cast(kind, safe=False)

@@ -3,8 +3,9 @@
 
 Numbers and dates go through `mcrage.encoding.numeric`. A category or an ordinal becomes one column
 of codes. What a number cannot say as an amount becomes a code beside it, its *state*: whether it
-is missing, and, where many are, whether it is exactly zero. A network then learns how often a
-laboratory value is recorded, or a capital gain is none, apart from how large it is.
+is missing, and whether it is exactly one of the values that stand out (`mcrage.encoding.spikes`).
+A network then learns how often a laboratory value is recorded, a capital gain is none, or a week
+has 40 hours, apart from how large other values are.
 
 Only what training rows hold has a code, so nothing can be drawn that they don't hold. A column of
 codes of which there would be one kind only is none at all: `MixedEncoding.inverse` puts its value
@@ -21,12 +22,13 @@ from mcrage.datasets.formula import names
 from mcrage.datasets.roles import Feature, features_from
 from mcrage.encoding.numeric import NumericEncoding
 from mcrage.encoding.rows import Rows, as_rows
+from mcrage.encoding.spikes import Spikes, spikes_of
+from mcrage.encoding.usual import usual_value
 from mcrage.errors import UserError
 
 # What a code stands for: a level is its place in `Feature.levels`, a number's state one of these.
-_MISSING, _ZERO, _AMOUNT = -1, 0, 1
-# A number has a state of its own for zero from this share of zeros among its values.
-_MANY_ZEROS = 0.2
+# A spike is its place among the column's spikes, of which there are fewer than `_AMOUNT`.
+_MISSING, _AMOUNT = -1, 100
 
 
 class Codes(NamedTuple):
@@ -37,12 +39,15 @@ class Codes(NamedTuple):
     feature : int
         The feature that it belongs to, alone or beside its number.
     kinds : tuple of int
-        What each code stands for, rising: -1 missing; else a level's place or, of a number, 0
-        zero and 1 an amount.
+        What each code stands for, rising: -1 missing; else a level's place or, of a number, the
+        place of a spike, and 100 an amount.
+    spikes : tuple of float
+        Of a number, rising.
     """
 
     feature: int
     kinds: tuple[int, ...]
+    spikes: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ class MixedEncoding:
     numeric : NumericEncoding or None
         Of amounts; None if there is no column of them.
     options : dict
-        The ``scaling``, ``derive`` and ``split_zeros`` of the fit.
+        The ``scaling``, ``derive`` and ``spikes`` of the fit.
 
     Examples
     --------
@@ -98,7 +103,7 @@ class MixedEncoding:
         derive: bool = False,
         seed: int = 0,
         within: np.ndarray | None = None,
-        split_zeros: bool = True,
+        spikes: Spikes = "zero",
     ) -> "MixedEncoding":
         """Learn from training rows, and from nothing else.
 
@@ -110,9 +115,9 @@ class MixedEncoding:
         scaling, derive, seed, within
             See `mcrage.encoding.numeric.NumericEncoding.fit`. A formula with a column that lacks
             values recomputes nothing: its column is modelled like the others.
-        split_zeros : bool
-            Give a number of which a fifth or more are 0 a state for it; numbers in formulas that
-            are recomputed have none.
+        spikes : {"none", "zero", "all"}
+            Values of a number that have a state of their own; see `mcrage.encoding.spikes`. Numbers
+            in formulas that are recomputed have none.
 
         Raises
         ------
@@ -129,21 +134,21 @@ class MixedEncoding:
         usual = np.array([_usual(rows.column(i), f) for i, f in enumerate(features)])
         recomputed = _recomputed(rows, features) if derive else {}
         in_formulas = set(recomputed).union(*recomputed.values())
-        codes, counts, numbers, zeros = [], [], [], {}
+        codes, counts, numbers, found_spikes = [], [], [], {}
         for place, feature in enumerate(features):
             values = _imputed(rows.column(place), usual[place])
             if feature.levels:
                 kinds = _levels(values, feature)
             else:
-                zeros[place] = (
-                    split_zeros and feature.column not in in_formulas and _has_many_zeros(values)
-                )
-                kinds = _states(values, feature, zeros[place])
+                known: Spikes = "none" if feature.column in in_formulas else spikes
+                found_spikes[place] = spikes_of(values, feature, known)
+                kinds = _states(values, feature, found_spikes[place])
                 if (kinds == _AMOUNT).any():
                     numbers.append(place)
             found, n_each = np.unique(kinds, return_counts=True)
             if feature.levels or found.tolist() != [_AMOUNT]:
-                codes.append(Codes(place, tuple(found.tolist())))
+                own = found_spikes.get(place, ())
+                codes.append(Codes(place, tuple(found.tolist()), own))
                 counts += n_each.tolist()
         numeric = None
         if numbers:
@@ -154,7 +159,7 @@ class MixedEncoding:
                 for i in numbers
             ]
             numeric = NumericEncoding.fit(
-                _Spread(rows, features, numbers, usual, zeros, within, seed),
+                _Spread(rows, features, numbers, usual, found_spikes, within, seed),
                 known,
                 scaling=scaling,
                 derive=derive,
@@ -168,7 +173,7 @@ class MixedEncoding:
             usual,
             tuple(numbers),
             numeric,
-            {"scaling": scaling, "derive": derive, "split_zeros": split_zeros},
+            {"scaling": scaling, "derive": derive, "spikes": spikes},
         )
 
     @property
@@ -282,7 +287,7 @@ class MixedEncoding:
             if feature.levels:
                 kinds = _levels(values, feature)
             else:
-                kinds = _states(values, feature, _ZERO in column.kinds)
+                kinds = _states(values, feature, column.spikes)
                 absent[column.feature] = kinds != _AMOUNT
             places = _places(kinds, column.kinds, feature)
             if len(column.kinds) > 1:
@@ -302,7 +307,7 @@ class MixedEncoding:
     def inverse(
         self, numbers: np.ndarray, codes: np.ndarray, within: np.ndarray | None = None
     ) -> np.ndarray:
-        """Decode: levels, recorded amounts within bounds, zeros, and NaN where a value is missing.
+        """Decode: levels, recorded amounts within bounds, spikes, NaN where a value is missing.
 
         Parameters
         ----------
@@ -332,7 +337,8 @@ class MixedEncoding:
                 rows[:, column.feature] = told
             else:
                 amount = meant == _AMOUNT
-                rows[~amount, column.feature] = told[~amount]
+                values = np.array([*column.spikes, np.nan])
+                rows[~amount, column.feature] = values[meant[~amount].astype(np.int64)]
         return rows
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -343,7 +349,7 @@ class MixedEncoding:
             arrays |= {f"numeric.{name}": array for name, array in own.items()}
         facts = {
             "features": [asdict(feature) for feature in self.features],
-            "codes": [[column.feature, list(column.kinds)] for column in self.codes],
+            "codes": [[each.feature, list(each.kinds), list(each.spikes)] for each in self.codes],
             "numbers": list(self.numbers),
             "numeric": numeric,
             "options": self.options,
@@ -360,7 +366,10 @@ class MixedEncoding:
             numeric = NumericEncoding.from_state(own, facts["numeric"])
         return cls(
             features=features_from(facts["features"]),
-            codes=tuple(Codes(feature, tuple(kinds)) for feature, kinds in facts["codes"]),
+            codes=tuple(
+                Codes(feature, tuple(kinds), tuple(spikes))
+                for feature, kinds, spikes in facts["codes"]
+            ),
             counts=arrays["counts"],
             usual=arrays["usual"],
             numbers=tuple(facts["numbers"]),
@@ -373,26 +382,17 @@ def _usual(values: np.ndarray, feature: Feature) -> float:
     """Return what is put in for a missing value; NaN where nothing is."""
     if feature.missing != "impute":
         return np.nan
-    known = values[~np.isnan(values)]
-    if len(known) == 0:
+    found = usual_value(values, feature)
+    if np.isnan(found):
         raise UserError(
             f"column {feature.column}: no training row has a value, so there is none to impute. "
             "Leave the column out of the features, or set its `missing` to keep."
         )
-    if feature.levels:
-        return float(np.bincount(known.astype(np.int64)).argmax())
-    # A value that was recorded, which the mean of the two in the middle may not be.
-    return float(np.quantile(known, 0.5, method="inverted_cdf"))
+    return found
 
 
 def _imputed(values: np.ndarray, usual: float) -> np.ndarray:
     return values if np.isnan(usual) else np.where(np.isnan(values), usual, values)
-
-
-def _has_many_zeros(values: np.ndarray) -> bool:
-    known = np.count_nonzero(~np.isnan(values))
-    zeros = np.count_nonzero(values == 0.0)
-    return zeros < known and zeros >= _MANY_ZEROS * known
 
 
 def _recomputed(rows: Rows, features: Sequence[Feature]) -> dict[str, list[str]]:
@@ -417,7 +417,7 @@ def _levels(values: np.ndarray, feature: Feature) -> np.ndarray:
     return np.where(missing, _MISSING, values).astype(np.int64)
 
 
-def _states(values: np.ndarray, feature: Feature, split_zeros: bool) -> np.ndarray:
+def _states(values: np.ndarray, feature: Feature, spikes: Sequence[float]) -> np.ndarray:
     """Return the state of each number."""
     missing = np.isnan(values)
     _check_missing(missing, feature)
@@ -427,8 +427,8 @@ def _states(values: np.ndarray, feature: Feature, split_zeros: bool) -> np.ndarr
             "generators need finite ones. Mark them as missing when preparing the table."
         )
     kinds = np.where(missing, _MISSING, _AMOUNT)
-    if split_zeros:
-        kinds[values == 0.0] = _ZERO
+    for place, spike in enumerate(spikes):
+        kinds[values == spike] = place
     return kinds
 
 
@@ -465,19 +465,19 @@ class _Spread:
         features: Sequence[Feature],
         numbers: Sequence[int],
         usual: np.ndarray,
-        zeros: Mapping[int, bool],
+        spikes: Mapping[int, Sequence[float]],
         within: np.ndarray | None,
         seed: int,
     ) -> None:
         self.shape = (rows.shape[0], len(numbers))
         self._rows, self._features, self._numbers = rows, features, numbers
-        self._usual, self._zeros, self._within = usual, zeros, within
+        self._usual, self._spikes, self._within = usual, spikes, within
         self._rng = np.random.default_rng(seed)
 
     def column(self, place: int) -> np.ndarray:
         number = self._numbers[place]
         values = _imputed(self._rows.column(number), self._usual[number])
-        kinds = _states(values, self._features[number], self._zeros[number])
+        kinds = _states(values, self._features[number], self._spikes[number])
         return _spread(values, kinds == _AMOUNT, self._within, self._rng)
 
     def part(self, part: slice) -> np.ndarray:

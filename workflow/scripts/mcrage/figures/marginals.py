@@ -3,7 +3,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ TOO_FEW = 10  # rows below which a density would pretend to know a shape
 MAX_LEVELS = 8
 MISSING, OTHERS = "missing", "others"
 _GRID = 160
+_DIGITS = 4  # of a density's places and heights
 _AT_ZERO = 0.3  # share of zeros from which they are told apart from the rest
 _SURE = 1.96
 
@@ -162,6 +163,57 @@ def window(feature: Feature, columns: Sequence[np.ndarray], zeros: bool) -> tupl
     return float(low), float(high)
 
 
+def draw_density(
+    axis: "Axes", rows: Values, limits: tuple[float, float], **look: Any
+) -> np.ndarray:
+    """Draw a density of Gaussian kernels of Scott's bandwidth, at 160 places, in few digits.
+
+    Two runs draw the same to the byte: the last bits of a density may depend on threads and on
+    where numbers lie in memory, and go with the fifth digit.
+
+    Parameters
+    ----------
+    axis : Axes
+    rows : Values
+        Present values that differ. If all weight is on one, nothing is drawn.
+    limits : (float, float)
+        The lowest and the highest place, where kernels reach as far. What lies outside is not
+        folded back.
+    **look
+        For seaborn's ``kdeplot``.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 2)
+        Places, and heights in steps of 1/10,000 of the highest; (0, 2) if nothing is drawn.
+    """
+    from seaborn import kdeplot
+
+    if rows.weights is not None and np.ptp(rows.values[rows.weights > 0]) == 0:
+        return np.empty((0, 2))
+    before = {*axis.lines, *axis.collections}
+    kdeplot(
+        x=rows.values, weights=rows.weights, ax=axis, clip=limits, gridsize=_GRID,
+        bw_method="scott", warn_singular=False, **look,
+    )  # fmt: skip
+    points = np.empty((0, 2))
+    for artist in {*axis.lines, *axis.collections} - before:
+        if artist in axis.lines:
+            points = _in_few_digits(artist.get_xydata())
+            artist.set_data(*points.T)
+        else:
+            (path,) = artist.get_paths()
+            path.vertices = points = _in_few_digits(path.vertices)
+    return points
+
+
+def _in_few_digits(points: np.ndarray) -> np.ndarray:
+    """Round each column to 1/10,000 of its extent, which is rounded itself."""
+    extents = np.ptp(points, axis=0)
+    units = np.array([float(f"{extent:.{_DIGITS}g}") for extent in extents]) / 10**_DIGITS
+    return np.round(points / units) * units
+
+
 def draw_numbers(
     axis: "Axes",
     feature: Feature,
@@ -173,20 +225,14 @@ def draw_numbers(
     zeros: bool = False,
 ) -> None:
     """Draw the density of present values, and of those that are not 0 if zeros are told apart."""
-    from seaborn import kdeplot
-
-    # Gaussian kernels of Scott's bandwidth; what lies outside the window is not folded back.
-    shared = {"ax": axis, "clip": limits, "gridsize": _GRID, "bw_method": "scott"}
 
     def shown(rows: Values) -> Values:
         return rows.where(~np.isnan(rows.values) & ~(zeros & (rows.values == 0)))
 
-    truth = shown(real)
+    truth, tops = shown(real), []
     if has_density(truth.values):
-        kdeplot(
-            x=truth.values, weights=truth.weights, fill=True, facecolor=FAINT, edgecolor=MUTED,
-            linewidth=0.9, alpha=1, **shared,
-        )  # fmt: skip
+        filled = {"fill": True, "facecolor": FAINT, "edgecolor": MUTED, "alpha": 1}
+        tops.append(draw_density(axis, truth, limits, linewidth=0.9, **filled))
     else:
         axis.vlines(
             truth.values, 0, 0.12, color=INK, linewidth=0.8, transform=axis.get_xaxis_transform()
@@ -194,12 +240,11 @@ def draw_numbers(
     for name, rows in sources.items():
         drawn, look = shown(rows), styles[name]
         if has_density(drawn.values):
-            kdeplot(
-                x=drawn.values, weights=drawn.weights, color=look.colour, linestyle=look.line,
-                linewidth=1.5, **shared,
-            )  # fmt: skip
+            line = {"color": look.colour, "linestyle": look.line, "linewidth": 1.5}
+            tops.append(draw_density(axis, drawn, limits, **line))
     axis.set(xlim=limits, yticks=[], ylabel="")
-    axis.set_ylim(bottom=0)
+    # By what is drawn and not by what was rounded.
+    axis.set_ylim(0, 1.05 * max((points[:, 1].max() for points in tops if len(points)), default=1))
     if feature.kind == "date":
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 

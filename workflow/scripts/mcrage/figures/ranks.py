@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mcrage.errors import UserError
 from mcrage.figures.style import FAINT, INK, MUTED, figure_style, new_figure
 from mcrage.figures.words import capital, metric_name, treatment_name
+from mcrage.metrics.rules import decided_by
+from mcrage.statistics.paired import ALPHA
 from mcrage.statistics.ranking import Ranking
 
 if TYPE_CHECKING:
@@ -18,45 +19,48 @@ if TYPE_CHECKING:
 _DIFFERENT, _CONTROL = "#0072B2", "#000000"
 _COLUMNS = 2
 _WIDTH = 10.0
+NOTHING_RANKED = "No ranks: no metric is defined for all treatments on five datasets."
 
 
-def draw_ranks(rankings: Mapping[str, Ranking]) -> "Figure":
+def draw_ranks(rankings: Mapping[str, Ranking], control: str, rule: str) -> "Figure":
     """Draw mean ranks as dots, beside the ranks on each dataset, and the control's neighbourhood.
 
     Parameters
     ----------
     rankings : mapping of str to Ranking
-        By metric.
+        By metric. Empty where too few datasets have one: the figure then says so, since a rule
+        may be undefined on a dataset.
+    control : str
+    rule : str
+        By which decisions are made, of `mcrage.metrics.rules.RULES`.
 
     Returns
     -------
     matplotlib.figure.Figure
-
-    Raises
-    ------
-    UserError
-        If there is nothing to rank.
     """
-    if not rankings:
-        raise UserError(
-            "no ranks to draw: no metric is defined for three treatments on five datasets. Leave "
-            "the figure out, or mend what is undefined."
-        )
+    title = f"Ranks over datasets (1 is best), against “{treatment_name(control)}”"
+    title += f"; {decided_by(rule)}"
+    with figure_style():
+        if not rankings:
+            figure = new_figure(_WIDTH, 1.2)
+            figure.text(0.01, 0.3, NOTHING_RANKED, fontsize=9)
+        else:
+            figure = _panels(rankings)
+        figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+    return figure
+
+
+def _panels(rankings: Mapping[str, Ranking]) -> "Figure":
     one = next(iter(rankings.values()))
     columns = min(_COLUMNS, len(rankings))
     lines = -(-len(rankings) // columns)
-    with figure_style():
-        figure = new_figure(_WIDTH, lines * (0.27 * len(one.names) + 1.15) + 0.75)
-        axes = list(figure.subplots(lines, columns, squeeze=False).flat)
-        for axis in axes[len(rankings) :]:
-            axis.set_visible(False)
-        for axis, (metric, ranking) in zip(axes, rankings.items(), strict=False):
-            _panel(axis, metric, ranking)
-        _legend(figure, treatment_name(one.control))
-        figure.suptitle(
-            f"Ranks over datasets (1 is best), against “{treatment_name(one.control)}”",
-            fontsize=10, x=0.01, ha="left",
-        )  # fmt: skip
+    figure = new_figure(_WIDTH, lines * (0.27 * len(one.names) + 1.15) + 0.75)
+    axes = list(figure.subplots(lines, columns, squeeze=False).flat)
+    for axis in axes[len(rankings) :]:
+        axis.set_visible(False)
+    for axis, (metric, ranking) in zip(axes, rankings.items(), strict=False):
+        _panel(axis, metric, ranking)
+    _legend(figure, one)
     return figure
 
 
@@ -94,7 +98,7 @@ def _panel(axis: "Axes", metric: str, ranking: Ranking) -> None:
     axis.spines["left"].set_visible(False)
 
 
-def _legend(figure: "Figure", control: str) -> None:
+def _legend(figure: "Figure", ranking: Ranking) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -102,10 +106,12 @@ def _legend(figure: "Figure", control: str) -> None:
         return Line2D([], [], color=colour, marker=marker, linestyle="none", label=text,
                       markersize=7, markerfacecolor=face, markeredgewidth=1.3)  # fmt: skip
 
+    few = ranking.least_p_value >= ALPHA
+    shown = "too few datasets for the test" if few else "no difference shown"
     handles = [
-        mark(f"mean rank of {control}", _CONTROL, "s", _CONTROL),
+        mark(f"mean rank of {treatment_name(ranking.control)}", _CONTROL, "s", _CONTROL),
         mark("mean rank: differs (Wilcoxon, Holm, 5 %)", _DIFFERENT, "o", _DIFFERENT),
-        mark("mean rank: no difference shown", MUTED, "o", "white"),
+        mark(f"mean rank: {shown}", MUTED, "o", "white"),
         mark("rank on one dataset", MUTED, "|", MUTED),
         Patch(color=FAINT, alpha=0.5, label="critical difference (Bonferroni-Dunn, 5 %)"),
     ]

@@ -36,7 +36,7 @@ class Columns:
     @classmethod
     def of(cls, rows: np.ndarray, features: Sequence[Feature], derive: bool) -> "Columns":
         """Learn from training rows, float64 of shape (n, n_features)."""
-        encoding = MixedEncoding.fit(rows, features, derive=derive, split_zeros=False)
+        encoding = MixedEncoding.fit(rows, features, derive=derive, spikes="none")
         lower, upper = np.full((2, len(features)), np.nan)
         derived: tuple[int, ...] = ()
         if encoding.numeric is not None:

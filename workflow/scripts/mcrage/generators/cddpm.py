@@ -50,25 +50,7 @@ have to keep real rows for it.
 With categories, `tuned` first draws them, and what is missing or zero, by masked diffusion, one
 after the other in random order, and then the numbers given them (`mcrage.diffusion.masked`).
 `tuned_large` is the same for some ten thousand rows and more: quantiles, a wider network, one of
-them, larger batches and more steps. On Adult (32,561 training rows in 20 groups of sex, race and
-income, as many drawn; one run each; seconds of one core; gradient boosting trained on drawn rows
-alone and tested on adult.test, where that of real rows has an AUC of .927):
-
-===============================================  ========  =====  =====  ====  =========
-settings                                         training  shape  trend  AUC   told by
-===============================================  ========  =====  =====  ====  =========
-1500 steps of 512, width 128, one_hot                22 s   .872   .863  .871       .997
-the same, masked                                     30 s   .969   .947  .907       .933
-the same, scaling: quantile                          30 s   .991   .974  .909       .730
-the same, groups as often as they are                32 s   .992   .976  .907       .726
-`tuned_large`: 4000 steps, rate 2e-3 to 0            70 s   .994   .983  .910       .625
-`tuned_large` with width 256                        113 s   .994   .983  .910       .612
-===============================================  ========  =====  =====  ====  =========
-
-Shape and trend are means over columns and pairs of them, as SDMetrics has them; the last column is
-the AUROC of gradient boosting that tells drawn rows from real ones, .5 at best. The network was
-told of codes by indicators of 1 in the first four and of 3 in the last two: after 600 steps the
-held-out loss was .819 with the former and .805 with the latter.
+them, larger batches and more steps. What either gives on Adult is told in docs/generators.md.
 """
 
 import os

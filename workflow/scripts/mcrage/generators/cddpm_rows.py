@@ -60,7 +60,7 @@ class RowEncoding:
             derive=derive,
             seed=seed,
             within=within,
-            split_zeros=categories == "masked",
+            spikes="all" if categories == "masked" else "none",
         )
         if mixed.n_numbers + len(mixed.cardinalities) == 0:
             raise UserError(

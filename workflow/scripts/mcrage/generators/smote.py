@@ -78,7 +78,7 @@ class SmoteGenerator(Generator):
                 derive=derive,
                 seed=seed,
                 within=train.within("standard"),
-                split_zeros=False,
+                spikes="none",
             )
             self._rows, self._codes = self._encoding.transform(train.rows)
         self._groups = np.asarray(train.groups, dtype=np.int64)

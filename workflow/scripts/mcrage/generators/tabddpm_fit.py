@@ -122,7 +122,7 @@ def _encoded(
         derive=settings["derive"],
         seed=seed,
         within=train.within(scaling),
-        split_zeros=settings["split_zeros"],
+        spikes="zero" if settings["split_zeros"] else "none",
     )
     rows = encoding.matrix(
         train.rows,

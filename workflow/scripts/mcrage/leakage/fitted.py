@@ -6,15 +6,9 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from mcrage.encoding.mixed import MixedEncoding
-from mcrage.encoding.numeric import NumericEncoding
-from mcrage.generators.base import TrainingData
-from mcrage.groups import GroupSchema
+from mcrage.leakage.stored import StoredModel
 from mcrage.lineage import Lineage
-from mcrage.rebalancing import Labels, row_weights
-from mcrage.tables import LABEL_WEIGHT
 
 _PREFIX = "encoding."
 
@@ -90,35 +84,18 @@ def check_borrowed(
     return [f"{generator}: what the model says of rare groups is not what its training rows give"]
 
 
-def check_scaler(
-    generator: str,
-    arrays: Mapping[str, np.ndarray],
-    facts: Mapping[str, Any],
-    train: TrainingData,
-    seed: int,
-) -> list[str]:
-    """Fit the scaler anew on training rows, and compare.
-
-    Parameters
-    ----------
-    generator : str
-    arrays, facts : mapping
-        Of the stored model. A model without an encoding has no scaler.
-    train : TrainingData
-        What it may have learnt from, rows that rare groups borrow among it.
-    seed : int
-        Of its training.
-    """
-    if "encoding" not in facts:
+def check_scaler(model: StoredModel) -> list[str]:
+    """Fit the scaler anew on training rows, and compare; a model without encoding has none."""
+    if "encoding" not in model.facts:
         return []
-    anew, _ = encoding_anew(facts["encoding"], train, seed).state()
+    anew, _ = model.encoding_anew.state()
     stored = {
         name.removeprefix(_PREFIX): array
-        for name, array in arrays.items()
+        for name, array in model.arrays.items()
         if name.startswith(_PREFIX)
     }
     return [
-        f"{generator}: the scaler's {name} is not what its training rows give"
+        f"{model.generator}: the scaler's {name} is not what its training rows give"
         for name in sorted(anew.keys() | stored.keys())
         if name not in anew
         or name not in stored
@@ -127,38 +104,24 @@ def check_scaler(
     ]
 
 
-def check_stored_rows(
-    generator: str,
-    arrays: Mapping[str, np.ndarray],
-    facts: Mapping[str, Any],
-    train: TrainingData,
-    seed: int,
-) -> list[str]:
+def check_stored_rows(model: StoredModel) -> list[str]:
     """Check that a model which keeps rows keeps those of its training table, and no others.
 
-    Parameters
-    ----------
-    generator : str
-    arrays, facts : mapping
-        Of the stored model; ``rows`` are encoded features if there is an encoding, ``groups`` are
-        theirs. A model with neither keeps no rows.
-    train : TrainingData
-        What it may have learnt from.
-    seed : int
-        Of its training.
+    Its array ``rows`` holds encoded features if there is an encoding, ``groups`` are theirs. A
+    model with neither keeps no rows.
     """
-    rows, groups = arrays.get("rows"), arrays.get("groups")
+    rows, groups, train = model.arrays.get("rows"), model.arrays.get("groups"), model.train
     problems = []
     if rows is not None:
-        if "encoding" in facts:
-            expected = encoding_anew(facts["encoding"], train, seed).transform(train.rows)
+        if "encoding" in model.facts:
+            expected = model.encoding_anew.transform(train.rows)
         else:
             expected = train.features
         if isinstance(expected, tuple):
             expected, codes = expected
-            if not np.array_equal(arrays.get("codes"), codes):
+            if not np.array_equal(model.arrays.get("codes"), codes):
                 problems.append(
-                    f"{generator}: the codes that the model keeps are not those of its "
+                    f"{model.generator}: the codes that the model keeps are not those of its "
                     f"{len(codes)} training rows"
                 )
         # Encoded values are float32.
@@ -166,125 +129,26 @@ def check_stored_rows(
             rows, expected, rtol=1e-5, atol=1e-6, equal_nan=True
         ):
             problems.append(
-                f"{generator}: the {len(rows)} rows that the model keeps are not its "
+                f"{model.generator}: the {len(rows)} rows that the model keeps are not its "
                 f"{len(expected)} training rows"
             )
     if groups is not None and not np.array_equal(groups, train.groups):
         problems.append(
-            f"{generator}: the {len(groups)} groups that the model keeps are not those of its "
-            f"{len(train.groups)} training rows"
+            f"{model.generator}: the {len(groups)} groups that the model keeps are not those of "
+            f"its {len(train.groups)} training rows"
         )
     return problems
 
 
-def check_learnt(
-    generator: str,
-    arrays: Mapping[str, np.ndarray],
-    facts: Mapping[str, Any],
-    train: TrainingData,
-    seed: int,
-) -> list[str]:
-    """Check what can be told of a model without learning it again, if its kind says how.
-
-    Parameters
-    ----------
-    generator : str
-    arrays, facts : mapping
-        Of the stored model.
-    train : TrainingData
-        What it may have learnt from.
-    seed : int
-        Of its training.
-    """
+def check_learnt(model: StoredModel) -> list[str]:
+    """Check what can be told of a model without learning it again, if its kind says how."""
     # By name: an edit of what checks one kind reruns no guard of others.
-    kind = import_module("mcrage.generators.registry").KINDS[facts["kind"]]
+    kind = import_module("mcrage.generators.registry").KINDS[model.facts["kind"]]
     return [
-        problem
+        f"{model.generator}: {problem}"
         for module in kind.guard.modules
-        for problem in import_module(module).check(generator, arrays, facts, train, seed)
+        for problem in import_module(module).check(model)
     ]
-
-
-def check_weights(
-    treatment: str,
-    weights: pa.Table,
-    rebalanced: pa.Table,
-    schema: GroupSchema,
-    by: str | None,
-    over: Sequence[str] | None = None,
-) -> list[str]:
-    """Compute the weights anew from the rows that they belong to, and compare.
-
-    Parameters
-    ----------
-    treatment : str
-    weights, rebalanced : pyarrow.Table
-        Of the same length.
-    schema : GroupSchema
-    by : {"target", "subgroup", "group", "reweighing"} or None
-        What the treatment makes weigh the same.
-    over : sequence of str, optional
-        See `mcrage.rebalancing.row_weights`.
-    """
-    anew = row_weights(schema.index(rebalanced), schema, by, over)
-    if np.allclose(anew, weights.column("weight").to_numpy(), rtol=1e-9):
-        return []
-    return [f"{treatment}: weights.parquet is not what the rows of rebalanced.parquet give"]
-
-
-def check_labels(
-    treatment: str,
-    weights: pa.Table,
-    rebalanced: pa.Table,
-    schema: GroupSchema,
-    n_real: int,
-    labels: Labels,
-) -> list[str]:
-    """Compare labels and their weights with those that training rows alone teach.
-
-    Parameters
-    ----------
-    treatment : str
-    weights, rebalanced : pyarrow.Table
-        Of the same length; synthetic rows last, with the last level of the target (of two, the
-        positive one), then with the one before.
-    schema : GroupSchema
-    n_real : int
-        Real rows before them.
-    labels : callable
-        The classifier that labelled them, fitted anew.
-    """
-    n_levels = schema.shape[-1]
-    n_synthetic = (rebalanced.num_rows - n_real) // n_levels
-    starts = [n_real + copy * n_synthetic for copy in range(n_levels)]
-    copies = [rebalanced.slice(start, n_synthetic) for start in starts]
-    rows, target = copies[0], schema.columns[-1]
-    others = [name for name in rebalanced.column_names if name not in (target, LABEL_WEIGHT)]
-    if n_real + n_levels * n_synthetic != rebalanced.num_rows or any(
-        not copy.select(others).equals(rows.select(others))
-        or (schema.target_of(schema.index(copy)) != level).any()
-        for level, copy in zip(range(n_levels)[::-1], copies, strict=True)
-    ):
-        return [
-            f"{treatment}: the synthetic rows in rebalanced.parquet do not stand once with every "
-            "level of the target, the last one (of two, the positive one) first"
-        ]
-    likely = labels(rows)
-    if likely.ndim == 1:
-        likely = np.stack([1.0 - likely, likely], axis=1)
-    anew = np.concatenate([np.ones(n_real), likely[:, ::-1].T.ravel()])
-    for place, column in (
-        ("weights.parquet", weights.column("weight")),
-        ("rebalanced.parquet", rebalanced.column(LABEL_WEIGHT)),
-    ):
-        found = column.to_numpy()
-        # Sums of many small numbers: another number of threads may round them otherwise.
-        if len(anew) != len(found) or not np.allclose(anew, found, rtol=0, atol=1e-6):
-            return [
-                f"{treatment}: the weights in {place} are not those of labels that the training "
-                "rows alone teach"
-            ]
-    return []
 
 
 def forbidden_files(
@@ -314,34 +178,3 @@ def forbidden_files(
         generator = learns_from.get(generator)
     chosen = bool(family & set(judged))
     return {name: file for name, file in files.items() if name != "validation" or not chosen}
-
-
-def encoding_anew(
-    facts: Mapping[str, Any], train: TrainingData, seed: int
-) -> NumericEncoding | MixedEncoding:
-    """Fit an encoding as a stored one says that it was fitted.
-
-    Parameters
-    ----------
-    facts : mapping
-        ``encoding`` of a stored model.
-    train : TrainingData
-    seed : int
-        Of the training.
-    """
-    if "options" in facts:
-        return MixedEncoding.fit(
-            train.rows,
-            train.roles.features,
-            **facts["options"],
-            seed=seed,
-            within=train.within(facts["options"]["scaling"]),
-        )
-    return NumericEncoding.fit(
-        train.rows,
-        train.roles.features,
-        scaling=facts["scaling"],
-        derive=len(facts["modelled"]) < len(facts["features"]),
-        seed=seed,
-        within=train.within(facts["scaling"]),
-    )

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
+from mcrage.classifiers.out_of_fold import HeldOut
+from mcrage.classifiers.thresholds import decide_by_rules
 from mcrage.groups import GroupSchema
-from mcrage.metrics.confusion import decide
 from mcrage.metrics.judge import judge_rules
-from mcrage.metrics.names import CUT
 from mcrage.metrics.predictions import decisions_of, scores_of
-from mcrage.metrics.rules import HALF, TUNED, UNDECIDED, decision_column, rule_name
+from mcrage.metrics.rules import HALF, decision_column, needs_held_out, rule_name
 from mcrage.tables import ROW_ID
 
 _PLACE = ("threshold", "attribute", "subgroup", "metric")
@@ -25,8 +25,12 @@ def check_run(
     schema: GroupSchema,
     rules: Sequence[str] = (HALF,),
     references: Mapping[str, str] | None = None,
+    *,
+    held_out: pa.Table | None = None,
+    train: pa.Table | None = None,
+    seed: int = 0,
 ) -> list[str]:
-    """Compute a run's metrics anew from its predictions, and compare.
+    """Compute a run's decisions and metrics anew from its scores, and compare.
 
     Parameters
     ----------
@@ -38,10 +42,16 @@ def check_run(
         The rows that it should have been judged on, with row_id.
     schema : GroupSchema
     rules : sequence of str
-        As declared before the run. Where a rule has one cut for all rows, decisions must be those
-        of the cut that the metrics name.
+        As declared before the run.
     references : mapping of str to str, optional
         See `mcrage.metrics.judge.judge`.
+    held_out : pyarrow.Table, optional
+        Scores of training rows by classifiers that did not see them, as the run wrote them; where
+        a rule is fitted on them.
+    train : pyarrow.Table, optional
+        The rows that these should be, with row_id.
+    seed : int
+        Of decisions that are drawn.
 
     Returns
     -------
@@ -53,53 +63,55 @@ def check_run(
     if used != declared:
         told = ", ".join(map(str, used))
         return [f"{run}: judged by threshold {told}, not {', '.join(declared)}"]
-    if predictions.column(ROW_ID).to_pylist() != test.column(ROW_ID).to_pylist():
-        return [f"{run}: the rows that were judged are not those of test.parquet"]
-    problems = []
-    groups = schema.index(test)
-    truth = {"y": schema.target_of(groups), "subgroup": schema.subgroup_of(groups)}
-    for name, expected in truth.items():
-        changed = int(np.sum(_numbers(predictions, name) != expected))
-        if changed:
-            problems.append(f"{run}: {name} of {changed} row(s) is not that of test.parquet")
-    score = scores_of(predictions)
-    if not np.isfinite(score).all():
-        return [*problems, f"{run}: {int(np.sum(~np.isfinite(score)))} score(s) are no numbers"]
+    problems = _check_scored(
+        run, "rows that were judged", predictions, test, "test.parquet", schema
+    )
+    fitted = any(map(needs_held_out, rules))
+    if fitted and (held_out is None or train is None):
+        return [*problems, f"{run}: no scores of held-out training rows, to decide by"]
+    if fitted:
+        rows = train.sort_by(ROW_ID)
+        told = "rows that decisions were fitted on"
+        problems += _check_scored(run, told, held_out, rows, "its training set", schema)
     absent = [
         rule
         for rule in rules
         if rule != HALF and decision_column(rule) not in predictions.column_names
     ]
     if absent:
-        return [*problems, f"{run}: predictions.parquet has no decisions by {', '.join(absent)}"]
-    decisions, cuts = decisions_of(predictions, schema, rules), {}
-    for rule in (rule for rule in rules if rule in TUNED):
-        found = _check_cut(run, rule, metrics, score, decisions[rule])
-        if isinstance(found, str):
-            return [*problems, found]
-        cuts[rule] = found
-    anew = judge_rules(schema, groups, score, decisions, cuts, references)
-    return problems + _check_values(run, metrics, anew)
+        problems.append(f"{run}: predictions.parquet has no decisions by {', '.join(absent)}")
+    if problems:
+        return problems
+    groups, score = schema.index(test), scores_of(predictions)
+    held = HeldOut(schema.index(rows), scores_of(held_out)) if fitted else None
+    anew = decide_by_rules(rules, score, groups, schema, lambda: held, seed)
+    stored = decisions_of(predictions, schema, rules)
+    for rule in rules:
+        wrong = int(np.sum(stored[rule_name(rule, schema.shape[-1])] != anew.by_rule[rule]))
+        if wrong:
+            given = "scores of held-out training rows" if needs_held_out(rule) else "scores"
+            problems.append(f"{run}: {wrong} decision(s) by {rule} are not what {given} give")
+    expected = judge_rules(schema, groups, score, anew.by_rule, anew.cuts, references)
+    return problems or _check_values(run, metrics, expected)
 
 
-def _check_cut(
-    run: str, rule: str, metrics: pa.Table, score: np.ndarray, decisions: np.ndarray
-) -> tuple[float, int] | str:
-    """Return the one cut of a rule and its support, or what is wrong with its decisions."""
-    named = np.array(metrics.column("metric").to_pylist()) == CUT
-    named &= np.array(metrics.column("threshold").to_pylist()) == rule
-    cuts = _numbers(metrics, "value")[named]
-    if len(cuts) != 1:
-        return f"{run}: {len(cuts)} cuts in metrics.parquet belong to {rule}, not one"
-    cut = float(cuts[0])
-    expected = np.full(len(score), UNDECIDED) if np.isnan(cut) else decide(score, cut)
-    wrong = int(np.sum(decisions != expected))
-    if wrong:
-        return (
-            f"{run}: {wrong} decision(s) by {rule} are not those of the cut {cut:.6g} in "
-            "metrics.parquet"
-        )
-    return cut, int(_numbers(metrics, "support")[named][0])
+def _check_scored(
+    run: str, told: str, scored: pa.Table, rows: pa.Table, name: str, schema: GroupSchema
+) -> list[str]:
+    """Check that a table of scores is of these rows, in their order, and tells them truly."""
+    if scored.column(ROW_ID).to_pylist() != rows.column(ROW_ID).to_pylist():
+        return [f"{run}: the {told} are not those of {name}"]
+    groups, problems = schema.index(rows), []
+    truth = {"y": schema.target_of(groups), "subgroup": schema.subgroup_of(groups)}
+    for column, expected in truth.items():
+        changed = int(np.sum(_numbers(scored, column) != expected))
+        if changed:
+            problems.append(f"{run}: {column} of {changed} row(s) is not that of {name}")
+    score = scores_of(scored)
+    if not np.isfinite(score).all():
+        n = int(np.sum(~np.isfinite(score)))
+        problems.append(f"{run}: {n} score(s) are no numbers, of the {told}")
+    return problems
 
 
 def _check_values(run: str, metrics: pa.Table, anew: dict[str, list]) -> list[str]:

@@ -1,31 +1,22 @@
 # SPDX-License-Identifier: MIT
 """A CART synthesiser's trees: each leaf lends the training rows that reach it, and no others."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
-from mcrage.generators.base import TrainingData
 from mcrage.generators.cart_trees import Columns, leaves, ordered, seen, sizes_of
 from mcrage.generators.storage import arrays_below
+from mcrage.leakage.stored import StoredModel
 
 
-def check(
-    generator: str,
-    arrays: Mapping[str, np.ndarray],
-    facts: Mapping[str, Any],
-    train: TrainingData,
-    seed: int,
-) -> list[str]:
+def check(model: StoredModel) -> list[str]:
     """Send training rows down all trees; see `mcrage.leakage.fitted.check_learnt`."""
-    features = train.roles.features
-    columns = Columns.of(train.features, features, facts["settings"]["derive"])
+    train, features = model.train, model.train.roles.features
+    columns = Columns.of(train.features, features, model.facts["settings"]["derive"])
     complete = columns.complete(train.features)
     problems = []
     for number, place in enumerate(columns.modelled):
         before = columns.modelled[:number]
-        tree = arrays_below(f"trees.{place}.", arrays)
+        tree = arrays_below(f"trees.{place}.", model.arrays)
         values = seen(complete, train.groups, before, train.schema)
         shown = ordered(values, tree["ranks"], sizes_of(features, before, train.schema))
         leaf = leaves(tree, shown)
@@ -35,7 +26,7 @@ def check(
             and np.array_equal(np.argsort(leaf, kind="stable"), tree["donors"])
         ):
             problems.append(
-                f"{generator}: the leaves of {features[place].column}'s tree do not lend the "
-                "training rows that reach them"
+                f"the leaves of {features[place].column}'s tree do not lend the training rows that "
+                "reach them"
             )
     return problems

@@ -3,24 +3,16 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
-from mcrage.generators.base import TrainingData
 from mcrage.generators.copula_fit import fit
-from mcrage.leakage.fitted import encoding_anew
+from mcrage.leakage.stored import StoredModel
 
 
-def check(
-    generator: str,
-    arrays: Mapping[str, np.ndarray],
-    facts: Mapping[str, Any],
-    train: TrainingData,
-    seed: int,
-) -> list[str]:
+def check(model: StoredModel) -> list[str]:
     """Check quantiles of numbers and shares of levels; see `mcrage.leakage.fitted.check_learnt`."""
-    encoding = encoding_anew(facts["encoding"], train, seed)
+    train, encoding = model.train, model.encoding_anew
     numbers, codes = encoding.compact(train.rows)
     anew = fit(
         numbers,
@@ -29,14 +21,14 @@ def check(
         train.schema,
         states=encoding.states,
         cardinalities=encoding.cardinalities,
-        prior_rows=facts["settings"]["prior_rows"],
+        prior_rows=model.facts["settings"]["prior_rows"],
     )
-    stored = {name: arrays[f"margins.{name}"] for name in anew}
+    stored = {name: model.arrays[f"margins.{name}"] for name in anew}
     pairs = {"quantiles": (stored["quantiles"], anew["quantiles"])}
     # The order of levels comes from an eigenvector, whose sign is another machine's choice.
     pairs["shares"] = tuple(_by_level(each, encoding.cardinalities) for each in (stored, anew))
     return [
-        f"{generator}: the copula's {name} are not what its training rows give"
+        f"the copula's {name} are not what its training rows give"
         for name, (mine, given) in pairs.items()
         if mine.shape != given.shape or not np.allclose(mine, given, rtol=1e-6, atol=1e-8)
     ]

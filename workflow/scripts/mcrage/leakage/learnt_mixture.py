@@ -5,30 +5,23 @@ Wherever expectation and maximisation end, the components' means, each as often 
 mean of all rows, and their levels the rows' shares. So nothing is fitted anew.
 """
 
-from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
-from mcrage.generators.base import TrainingData
 from mcrage.generators.mixture_fit import LEVEL_ROWS
 from mcrage.generators.mixture_numbers import MEAN_ROWS
-from mcrage.leakage.fitted import encoding_anew
+from mcrage.leakage.stored import StoredModel
 
 
-def check(
-    generator: str,
-    arrays: Mapping[str, np.ndarray],
-    facts: Mapping[str, Any],
-    train: TrainingData,
-    seed: int,
-) -> list[str]:
+def check(model: StoredModel) -> list[str]:
     """Check numbers without gaps, and all codes; see `mcrage.leakage.fitted.check_learnt`."""
-    encoding = encoding_anew(facts["encoding"], train, seed)
-    within = train.within(facts["settings"]["scaling"])
-    numbers, codes = encoding.transform(train.rows, jitter_seed=seed, within=within)
-    sizes, means, levels = (arrays[f"components.{name}"] for name in ("sizes", "means", "levels"))
+    train, encoding = model.train, model.encoding_anew
+    within = train.within(model.facts["settings"]["scaling"])
+    numbers, codes = encoding.transform(train.rows, jitter_seed=model.seed, within=within)
+    sizes, means, levels = (
+        model.arrays[f"components.{name}"] for name in ("sizes", "means", "levels")
+    )
     n, k = len(codes), len(sizes)
     complete = [column for column, state in enumerate(encoding.states) if state is None]
     together = ((sizes + MEAN_ROWS) @ means[:, complete]) / (n + k * MEAN_ROWS)
@@ -43,6 +36,4 @@ def check(
     found = ((sizes + LEVEL_ROWS) @ levels) / (n + k * LEVEL_ROWS)
     if found.shape != counts.shape or not np.allclose(found, counts / n, atol=1e-8):
         problems.append("levels")
-    return [
-        f"{generator}: the mixture's {name} are not those of its training rows" for name in problems
-    ]
+    return [f"the mixture's {name} are not those of its training rows" for name in problems]

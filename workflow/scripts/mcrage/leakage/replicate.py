@@ -17,21 +17,53 @@ from mcrage.groups import GroupSchema
 from mcrage.leakage.fitted import (
     check_ancestors,
     check_borrowed,
-    check_labels,
     check_learnt,
     check_model,
     check_scaler,
     check_stored_rows,
-    check_weights,
     forbidden_files,
 )
 from mcrage.leakage.judged import check_run
+from mcrage.leakage.refitted import check_refitted
 from mcrage.leakage.rows import check_treatment
+from mcrage.leakage.stored import StoredModel
+from mcrage.leakage.treated import check_labels, check_made
 from mcrage.lineage import Lineage
 from mcrage.provenance import read_origin
 from mcrage.rare_groups import settle
 from mcrage.rebalancing import Labels
 from mcrage.tables import content_hash, read_json, read_table
+
+
+@dataclass(frozen=True)
+class Run:
+    """A treatment and a classifier.
+
+    Attributes
+    ----------
+    treatment : mapping
+        See `Replicate.check_treatment`.
+    classifier : str
+    metrics, predictions : str
+        The files.
+    held_out : str or None
+        The file of held-out scores, where a rule for decisions is fitted on them.
+    """
+
+    treatment: Mapping[str, Any]
+    classifier: str
+    metrics: str
+    predictions: str
+    held_out: str | None
+
+    @property
+    def name(self) -> str:
+        """What the run is called in messages."""
+        return f"{self.treatment['name']}, {self.classifier}"
+
+    def held_out_scores(self) -> pa.Table | None:
+        """Return the scores of held-out training rows, where there are any."""
+        return read_table(self.held_out) if self.held_out else None
 
 
 @dataclass(frozen=True)
@@ -65,16 +97,19 @@ class Replicate:
         return GroupSchema.of(self.roles)
 
     def check_treatment(
-        self, treatment: Mapping[str, Any], rebalanced: str, weights: str
+        self, treatment: Mapping[str, Any], rebalanced: str, weights: str, synthetic: str | None
     ) -> tuple[list[str], dict[str, int], pa.Table]:
         """Check one treatment's table and weights.
 
         Parameters
         ----------
         treatment : mapping
-            Its name, train_on, weights, weights_over if given, generator and teacher.
+            Its name, train_on, generator and teacher; ``made``, what else is declared of it, and
+            ``seed``.
         rebalanced, weights : str
             The files.
+        synthetic : str or None
+            That of its generator.
 
         Returns
         -------
@@ -95,19 +130,22 @@ class Replicate:
             list(self.roles.columns),
             self.schema.columns,
         )
+        if beside.num_rows == table.num_rows:
+            problems += check_made(
+                name,
+                beside,
+                table,
+                self.tables[treatment["train_on"]],
+                read_table(synthetic, list(self.schema.columns)) if synthetic else None,
+                self.schema,
+                treatment["made"],
+                treatment["seed"],
+                labelled=bool(treatment["teacher"]),
+            )
         if beside.num_rows == table.num_rows and treatment["teacher"]:
             labels = self._taught(treatment, (read_origin(weights) or {}).get("seeds", {}))
             n_real = self.tables[treatment["train_on"]].num_rows
             problems += check_labels(name, beside, table, self.schema, n_real, labels)
-        elif beside.num_rows == table.num_rows:
-            problems += check_weights(
-                name,
-                beside,
-                table,
-                self.schema,
-                treatment["weights"],
-                treatment.get("weights_over"),
-            )
         made = {f"{name}'s rebalanced table": rebalanced, f"{name}'s weights": weights}
         return problems + self._check_ancestors(made, treatment["generator"]), facts, table
 
@@ -124,7 +162,7 @@ class Replicate:
         model, arrays, synthetic : str
             The files.
         """
-        facts, stored = read_json(model), read_arrays(arrays)
+        facts = read_json(model)
         seed = (read_origin(model) or {"seeds": {"train": 0}})["seeds"]["train"]
         data, borrowed = settle(
             TrainingData.of(trained_on, self.roles, compactly=True),
@@ -133,26 +171,48 @@ class Replicate:
         )
         if facts["kind"] in THINNED:
             data = thinned(data, facts["settings"]["max_rows"], seed)
+        stored = StoredModel(generator, read_arrays(arrays), facts, data, seed)
         made = {f"{generator}'s model": model, f"{generator}'s synthetic rows": synthetic}
         return [
             *check_model(generator, facts["trained_on"]["content"], content_hash(trained_on)),
             *check_borrowed(generator, facts.get("rare_groups", []), borrowed),
-            *check_scaler(generator, stored, facts, data, seed),
-            *check_stored_rows(generator, stored, facts, data, seed),
-            *check_learnt(generator, stored, facts, data, seed),
+            *check_scaler(stored),
+            *check_stored_rows(stored),
+            *check_learnt(stored),
             *self._check_ancestors(made, generator),
         ]
 
-    def check_run(self, run: str, metrics: str, predictions: str) -> list[str]:
-        """Check how one run, a treatment and a classifier, was judged; the latter two are files."""
+    def check_run(self, run: Run) -> list[str]:
+        """Check how one run was judged."""
+        facts = self.settings["classifiers"][run.classifier]
         return check_run(
-            run,
-            read_table(metrics),
-            read_table(predictions),
+            run.name,
+            read_table(run.metrics),
+            read_table(run.predictions),
             self.tables["test"],
             self.schema,
             self.settings["thresholds"],
             self.settings["references"],
+            held_out=run.held_out_scores(),
+            train=self.tables[run.treatment["train_on"]],
+            seed=facts["seeds"].get("decisions", 0),
+        )
+
+    def check_refitted(self, run: Run, rebalanced: str, weights: str, threads: int) -> list[str]:
+        """Fit one run's classifier anew on what its treatment made, which the files hold."""
+        facts = self.settings["classifiers"][run.classifier]
+        return check_refitted(
+            run.name,
+            facts["settings"],
+            read_table(rebalanced),
+            read_table(weights),
+            self.tables["test"],
+            self.roles,
+            read_table(run.predictions),
+            real=self.tables[run.treatment["train_on"]],
+            held_out=run.held_out_scores(),
+            seed=facts["seeds"]["classifier"],
+            threads=threads,
         )
 
     def _taught(self, treatment: Mapping[str, Any], seeds: Mapping[str, int]) -> Labels:
@@ -183,6 +243,8 @@ def check_all(
     synthetic: Sequence[str],
     metrics: Sequence[str],
     predictions: Sequence[str],
+    held_out: Sequence[str] = (),
+    threads: int = 1,
 ) -> tuple[list[str], dict[str, dict[str, int]]]:
     """Check all that was made of a replicate.
 
@@ -193,8 +255,9 @@ def check_all(
         The files of every treatment of the settings, in their order.
     models, arrays, synthetic : sequence of str
         Of every generator.
-    metrics, predictions : sequence of str
-        Of every run.
+    metrics, predictions, held_out : sequence of str
+        Of every run; the last is empty where no rule for decisions is fitted.
+    threads : int
 
     Returns
     -------
@@ -207,9 +270,10 @@ def check_all(
     problems: list[str] = []
     tables, facts = {}, {}
     trained_on = settings["trained_on"].items()
+    drawn = dict(zip(settings["trained_on"], synthetic, strict=True))
     for treatment, *files in zip(settings["treatments"], rebalanced, weights, strict=True):
-        name = treatment["name"]
-        found, facts[name], table = replicate.check_treatment(treatment, *files)
+        name, rows = treatment["name"], drawn.get(treatment["generator"])
+        found, facts[name], table = replicate.check_treatment(treatment, *files, rows)
         problems += found
         # Only what a generator learnt from is looked at again.
         if name in settings["trained_on"].values():
@@ -217,6 +281,20 @@ def check_all(
     for (name, source), *files in zip(trained_on, models, arrays, synthetic, strict=True):
         table = tables[source] if source else replicate.tables["train"]
         problems += replicate.check_generator(name, table, *files)
-    for run, *files in zip(settings["runs"], metrics, predictions, strict=True):
-        problems += replicate.check_run(run, *files)
+    by_name = {treatment["name"]: treatment for treatment in settings["treatments"]}
+    runs = [
+        Run(by_name[treatment], classifier, *files)
+        for (treatment, classifier), *files in zip(
+            settings["runs"], metrics, predictions, held_out or [None] * len(metrics), strict=True
+        )
+    ]
+    for run in runs:
+        problems += replicate.check_run(run)
+    if problems:
+        # What is dear would tell nothing more.
+        return problems, facts
+    made = dict(zip(by_name, zip(rebalanced, weights, strict=True), strict=True))
+    for run in runs:
+        if settings["refitted"][run.classifier] == run.treatment["name"]:
+            problems += replicate.check_refitted(run, *made[run.treatment["name"]], threads)
     return problems, facts

@@ -135,7 +135,9 @@ def check_treatment(
     if LABEL_WEIGHT in rebalanced.column_names:
         # One that stands in the table with every label is one row, and weighs as one.
         n_drawn = round(pc.sum(rebalanced.column(LABEL_WEIGHT).filter(synthetic)).as_py() or 0)
-    if copies > max(MAX_SHARE_OF_COPIES * n_drawn, allowed_copies):
+    # Of no more rows than there are to learn from: a share of many would hide a test set.
+    passed_over = MAX_SHARE_OF_COPIES * min(n_drawn, len(trained))
+    if copies > max(passed_over, allowed_copies):
         problems.append(
             f"{treatment}: {copies} of {n_drawn} synthetic rows equal a test or validation row, "
             "more than chance explains"

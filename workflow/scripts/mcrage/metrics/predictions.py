@@ -13,7 +13,7 @@ from mcrage.tables import ROW_ID
 
 
 def predictions_table(
-    row_ids: pa.ChunkedArray,
+    row_ids: pa.Array | pa.ChunkedArray,
     schema: GroupSchema,
     groups: np.ndarray,
     score: np.ndarray,
@@ -23,7 +23,7 @@ def predictions_table(
 
     Parameters
     ----------
-    row_ids : pyarrow array of shape (n,)
+    row_ids : pyarrow.Array or pyarrow.ChunkedArray of shape (n,)
     schema : GroupSchema
     groups : ndarray of int64, shape (n,)
     score : ndarray of float64, shape (n,) or (n, K)

@@ -38,6 +38,11 @@ def is_drawn(rule: str) -> bool:
     return rule in PARITY or rule == RANDOMISED
 
 
+def decided_by(rule: str) -> str:
+    """Return in words how decisions are made."""
+    return WORDS.get(rule, f"decisions at {rule}")
+
+
 def rule_name(rule: str, n_levels: int) -> str:
     """Return a rule's name in results, which tells where the likeliest of many levels is taken."""
     return LIKELIEST if rule == HALF and n_levels > 2 else rule

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mcrage.figures.ranks import NOTHING_RANKED
 from mcrage.figures.words import capital, metric_name, treatment_name
 from mcrage.metrics.names import FEWEST_DATASETS
+from mcrage.metrics.rules import decided_by
 from mcrage.report.numbers import listing, number, p_value
 from mcrage.report.tables import Entry, Table
-from mcrage.statistics.ranking import Ranking, rank_all
+from mcrage.statistics.paired import ALPHA
+from mcrage.statistics.ranking import Ranking, rank_by_rule
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +26,7 @@ class Across:
 
     Attributes
     ----------
-    scenario, classifier : str
+    scenario, classifier, threshold : str
     headline : str
     sentences : list of str
     table : Table or None
@@ -32,6 +35,7 @@ class Across:
 
     scenario: str
     classifier: str
+    threshold: str
     headline: str
     sentences: list[str]
     table: Table | None
@@ -45,7 +49,8 @@ def across_sections(summary: "pd.DataFrame", settings: Mapping[str, Any]) -> lis
     summary : DataFrame
         results/summary.parquet.
     settings : mapping
-        ``treatments``: those that are ranked, empty where there are too few datasets; ``control``.
+        ``treatments``: those that are ranked, empty where there are too few datasets; ``control``;
+        ``thresholds``, the rules for decisions. What is of scores alone is told by the first.
     """
     n = summary["dataset"].nunique()
     if n < 2:
@@ -53,16 +58,24 @@ def across_sections(summary: "pd.DataFrame", settings: Mapping[str, Any]) -> lis
     if n < FEWEST_DATASETS or not settings["treatments"]:
         told = f"{n} datasets: intervals for each dataset, and no ranks, which need "
         told += f"{FEWEST_DATASETS} datasets and three treatments that a user has."
-        return [Across("", "", "", [told], None)]
+        return [Across("", "", "", "", [told], None)]
     out = []
-    keys = ["scenario", "classifier", "threshold"]
-    for (scenario, classifier, rule), own in summary.groupby(keys, sort=False):
-        rankings = rank_all(own, settings["treatments"], settings["control"])
-        if rankings:
-            names = map(treatment_name, (scenario, classifier))
-            headline = f"{capital(', '.join(names))}, threshold {rule}"
+    rules = settings["thresholds"]
+    for (scenario, classifier), own in summary.groupby(["scenario", "classifier"], sort=False):
+        names = ", ".join(map(treatment_name, (scenario, classifier)))
+        for rule in rules:
+            rankings = rank_by_rule(
+                own, settings["treatments"], settings["control"], rule, leads=rule == rules[0]
+            )
             out.append(
-                Across(scenario, classifier, headline, _sentences(rankings), _table(rankings))
+                Across(
+                    scenario,
+                    classifier,
+                    rule,
+                    f"{capital(names)}, {decided_by(rule)}",
+                    _sentences(rankings) if rankings else [NOTHING_RANKED],
+                    _table(rankings) if rankings else None,
+                )
             )
     return out
 
@@ -85,6 +98,11 @@ def _sentences(rankings: Mapping[str, Ranking]) -> list[str]:
         told = [f"better than {control}: {listing(better)}"] if better else []
         told += [f"worse than {control}: {listing(worse)}"] if worse else []
         found = "; ".join(told) or f"no treatment could be shown to differ from {control}"
+        if ranking.least_p_value >= ALPHA:
+            found = (
+                f"whatever the ranks, so few datasets can show no treatment to differ (least "
+                f"adjusted p-value of Wilcoxon's test: {number(ranking.least_p_value, 2)})"
+            )
         out.append(
             f"{capital(metric_name(metric))}, {len(ranking.ranks)} datasets (Friedman "
             f"{p_value(ranking.p_value)}): {found}."

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-# Kind of figure: title, and how to read it. The order is the order on the page.
+# Kind of figure: title, and how to read it. Where it stands is in the template.
 FIGURES = {
     "differences": (
         "Who is helped and who is harmed",
@@ -125,8 +125,6 @@ FIGURES = {
         "Every box is a step of the workflow, every arrow a table, model or figure handed on.",
     ),
 }
-# The kinds that stand right below the first table.
-_MAIN = ("differences", "tradeoff", "dose_response")
 ACROSS = "across_datasets"
 """The folder of figures about several datasets, in the place of a dataset."""
 
@@ -141,7 +139,7 @@ class FigureFile:
         SVG.
     kind : str
         Key of `FIGURES`.
-    dataset, scenario, classifier, baseline : str
+    dataset, scenario, classifier, baseline, threshold : str
         What it shows; empty where it does not depend on it.
     """
 
@@ -151,6 +149,7 @@ class FigureFile:
     scenario: str = ""
     classifier: str = ""
     baseline: str = ""
+    threshold: str = ""
 
     @classmethod
     def of(cls, path: str | os.PathLike, folder: str | os.PathLike) -> "FigureFile":
@@ -158,11 +157,12 @@ class FigureFile:
 
         ``rule_graph.svg``, ``{dataset}/{scenario}/{kind}.svg``,
         ``{dataset}/{scenario}/{classifier}/{kind}.svg`` or ``.../differences_to_{baseline}.svg``;
-        of several datasets, `ACROSS` is in the place of one.
+        of several datasets, `ACROSS` is in the place of one, and a folder more names the rule.
         """
         parts = Path(path).relative_to(folder).with_suffix("").parts
         kind, _, baseline = parts[-1].partition("_to_")
-        places = dict(zip(("dataset", "scenario", "classifier"), parts[:-1], strict=False))
+        names = ("dataset", "scenario", "classifier", "threshold")
+        places = dict(zip(names, parts[:-1], strict=False))
         return cls(path, kind, baseline=baseline, **places)
 
     def belongs_to(self, results: Results) -> bool:
@@ -251,8 +251,8 @@ def render_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    order = list(FIGURES)
-    figures = sorted((f for f in figures if f.kind in FIGURES), key=lambda f: order.index(f.kind))
+    figures = [figure for figure in figures if figure.kind in FIGURES]
+    chosen = selections or {}
     used = [p for p in published if any(_applies(p, results) for results in sections)]
     return environment.get_template("report.html.j2").render(
         title=settings["title"],
@@ -262,7 +262,11 @@ def render_report(
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         sections=[
             _section(results, settings, figures, published, number, within)
-            | {"selection": (selections or {}).get((results.dataset, results.scenario), {})}
+            | {
+                "selection": chosen.get((results.dataset, results.scenario))
+                if results.leads
+                else None
+            }
             for number, results in enumerate(sections, 1)
         ],
         synthetic=synthetic,
@@ -296,8 +300,9 @@ def _applies(paper: Published, results: Results) -> bool:
 
 
 def _is_about(figure: FigureFile, across: Across) -> bool:
-    places = figure.scenario, figure.classifier
-    return figure.dataset == ACROSS and places == (across.scenario, across.classifier)
+    places = figure.scenario, figure.classifier, figure.threshold
+    told = across.scenario, across.classifier, across.threshold
+    return figure.dataset == ACROSS and places == told
 
 
 def _section(
@@ -356,8 +361,9 @@ def _section(
             }
             for baseline in results.baselines
         ],
-        "main_figures": [_figure(figure) for figure in mine if figure.kind in _MAIN],
-        "figures": [_figure(figure) for figure in mine if figure.kind not in _MAIN],
+        "figures": {
+            kind: [_figure(figure) for figure in mine if figure.kind == kind] for kind in FIGURES
+        },
         "threshold": capital(results.decided),
         "n_replicates": results.n_replicates,
     }

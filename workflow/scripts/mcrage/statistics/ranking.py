@@ -15,7 +15,9 @@ from mcrage.metrics.names import (
     LOWER_IS_BETTER,
     OVERALL,
     is_of_attribute,
+    is_of_scores,
 )
+from mcrage.metrics.rules import HALF, LIKELIEST
 from mcrage.statistics.paired import ALPHA, holm
 
 if TYPE_CHECKING:
@@ -64,11 +66,46 @@ class Ranking:
         n, t = self.ranks.shape
         return float(stats.norm.ppf(1 - ALPHA / (2 * (t - 1))) * np.sqrt(t * (t + 1) / (6 * n)))
 
+    @property
+    def least_p_value(self) -> float:
+        """The least adjusted p-value that so few datasets can give, were all on one side.
+
+        Of n signed ranks all of one sign have a chance of 2/2ⁿ, and Holm's correction counts the
+        treatments.
+        """
+        n, t = self.ranks.shape
+        return min(1.0, (t - 1) * 2.0 ** (1 - n))
+
+
+def rank_by_rule(
+    summary: "pd.DataFrame", treatments: Sequence[str], control: str, rule: str, *, leads: bool
+) -> dict[str, Ranking]:
+    """Rank treatments over the datasets of a scenario, where decisions are made by one rule.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        Rows of results/summary.parquet of one scenario and classifier.
+    treatments, control
+        See `rank_all`.
+    rule : str
+        Of `mcrage.metrics.rules.RULES`.
+    leads : bool
+        Whether it is the experiment's first one: metrics of scores, which are the same by every
+        rule, are ranked by it alone.
+    """
+    decided = summary["threshold"].replace(LIKELIEST, HALF) == rule
+    metrics = [name for name in RANKED if leads or not is_of_scores(name)]
+    return rank_all(summary[decided], treatments, control, metrics)
+
 
 def rank_all(
-    summary: "pd.DataFrame", treatments: Sequence[str], control: str
+    summary: "pd.DataFrame",
+    treatments: Sequence[str],
+    control: str,
+    metrics: Sequence[str] = RANKED,
 ) -> dict[str, Ranking]:
-    """Rank treatments over the datasets of a scenario, by each of `RANKED`.
+    """Rank treatments over the datasets of a scenario, by each metric.
 
     Parameters
     ----------
@@ -78,6 +115,7 @@ def rank_all(
         Those that no user has left out.
     control : str
         One of them.
+    metrics : sequence of str
 
     Returns
     -------
@@ -94,7 +132,7 @@ def rank_all(
         )
         for dataset, own in whole.groupby("dataset", sort=False)
     }
-    for metric in RANKED:
+    for metric in metrics:
         own = whole[whole["metric"] == metric]
         wanted = own["dataset"].map(together) if is_of_attribute(metric) else OVERALL
         table = own[own["attribute"] == wanted].pivot_table(
