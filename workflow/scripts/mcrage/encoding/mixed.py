@@ -12,23 +12,29 @@ codes of which there would be one kind only is none at all: `MixedEncoding.inver
 back.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from mcrage.datasets.formula import names
 from mcrage.datasets.roles import Feature, features_from
 from mcrage.encoding.numeric import NumericEncoding
 from mcrage.encoding.rows import Rows, as_rows
 from mcrage.encoding.spikes import Spikes, spikes_of
-from mcrage.encoding.usual import usual_value
+from mcrage.encoding.states import (
+    AMOUNT,
+    MISSING,
+    Amounts,
+    Spread,
+    codes_of,
+    imputed,
+    imputed_value,
+    levels_of,
+    recomputed_from,
+    states_of,
+)
 from mcrage.errors import UserError
-
-# What a code stands for: a level is its place in `Feature.levels`, a number's state one of these.
-# A spike is its place among the column's spikes, of which there are fewer than `_AMOUNT`.
-_MISSING, _AMOUNT = -1, 100
 
 
 class Codes(NamedTuple):
@@ -131,22 +137,22 @@ class MixedEncoding:
                 f"the feature matrix has shape {rows.shape}; "
                 f"it needs at least one row and {len(features)} columns."
             )
-        usual = np.array([_usual(rows.column(i), f) for i, f in enumerate(features)])
-        recomputed = _recomputed(rows, features) if derive else {}
+        usual = np.array([imputed_value(rows.column(i), f) for i, f in enumerate(features)])
+        recomputed = recomputed_from(rows, features) if derive else {}
         in_formulas = set(recomputed).union(*recomputed.values())
         codes, counts, numbers, found_spikes = [], [], [], {}
         for place, feature in enumerate(features):
-            values = _imputed(rows.column(place), usual[place])
+            values = imputed(rows.column(place), usual[place])
             if feature.levels:
-                kinds = _levels(values, feature)
+                kinds = levels_of(values, feature)
             else:
                 known: Spikes = "none" if feature.column in in_formulas else spikes
                 found_spikes[place] = spikes_of(values, feature, known)
-                kinds = _states(values, feature, found_spikes[place])
-                if (kinds == _AMOUNT).any():
+                kinds = states_of(values, feature, found_spikes[place])
+                if (kinds == AMOUNT).any():
                     numbers.append(place)
             found, n_each = np.unique(kinds, return_counts=True)
-            if feature.levels or found.tolist() != [_AMOUNT]:
+            if feature.levels or found.tolist() != [AMOUNT]:
                 own = found_spikes.get(place, ())
                 codes.append(Codes(place, tuple(found.tolist()), own))
                 counts += n_each.tolist()
@@ -159,7 +165,7 @@ class MixedEncoding:
                 for i in numbers
             ]
             numeric = NumericEncoding.fit(
-                _Spread(rows, features, numbers, usual, found_spikes, within, seed),
+                Spread(rows, features, numbers, usual, found_spikes, within, seed),
                 known,
                 scaling=scaling,
                 derive=derive,
@@ -199,7 +205,7 @@ class MixedEncoding:
         found: dict[int, tuple[int, int]] = {}
         for place, column in enumerate(self.modelled_codes):
             if not self.features[column.feature].levels:
-                found[column.feature] = (place, column.kinds.index(_AMOUNT))
+                found[column.feature] = (place, column.kinds.index(AMOUNT))
         if self.numeric is None:
             return ()
         return tuple(found.get(self.numbers[column]) for column in self.numeric.modelled)
@@ -283,19 +289,19 @@ class MixedEncoding:
         filled = 0
         for column in self.codes:
             feature = self.features[column.feature]
-            values = _imputed(rows.column(column.feature), self.usual[column.feature])
+            values = imputed(rows.column(column.feature), self.usual[column.feature])
             if feature.levels:
-                kinds = _levels(values, feature)
+                kinds = levels_of(values, feature)
             else:
-                kinds = _states(values, feature, column.spikes)
-                absent[column.feature] = kinds != _AMOUNT
-            places = _places(kinds, column.kinds, feature)
+                kinds = states_of(values, feature, column.spikes)
+                absent[column.feature] = kinds != AMOUNT
+            places = codes_of(kinds, column.kinds, feature)
             if len(column.kinds) > 1:
                 codes[:, filled] = places
                 filled += 1
         if self.numeric is None:
             return
-        amounts = _Amounts(rows, self.numbers, self.usual, absent)
+        amounts = Amounts(rows, self.numbers, self.usual, absent)
         self.numeric.encode(amounts, numbers, jitter_seed=jitter_seed, within=within)
         rng = None if jitter_seed is None else np.random.default_rng([jitter_seed, 1])
         for place, column in enumerate(self.numeric.modelled):
@@ -332,11 +338,11 @@ class MixedEncoding:
                 used += 1
             else:
                 meant = np.full(len(codes), kinds[0])
-            told = np.where(meant == _MISSING, np.nan, meant)
+            told = np.where(meant == MISSING, np.nan, meant)
             if self.features[column.feature].levels:
                 rows[:, column.feature] = told
             else:
-                amount = meant == _AMOUNT
+                amount = meant == AMOUNT
                 values = np.array([*column.spikes, np.nan])
                 rows[~amount, column.feature] = values[meant[~amount].astype(np.int64)]
         return rows
@@ -376,161 +382,3 @@ class MixedEncoding:
             numeric=numeric,
             options=facts["options"],
         )
-
-
-def _usual(values: np.ndarray, feature: Feature) -> float:
-    """Return what is put in for a missing value; NaN where nothing is."""
-    if feature.missing != "impute":
-        return np.nan
-    found = usual_value(values, feature)
-    if np.isnan(found):
-        raise UserError(
-            f"column {feature.column}: no training row has a value, so there is none to impute. "
-            "Leave the column out of the features, or set its `missing` to keep."
-        )
-    return found
-
-
-def _imputed(values: np.ndarray, usual: float) -> np.ndarray:
-    return values if np.isnan(usual) else np.where(np.isnan(values), usual, values)
-
-
-def _recomputed(rows: Rows, features: Sequence[Feature]) -> dict[str, list[str]]:
-    """Return the columns with a formula all of whose columns are complete, and these columns."""
-    used = {f.column: names(f.formula) for f in features if f.formula is not None}
-    asked = set(used).union(*used.values())
-    complete = {
-        feature.column
-        for place, feature in enumerate(features)
-        if feature.column in asked
-        and (feature.missing == "impute" or not np.isnan(rows.column(place)).any())
-    }
-    return {
-        column: others for column, others in used.items() if complete.issuperset([column, *others])
-    }
-
-
-def _levels(values: np.ndarray, feature: Feature) -> np.ndarray:
-    """Return the level of each value, -1 where it is missing."""
-    missing = np.isnan(values)
-    _check_missing(missing, feature)
-    return np.where(missing, _MISSING, values).astype(np.int64)
-
-
-def _states(values: np.ndarray, feature: Feature, spikes: Sequence[float]) -> np.ndarray:
-    """Return the state of each number."""
-    missing = np.isnan(values)
-    _check_missing(missing, feature)
-    if np.isinf(values).any():
-        raise UserError(
-            f"column {feature.column}: {int(np.isinf(values).sum())} infinite values; "
-            "generators need finite ones. Mark them as missing when preparing the table."
-        )
-    kinds = np.where(missing, _MISSING, _AMOUNT)
-    for place, spike in enumerate(spikes):
-        kinds[values == spike] = place
-    return kinds
-
-
-def _check_missing(missing: np.ndarray, feature: Feature) -> None:
-    if feature.missing == "none" and missing.any():
-        raise UserError(
-            f"column {feature.column}: {int(missing.sum())} missing values, and the roles of the "
-            "dataset say that there are none. Run snakemake again, which prepares the table anew."
-        )
-
-
-def _places(kinds: np.ndarray, known: tuple[int, ...], feature: Feature) -> np.ndarray:
-    """Return the code of each kind."""
-    places = np.minimum(np.searchsorted(known, kinds), len(known) - 1)
-    other = np.asarray(known)[places] != kinds
-    if other.any():
-        told = "a missing value" if kinds[np.argmax(other)] == _MISSING else "a value of a kind"
-        raise UserError(
-            f"column {feature.column}: {int(other.sum())} rows with {told} that no training row "
-            "has, so there is no code for it."
-        )
-    return places
-
-
-class _Spread:
-    """Numbers of training rows, with others of the same part in place of those without an amount.
-
-    Columns are made when they are asked for, each once and in order, since they are drawn with.
-    """
-
-    def __init__(
-        self,
-        rows: Rows,
-        features: Sequence[Feature],
-        numbers: Sequence[int],
-        usual: np.ndarray,
-        spikes: Mapping[int, Sequence[float]],
-        within: np.ndarray | None,
-        seed: int,
-    ) -> None:
-        self.shape = (rows.shape[0], len(numbers))
-        self._rows, self._features, self._numbers = rows, features, numbers
-        self._usual, self._spikes, self._within = usual, spikes, within
-        self._rng = np.random.default_rng(seed)
-
-    def column(self, place: int) -> np.ndarray:
-        number = self._numbers[place]
-        values = _imputed(self._rows.column(number), self._usual[number])
-        kinds = _states(values, self._features[number], self._spikes[number])
-        return _spread(values, kinds == _AMOUNT, self._within, self._rng)
-
-    def part(self, part: slice) -> np.ndarray:
-        raise NotImplementedError
-
-
-class _Amounts:
-    """Numbers to encode, with 0 where there is no amount: what comes of it is overwritten."""
-
-    def __init__(
-        self,
-        rows: Rows,
-        numbers: Sequence[int],
-        usual: np.ndarray,
-        absent: Mapping[int, np.ndarray],
-    ) -> None:
-        self.shape = (rows.shape[0], len(numbers))
-        self._rows, self._numbers, self._usual, self._absent = rows, numbers, usual, absent
-
-    def column(self, place: int) -> np.ndarray:
-        return self._amounts(place, self._rows.column(self._numbers[place]), slice(None))
-
-    def part(self, part: slice) -> np.ndarray:
-        rows = self._rows.part(part)
-        out = np.empty((len(rows), self.shape[1]), order="F")
-        for place, number in enumerate(self._numbers):
-            out[:, place] = self._amounts(place, rows[:, number], part)
-        return out
-
-    def _amounts(self, place: int, values: np.ndarray, part: slice) -> np.ndarray:
-        number = self._numbers[place]
-        amounts = _imputed(values, self._usual[number])
-        absent = self._absent.get(number)
-        return amounts if absent is None else np.where(absent[part], 0.0, amounts)
-
-
-def _spread(
-    values: np.ndarray, amounts: np.ndarray, within: np.ndarray | None, rng: np.random.Generator
-) -> np.ndarray:
-    """Return values with others of the same part in place of those that are no amounts.
-
-    They stand at equal distances along the sorted amounts, so that means, deviations and quantiles
-    of what is returned are those of the amounts.
-    """
-    if amounts.all():
-        return values
-    values = values.copy()
-    parts = np.zeros(len(values), dtype=np.int64) if within is None else within
-    everywhere = values[amounts]
-    for part in np.unique(parts[~amounts]):
-        own = np.sort(values[amounts & (parts == part)])
-        own = own if len(own) else np.sort(everywhere)
-        lacking = np.flatnonzero(~amounts & (parts == part))
-        places = (np.arange(len(lacking)) + 0.5) / len(lacking) * len(own)
-        values[lacking] = rng.permutation(own[places.astype(np.int64)])
-    return values
