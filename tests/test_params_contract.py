@@ -139,7 +139,7 @@ CONTRACT: dict[str, tuple[dict, set[str]]] = {
     ),
     "a classifier that is told no attributes": (
         {"classifiers": {"boosting": {"attributes": False}}},
-        both("evaluate") | {"report"},
+        both("evaluate") | both("check_leakage") | {"report"},
     ),
     "another reference": (
         {"experiment": {"references": {"adult": {"sex": "Female"}}}},
