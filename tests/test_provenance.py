@@ -350,6 +350,7 @@ def test_tables_of_patients_tell_their_rows_by_group(finished):
             "metrics.parquet",
             "fidelity.parquet",
             "within_replicate.parquet",
+            "held_out.parquet",
         ):
             assert told is None
         else:
