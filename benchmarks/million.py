@@ -83,7 +83,9 @@ class Peaks(Thread):
             for process in Path("/proc").glob("[0-9]*"):
                 # Most are others', or gone by now.
                 with suppress(OSError, ValueError, TypeError):
-                    rule = SCRIPT.search((process / "cmdline").read_text())[1]
+                    script = SCRIPT.search((process / "cmdline").read_text())[1]
+                    # Rules' records are named like what they make.
+                    rule = script.removesuffix("_generator")
                     if (process / "cwd").resolve().is_relative_to(self._folder):
                         peak = PEAK.search((process / "status").read_text())[1]
                         self.found[rule] = max(self.found[rule], int(peak) / 1024)
