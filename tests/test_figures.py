@@ -886,3 +886,27 @@ def test_figures_import_no_torch_and_nothing_heavy():
         [sys.executable, "-c", code, str(SCRIPTS)], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_the_layout_does_not_tell_where_variables_lie_in_memory(tmp_path):
+    # Constrained layout adds the same numbers in the order of addresses.
+    def saved(name: str, nudge: float) -> list[tuple[float, ...]]:
+        with style.figure_style():
+            figure = style.new_figure(6, 3)
+            for axis in figure.subplots(1, 2):
+                axis.plot([0, 1])
+        engine = figure.get_layout_engine()
+
+        def execute(figure: Figure) -> None:
+            type(engine).execute(engine, figure)
+            for axis in figure.axes:
+                axis._set_position([at + nudge for at in axis.get_position().bounds])
+
+        engine.execute = execute
+        style.save(figure, *(str(tmp_path / f"{name}.{kind}") for kind in ("svg", "png")), ORIGIN)
+        return [tuple(axis.get_position().bounds) for axis in figure.axes]
+
+    assert saved("one", 0.0) == saved("other", 3e-16)
+    for kind in ("svg", "png"):
+        one, other = ((tmp_path / f"{name}.{kind}").read_bytes() for name in ("one", "other"))
+        assert one == other
