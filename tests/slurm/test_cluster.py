@@ -20,7 +20,7 @@ SCENARIO = "results/diabetes/keep_25_percent_of_sex_2"
 LONGEST = 900  # seconds, after which a run is stuck; alone it takes a third of that
 
 # Three trainings at once, each long enough to be killed in the middle of it.
-STEPS = 32_000
+STEPS = 20_000
 CONFIG = {
     "experiment": {
         "replicates": 3,
