@@ -6,24 +6,15 @@ Settings: ``treatments``, ``n_replicates``: the tables come treatment by treatme
 """
 
 from mcrage.datasets.roles import read_roles
-from mcrage.figures.predictions import Predictions
+from mcrage.figures.predictions import read_predictions
 from mcrage.figures.roc import draw_roc
 from mcrage.figures.style import save
 from mcrage.stage import run_stage
-from mcrage.tables import read_table
 
 
 def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
-    predictions: dict[str, list[Predictions]] = {}
-    names = [
-        name
-        for name in params["settings"]["treatments"]
-        for _ in range(params["settings"]["n_replicates"])
-    ]
-    for name, path in zip(names, input.predictions, strict=True):
-        table = read_table(path, ["subgroup", "y", "score"])
-        predictions.setdefault(name, []).append(Predictions.of(table))
+    predictions = read_predictions(params["settings"], input.predictions)
     save(draw_roc(read_roles(input.roles), predictions), output.svg, output.png, origin)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from mcrage.datasets.formula import evaluate
 from mcrage.datasets.recorded import as_recorded, grain_of
 from mcrage.datasets.roles import Feature, features_from
-from mcrage.encoding.rows import Rows, as_rows, parts_of
+from mcrage.encoding.rows import ByColumn, Rows, as_rows, parts_of
 from mcrage.encoding.scaling import SCALINGS, Scaling, fitted_rows
 from mcrage.errors import UserError
 
@@ -47,7 +47,7 @@ class NumericEncoding:
     @classmethod
     def fit(
         cls,
-        rows: np.ndarray | Rows,
+        rows: np.ndarray | ByColumn,
         features: Sequence[Feature],
         *,
         scaling: Literal["standard", "quantile", "within_subgroup", "within_group"] = "standard",
@@ -59,7 +59,7 @@ class NumericEncoding:
 
         Parameters
         ----------
-        rows : ndarray of float64, shape (n, n_features), raw units, or Rows
+        rows : ndarray of float64, shape (n, n_features), raw units, or ByColumn
             Each column is taken up once, in order.
         features : sequence of Feature
             In the order of the columns of `rows`.
@@ -234,7 +234,7 @@ class NumericEncoding:
         )
 
 
-def _check_shape(rows: Rows, features: Sequence[Feature]) -> None:
+def _check_shape(rows: ByColumn, features: Sequence[Feature]) -> None:
     if len(rows.shape) != 2 or rows.shape[1] != len(features) or rows.shape[0] == 0:
         raise UserError(
             f"the feature matrix has shape {rows.shape}; "

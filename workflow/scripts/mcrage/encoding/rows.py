@@ -18,8 +18,8 @@ _DIVISORS = (1.0, 10.0, 100.0, 1000.0, 10_000.0)
 
 
 @runtime_checkable
-class Rows(Protocol):
-    """Rows of features, see `mcrage.encoding.columns.feature_matrix`.
+class ByColumn(Protocol):
+    """Rows of features, see `mcrage.encoding.columns.feature_matrix`, read by column.
 
     Attributes
     ----------
@@ -32,6 +32,10 @@ class Rows(Protocol):
     def column(self, place: int) -> np.ndarray:
         """Return one feature of all rows, float64 of shape (n,); not to be written to."""
         ...
+
+
+class Rows(ByColumn, Protocol):
+    """The same, read some rows at a time, too."""
 
     def part(self, part: slice) -> np.ndarray:
         """Return some rows, float64 of shape (m, n_features); not to be written to."""
@@ -141,9 +145,9 @@ class CompactRows:
         return whole if dtype is None else whole.astype(dtype, copy=False)
 
 
-def as_rows(rows: "np.ndarray | Rows") -> Rows:
-    """Return rows to be read by column and part, of a matrix too."""
-    if isinstance(rows, Rows):
+def as_rows(rows: "np.ndarray | ByColumn") -> "ByColumn | Matrix":
+    """Return rows to be read by column, and by part if they can be; a matrix can."""
+    if isinstance(rows, ByColumn):
         return rows
     return Matrix(np.asarray(rows, dtype=np.float64))
 

@@ -113,15 +113,11 @@ class Spread:
         self._rng = np.random.default_rng(seed)
 
     def column(self, place: int) -> np.ndarray:
-        """Return one number of all rows; see `mcrage.encoding.rows.Rows`."""
+        """Return one number of all rows; see `mcrage.encoding.rows.ByColumn`."""
         number = self._numbers[place]
         values = imputed(self._rows.column(number), self._usual[number])
         kinds = states_of(values, self._features[number], self._spikes[number])
         return _spread(values, kinds == AMOUNT, self._within, self._rng)
-
-    def part(self, part: slice) -> np.ndarray:
-        """Be asked for columns alone."""
-        raise NotImplementedError
 
 
 class Amounts:

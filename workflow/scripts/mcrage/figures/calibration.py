@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mcrage.datasets.roles import Roles
-from mcrage.figures.predictions import Predictions, subgroup_panels
+from mcrage.figures.predictions import Predictions, mean_count, subgroup_panels, within
 from mcrage.figures.style import (
     FAINT,
     MUTED,
@@ -126,14 +126,8 @@ def draw_calibration(roles: Roles, predictions: Mapping[str, Sequence[Prediction
             axis.set_visible(False)
         for number, (who, subgroups) in enumerate(panels):
             line, column = divmod(number, columns)
-            within = {
-                treatment: [
-                    replicate.take(np.isin(replicate.subgroup, subgroups))
-                    for replicate in replicates
-                ]
-                for treatment, replicates in predictions.items()
-            }
-            _panel(grid[2 * line, column], grid[2 * line + 1, column], who, within, styles)
+            shown = within(predictions, subgroups)
+            _panel(grid[2 * line, column], grid[2 * line + 1, column], who, shown, styles)
         axis = grid[0, 0]
         target = roles.target
         outcome = target.level_labels[1] if target.is_binary else "each outcome"
@@ -160,8 +154,7 @@ def _panel(
     styles: Mapping[str, SeriesStyle],
 ) -> None:
     one = next(iter(predictions.values()))
-    n = [len(replicate.y) for replicate in one]
-    told = f"{np.mean(n):,.0f}" if min(n) == max(n) else f"about {np.mean(n):,.0f}"
+    told = mean_count([len(replicate.y) for replicate in one])
     for shown in (axis, below):
         shown.set_visible(True)
     axis.set_title(f"{who} ({told} test rows)", fontsize=9.5)

@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Predictions of test rows as figures take them, and the subgroups that they have panels for."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from mcrage.datasets.roles import Roles
 from mcrage.figures.words import capital, subgroup_name
-from mcrage.tables import ROW_ID
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from mcrage.tables import ROW_ID, read_table
 
 _MAX_SUBGROUPS = 8
 
@@ -37,7 +36,7 @@ class Predictions:
     row_id: np.ndarray | None = None
 
     @classmethod
-    def of(cls, table: "pa.Table") -> "Predictions":
+    def of(cls, table: pa.Table) -> "Predictions":
         """Take predictions.parquet, where scores of more than two levels are lists."""
         subgroup, y, score = (
             table.column(name).combine_chunks() for name in ("subgroup", "y", "score")
@@ -61,6 +60,44 @@ class Predictions:
         else:
             pairs = [(self.y == k, self.score[:, k]) for k in range(self.score.shape[1])]
         return [(y.astype(np.int8), score) for y, score in pairs if len(np.unique(y)) == 2]
+
+
+def read_predictions(
+    settings: Mapping[str, Any], paths: Sequence[str]
+) -> dict[str, list[Predictions]]:
+    """Read the predictions of each treatment, one per replicate.
+
+    Parameters
+    ----------
+    settings : mapping
+        ``treatments``, their names; ``n_replicates``.
+    paths : sequence of path-like
+        Treatment by treatment.
+    """
+    names = [name for name in settings["treatments"] for _ in range(settings["n_replicates"])]
+    predictions: dict[str, list[Predictions]] = {}
+    for name, path in zip(names, paths, strict=True):
+        table = read_table(path, [ROW_ID, "subgroup", "y", "score"])
+        predictions.setdefault(name, []).append(Predictions.of(table))
+    return predictions
+
+
+def within(
+    predictions: Mapping[str, Sequence[Predictions]], subgroups: np.ndarray
+) -> dict[str, list[Predictions]]:
+    """Return each treatment's predictions of the rows of some subgroups."""
+    return {
+        treatment: [
+            replicate.take(np.isin(replicate.subgroup, subgroups)) for replicate in replicates
+        ]
+        for treatment, replicates in predictions.items()
+    }
+
+
+def mean_count(counts: Sequence[int]) -> str:
+    """Return in words how many rows there are in a replicate."""
+    mean = float(np.mean(counts))
+    return f"{mean:,.0f}" if min(counts) == max(counts) else f"about {mean:,.0f}"
 
 
 def subgroup_panels(roles: Roles) -> list[tuple[str, np.ndarray]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mcrage.datasets.roles import Roles, Target
-from mcrage.figures.predictions import Predictions, subgroup_panels
+from mcrage.figures.predictions import Predictions, mean_count, subgroup_panels, within
 from mcrage.figures.style import (
     FAINT,
     SeriesStyle,
@@ -102,15 +102,8 @@ def draw_roc(roles: Roles, predictions: Mapping[str, Sequence[Predictions]]) -> 
             sharey=True,
         )
         for axis, (who, subgroups) in zip(axes, panels, strict=True):
-            within = {
-                treatment: [
-                    replicate.take(np.isin(replicate.subgroup, subgroups))
-                    for replicate in replicates
-                ]
-                for treatment, replicates in predictions.items()
-            }
             axis.set_title(f"{who}\n", fontsize=10)
-            _panel(axis, within, styles, roles.target)
+            _panel(axis, within(predictions, subgroups), styles, roles.target)
         axes[0].set(xlim=(0, 1), ylim=(0, 1))
         axes[0].set_ylabel("true positive rate")
         for axis in axes:
@@ -133,9 +126,9 @@ def _panel(
 ) -> None:
     one = next(iter(predictions.values()))
     rows = [len(r.y) for r in one]
-    told = f"{_mean(rows)} test rows"
+    told = f"{mean_count(rows)} test rows"
     if target.is_binary:
-        told += f", {_mean([int(r.y.sum()) for r in one])} {target.level_labels[1]}"
+        told += f", {mean_count([int(r.y.sum()) for r in one])} {target.level_labels[1]}"
     axis.text(0, 1.02, told, transform=axis.transAxes, fontsize=8.5)
     axis.plot([0, 1], [0, 1], color=FAINT, linewidth=1)
     axis.set_aspect("equal")
@@ -164,8 +157,3 @@ def _panel(
         alignment="left",
         handlelength=2.6,
     )
-
-
-def _mean(counts: Sequence[int]) -> str:
-    mean = float(np.mean(counts))
-    return f"{mean:,.0f}" if min(counts) == max(counts) else f"about {mean:,.0f}"
