@@ -74,8 +74,8 @@ def write_profile(project: Project, **changes) -> str:
     }
     profile["set-resources"]["train_generator"] |= {
         "mem_mb": "1500 * attempt",
-        # The first attempt of one replicate has two minutes, and is told before they are over. SLURM
-        # may tell a minute early: of one minute, that is before the training has begun.
+        # The first attempt of one replicate has two minutes, and is told before they are over.
+        # SLURM may tell a minute early: of one minute, that is before the training has begun.
         "runtime": f"2 if wildcards.replicate == '{AT_ITS_LIMIT}' and attempt == 1 else 20",
         "slurm_extra": "--signal=TERM@20",
     }
