@@ -20,6 +20,7 @@ What is reported, for each generator and seed, and for the real training rows in
   test rows). C2ST is 1 - 2 |AUROC - .5| of gradient boosting, where those tables have logistic
   regression or XGBoost. Where real training rows stand, they are held against the test rows.
 - DCR share: of rows nearer to a training row than to one of as many test rows; .5 is neutral.
+- The share of rows with each number's three commonest values in the training rows (a second table).
 - Seconds of CPU time for training and for drawing; GPU time is not in them.
 
 Published on Adult, synthetic rows only (generators.md of the project's references): TabDDPM AUC
@@ -159,7 +160,20 @@ def judged(
         feature_matrix(table, features) for table in (rows, adult.train, adult.test, real)
     )
     found = judge_whole(made, train, test, features, real=against, seed=seed, max_rows=max_rows)
-    return efficacy(rows, adult, seed) | found
+    return efficacy(rows, adult, seed) | found | common_values(rows, adult)
+
+
+def common_values(rows: pa.Table, adult: Adult, most: int = 3) -> dict[str, float]:
+    """Return the share of rows with each number's commonest values in the training rows."""
+    shares = {}
+    for feature in adult.roles.features:
+        if feature.levels:
+            continue
+        values, counts = np.unique(adult.train.column(feature.column), return_counts=True)
+        held = np.asarray(rows.column(feature.column))
+        for value in values[np.argsort(-counts, kind="stable")[:most]]:
+            shares[f"{feature.column} = {value:g}"] = float(np.mean(held == value))
+    return shares
 
 
 def efficacy(rows: pa.Table, adult: Adult, seed: int) -> dict[str, float]:
@@ -232,6 +246,17 @@ _SHOWN = {
 }
 
 
+def shares_as_markdown(lines: list[dict[str, Any]]) -> str:
+    """Return the table of common values, a row a value: the mean over seeds."""
+    names = list(dict.fromkeys(line["rows"] for line in lines))
+    out = [f"| value | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
+    for key in lines[0]:
+        if " = " in key:
+            means = (np.mean([one[key] for one in lines if one["rows"] == name]) for name in names)
+            out.append(f"| {key} | {' | '.join(f'{mean:.4f}' for mean in means)} |")
+    return "\n".join(out) + "\n"
+
+
 def as_markdown(lines: list[dict[str, Any]]) -> str:
     """Return the table, a row a generator: the mean over seeds and, of several, its deviation."""
     out = [
@@ -282,7 +307,7 @@ def main() -> None:
             device=chosen.device,
         ):
             lines.append(line)
-            print(as_markdown(lines), flush=True)
+            print(as_markdown(lines), shares_as_markdown(lines), sep="\n", flush=True)
             if chosen.output is not None:
                 with atomic_output(chosen.output) as temporary:
                     temporary.write_text(json.dumps(lines, indent=2) + "\n")

@@ -76,6 +76,11 @@ def test_a_generator_is_judged_beside_the_real_rows(people):
         assert 0 <= drawn[name] <= 1, name
     assert drawn["shape"] < real["shape"]
     assert drawn["train_seconds"] > 0
+    gains = np.asarray(people.train.column("capital-gain"))
+    assert real["capital-gain = 5178"] == np.mean(gains == 5178)
+    shares = adult.shares_as_markdown(lines).splitlines()
+    assert f"| capital-gain = 0 | {np.mean(gains == 0):.4f} | " in "\n".join(shares)
+    assert len(shares) == 2 + sum(" = " in key for key in real)
     table = adult.as_markdown(lines)
     assert table.count("\n") == 4
     assert f"| real | {real['auc']:.4f} |" in table
