@@ -36,6 +36,8 @@ CONFIG = {
     # The cluster's GPUs are files.
     "gpu_missing": "cpu",
 }
+# SLURM may tell a minute early: of one minute, that is before the training has begun.
+MINUTES = 2
 AT_ITS_LIMIT, CANCELLED, ON_THE_DEAD_NODE = "0", "1", "2"
 
 
@@ -74,9 +76,8 @@ def write_profile(project: Project, **changes) -> str:
     }
     profile["set-resources"]["train_generator"] |= {
         "mem_mb": "1500 * attempt",
-        # The first attempt of one replicate has two minutes, and is told before they are over.
-        # SLURM may tell a minute early: of one minute, that is before the training has begun.
-        "runtime": f"2 if wildcards.replicate == '{AT_ITS_LIMIT}' and attempt == 1 else 20",
+        # The first attempt of one replicate is told before its time is over.
+        "runtime": f"{MINUTES} if wildcards.replicate == '{AT_ITS_LIMIT}' and attempt == 1 else 20",
         "slurm_extra": "--signal=TERM@20",
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(profile))
@@ -249,7 +250,7 @@ def test_what_was_submitted(disturbed, cluster):
     # Three, of which two were submitted again, with more of what they may have lacked.
     assert len(trainings) == 5
     limits = [re.search(r"-t (\d+) --mem (\d+)", line).groups() for line in trainings]
-    assert sorted(limits) == [("1", "1500"), *[("20", "1500")] * 2, *[("20", "3000")] * 2]
+    assert sorted(limits) == [(str(MINUTES), "1500"), *[("20", "1500")] * 2, *[("20", "3000")] * 2]
     # A replicate waits once for its data, once for each model and once for all the rest; beside
     # that there are the dataset, the summary, what was found of synthetic rows, the figures and the
     # report.
