@@ -56,7 +56,7 @@ sys.path.insert(0, "workflow/scripts")
 from pathlib import Path
 from mcrage.code_digest import code_digest, versions
 from mcrage.generators.registry import needs
-from mcrage.rule_params import _LIBRARIES
+from mcrage.rule_settings.base import LIBRARIES
 wall, cpu = time.perf_counter(), time.process_time()
 for rule in sorted(path.stem for path in Path("workflow/scripts").glob("*.py")):
     code_digest(rule)
@@ -65,7 +65,7 @@ for kind in ("cddpm", "smote"):
         found = needs(stage, {"kind": kind, "selection": "criterion", "scaling": "quantile"})
         code_digest(f"{stage}_generator", *found.modules)
         versions(*found.libraries)
-for libraries in _LIBRARIES.values():
+for libraries in LIBRARIES.values():
     versions(*libraries)
 print(time.perf_counter() - wall, time.process_time() - cpu)
 """

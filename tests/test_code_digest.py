@@ -11,7 +11,7 @@ from mcrage.code_digest import BESIDE_RESULTS, closure, code_digest, versions
 from mcrage.config.generators import KINDS
 from mcrage.errors import UserError
 from mcrage.generators.registry import Needs, guard_needs, needs
-from mcrage.rule_params import TEACHER
+from mcrage.rule_settings.generate import TEACHER
 from mcrage.stage import PlannedCode
 from project import ASIDE
 

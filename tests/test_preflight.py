@@ -144,6 +144,31 @@ def test_what_would_keep_jobs_from_a_cluster(tmp_path, monkeypatch, commands, pr
         assert problem in problems[0]
 
 
+@pytest.mark.parametrize(
+    ("partitions", "lacking"),
+    [
+        ({}, False),
+        ({"fast": {"max_gpu": 1}, "slow": {"max_runtime": 10}}, False),
+        ({"fast": {"max_runtime": 10}, "slow": None}, True),
+        ({"fast": {"max_gpu": 0}}, True),
+    ],
+)
+def test_a_training_needs_a_partition_with_a_gpu(tmp_path, monkeypatch, partitions, lacking):
+    answers = {"sbatch": "", "squeue": "", "scontrol": "MinJobAge = 300 sec", "sinfo": "fast slow"}
+    for name, answer in answers.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {answer}\n")
+        (tmp_path / name).chmod(0o755)
+    file = tmp_path / "partitions.yaml"
+    file.write_text(json.dumps({"partitions": partitions}))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    problems = cluster_problems(str(file), [train(0), train(1), Job("split")])
+    assert len(problems) == lacking
+    if lacking:
+        assert f"{file}: 2 jobs ask for 1 GPU" in problems[0]
+        assert "max_gpu: 1" in problems[0]
+    assert cluster_problems(str(file), [Job("split")]) == []
+
+
 def test_options_of_the_command_count_for_its_plan():
     arguments = ["preflight", "--quiet", "rules", "--cores", "2", "--configfile", "my.yaml"]
     assert preflight._without(arguments, "preflight") == [

@@ -755,9 +755,15 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
     "config: published": (config(published=["mcrage"]), REPORT),
     "seeds exchanged, so that the set of values stays the same": (
         edits(
-            edit(f"{LIBRARY}/rule_params.py", '(wildcards, "induce")', '(wildcards, "v")'),
-            edit(f"{LIBRARY}/rule_params.py", '(wildcards, "validation")', '(wildcards, "induce")'),
-            edit(f"{LIBRARY}/rule_params.py", '(wildcards, "v")', '(wildcards, "validation")'),
+            edit(f"{LIBRARY}/rule_settings/data.py", '(wildcards, "induce")', '(wildcards, "v")'),
+            edit(
+                f"{LIBRARY}/rule_settings/data.py",
+                '(wildcards, "validation")',
+                '(wildcards, "induce")',
+            ),
+            edit(
+                f"{LIBRARY}/rule_settings/data.py", '(wildcards, "v")', '(wildcards, "validation")'
+            ),
         ),
         {"induce_imbalance": 2, **CHAIN},
     ),

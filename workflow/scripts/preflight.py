@@ -51,7 +51,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
         except UserError as error:
             problems.append(str(error))
     if cluster:
-        problems += cluster_problems(local["run"]["partitions"])
+        problems += cluster_problems(local["run"]["partitions"], found.jobs)
     on_gpu, device = find_device(local["device"], cluster)
     experience = Experience(Path(local["benchmarks"]), folders[0], on_gpu=on_gpu)
     needed, free = total_bytes(found.jobs, experience), min(map(free_bytes, folders))

@@ -239,8 +239,16 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(place).free
 
 
-def cluster_problems(partition_file: str | None) -> list[str]:
-    """Return what would stop jobs from being submitted to SLURM, or watched."""
+def cluster_problems(partition_file: str | None, jobs: Iterable[Job] = ()) -> list[str]:
+    """Return what would stop jobs from being submitted to SLURM, from running there, or watched.
+
+    Parameters
+    ----------
+    partition_file : str or None
+        Of the profile.
+    jobs : iterable of Job
+        That are to be submitted.
+    """
     missing = [name for name in ("sbatch", "squeue", "scontrol") if shutil.which(name) is None]
     if missing:
         return [
@@ -267,7 +275,26 @@ def cluster_problems(partition_file: str | None) -> list[str]:
             for name in names or {}
             if name not in known
         ]
+        if names:
+            problems += _without_gpus(partition_file, names, jobs)
     return problems
+
+
+def _without_gpus(file: str, partitions: Mapping[str, Mapping], jobs: Iterable[Job]) -> list[str]:
+    """Tell of jobs that ask for more GPUs than any partition is said to have.
+
+    They would go to the cluster's default partition, and wait there or be refused.
+    """
+    asked = [job.gpus for job in jobs if job.gpus]
+    most = max(int((limits or {}).get("max_gpu", 0)) for limits in partitions.values())
+    lacking = [gpus for gpus in asked if gpus > most]
+    if not lacking:
+        return []
+    return [
+        f"{file}: {len(lacking):,} jobs ask for {max(lacking)} GPU, and no partition there has as "
+        f"many; give the one that does its max_gpu: {max(lacking)} (a partition without max_gpu is "
+        "given no training), or set device: cpu in the config"
+    ]
 
 
 def _ask(*command: str) -> str | None:

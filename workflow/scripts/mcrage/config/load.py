@@ -7,15 +7,11 @@ from pydantic import BaseModel, ValidationError
 
 from mcrage.config.base import explain
 from mcrage.config.classifiers import KINDS as CLASSIFIERS
+from mcrage.config.experiment import Experiment
 from mcrage.config.generators import KINDS as GENERATORS
-from mcrage.config.model import (
-    Config,
-    Experiment,
-    Figures,
-    Keep,
-    Scenario,
-)
+from mcrage.config.model import Config, Figures
 from mcrage.config.rare_groups import RareGroups
+from mcrage.config.scenarios import Keep, Scenario
 from mcrage.config.treatments import Treatment
 
 

@@ -17,11 +17,8 @@ from mcrage.config.base import Closed
 from mcrage.config.classifiers import KINDS as CLASSIFIERS
 from mcrage.config.generators import KINDS as GENERATORS
 from mcrage.config.judging import Primary
-from mcrage.config.model import (
-    Config,
-    Keep,
-    Scenario,
-)
+from mcrage.config.model import Config
+from mcrage.config.scenarios import Keep, Scenario
 from mcrage.config.treatments import Treatment
 
 _WIDTH = 98
