@@ -26,6 +26,9 @@ the taught forest gains +.0097 [.0025, .0169] in women's AUROC, and the ensemble
 classifier without synthetic rows, +.0099 [.0008, .0190]: nothing is lost in between, and more than
 the teacher knows can't be handed on. It is fitted on the rows that the generator learnt from, so
 labels of near copies would be too sure; `mcrage.fidelity` tells how many there are.
+
+Not tried: a teacher out of fold, labels drawn instead of weighted, less weight on synthetic rows,
+and rejection by a classifier that tells them from real ones.
 """
 
 from typing import Any
