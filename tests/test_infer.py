@@ -370,3 +370,49 @@ def test_what_is_no_short_card_comes_back_as_it_is():
     assert expand(value, "x", "x.yaml") == value
     with pytest.raises(UserError):
         parse_card(expand("text", "x", "x.yaml"), "x.yaml")
+
+
+# --- one bad cell ---------------------------------------------------------------------------------
+
+STRAYS = {
+    "infinity among distinct decimals": ([i / 7 for i in range(400)], "inf", "numbers are finite"),
+    "infinity among decimals": ([i % 50 / 10 for i in range(400)], "-inf", "numbers are finite"),
+    "thousands": ([i % 50 / 10 for i in range(400)], "13'100.5", "separators of thousands"),
+    "text among decimals": ([i % 50 / 10 for i in range(400)], "old", "which is not a number"),
+    "text among whole numbers": ([20 + i % 50 for i in range(400)], "old", "not a whole number"),
+    "no date": (
+        [datetime.date(2020, 1, 1) + datetime.timedelta(i % 229) for i in range(400)],
+        "2020-02-30", "which is no date like %Y-%m-%d",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("role", ["", ", x"])
+@pytest.mark.parametrize("case", STRAYS)
+def test_one_bad_cell_is_refused_with_its_line_and_what_to_write(tmp_path, monkeypatch, case, role):
+    values, bad, said = STRAYS[case]
+    monkeypatch.chdir(tmp_path)
+    cells = [*map(str, values[:7]), bad, *map(str, values[8:])]
+    rows = [f"{cell},{'fm'[i % 2]},{'ny'[i // 2 % 2]}" for i, cell in enumerate(cells)]
+    (tmp_path / "ward.csv").write_text("\n".join(["x,sex,died", *rows]) + "\n")
+    text = f"path: ward.csv\ntarget: died\nsensitive: 'sex{role}'\n"
+    with pytest.raises(UserError) as caught:
+        prepared(write_card(tmp_path, text))
+    for part in ("ward.csv, line 9, column x: found", bad, said, "na_values", "(1 such value(s))"):
+        assert part in str(caught.value)
+    fixed = f"{text}format: {{na_values: ['', {bad!r}]}}\n"
+    features = prepared(write_card(tmp_path, fixed)).roles.features
+    assert features[0].kind in ("continuous", "integer", "date")
+
+
+def test_codes_and_columns_of_many_other_texts_remain_categories():
+    mixed = [str(i % 40) if i % 2 else f"A{i % 40}" for i in range(400)]
+    assert guess("code", column(mixed)).column.type == "category"
+    some = [str(i % 50) if i % 20 else "> 89" for i in range(400)]
+    case = guess("age", column(some))
+    assert case.column.type == "category"
+    assert "nearly all values are numbers" in case.warning
+    dates = [str(TIMES[i % N]) if i % 20 else "unknown!" for i in range(400)]
+    case = guess("seen", column(dates))
+    assert case.column.type == "category"
+    assert "nearly all values are dates" in case.warning

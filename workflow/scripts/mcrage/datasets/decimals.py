@@ -4,6 +4,9 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
+NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+"""What a number looks like, with a point before its fraction."""
+
 
 def with_point(texts: pa.Array, decimal: str) -> pa.Array:
     """Return texts with a point before the fraction.
@@ -33,3 +36,10 @@ def as_numbers(values: pa.Array, decimal: str) -> pa.Array:
         values = pc.ascii_ltrim(with_point(values, decimal), "+")
     # Of whole numbers above 2**53 the nearest that float64 holds.
     return values.cast(pa.float64(), safe=False)
+
+
+def only_numbers(values: pa.Array, decimal: str) -> pa.Array:
+    """Return the values without texts that are no numbers."""
+    if not pa.types.is_string(values.type):
+        return values
+    return values.filter(pc.match_substring_regex(with_point(values, decimal), NUMBER))

@@ -19,9 +19,9 @@ import pyarrow as pa
 
 from mcrage.config.base import closest
 from mcrage.datasets.column_model import EPOCH, ISO_DATE, Column, SensitiveCard
-from mcrage.datasets.decimals import as_numbers
+from mcrage.datasets.decimals import as_numbers, only_numbers
 from mcrage.datasets.grain import usual_bands
-from mcrage.datasets.guessing import Guess, guess
+from mcrage.datasets.guessing import Guess, guess, is_date
 from mcrage.errors import UserError
 
 _A_GROUP = 25
@@ -125,7 +125,9 @@ def _with_bands(
     if column.type == "date":
         bands = _date_bands(array, column)
     else:
-        bands = list(usual_bands(as_numbers(array, decimal).to_numpy(zero_copy_only=False)))
+        # What is no number is refused, with its place, where the column is read.
+        numbers = as_numbers(only_numbers(array, decimal), decimal).to_numpy(zero_copy_only=False)
+        bands = list(usual_bands(numbers[np.isfinite(numbers)]))
     return SensitiveCard(bands=bands, **card.model_dump(exclude={"bands"}))
 
 
@@ -143,7 +145,9 @@ def days_of(array: pa.Array, column: Column) -> np.ndarray:
     if not pa.types.is_string(array.type):
         return array.cast(pa.date32()).cast(pa.int32()).to_numpy()
     layout = column.date_format or ISO_DATE
-    dates = [datetime.datetime.strptime(text, layout).date() for text in array.to_pylist()]
+    # What is no date is refused, with its place, where the column is read.
+    texts = [text for text in array.to_pylist() if is_date(text, layout)]
+    dates = [datetime.datetime.strptime(text, layout).date() for text in texts]
     return np.array([(date - EPOCH).days for date in dates])
 
 

@@ -158,7 +158,7 @@ def _no_number(name: str, text: str, whole: bool, layout: CsvFormat) -> str:
     wanted = "a whole number (type: integer)" if whole else "a number"
     fix = (
         f"mend the file, correct columns.{name}.type in the card, or list the entry in "
-        f"format.na_values if it means missing"
+        f"format.na_values if it means missing, or columns.{name}.replace says what it stands for"
     )
     told = text.strip()
     if _GROUPED.fullmatch(told):
@@ -212,8 +212,8 @@ def _dates(raw: RawTable, name: str, column: Column, values: pa.Array, is_text: 
         dates = dates.cast(pa.date32())
     dates = dates.take(texts.indices)
     why = (
-        f"which is no date like {layout}; correct columns.{name}.date_format in the card, or mend "
-        "the file"
+        f"which is no date like {layout}; correct columns.{name}.date_format in the card, mend "
+        "the file, or list the entry in format.na_values if it means missing"
     )
     refuse(raw, name, pc.and_(pc.is_null(dates), pc.is_valid(values)), values, why)
     return dates
