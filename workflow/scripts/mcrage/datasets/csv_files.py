@@ -79,7 +79,7 @@ class CsvFile:
         )
         self.num_rows = self._spool.num_rows
         if self.num_rows == 0:
-            raise UserError(f"{path}: the file has a header but no rows; download it again")
+            raise UserError(f"{path}: the file has a header but no rows; save or download it again")
 
     def column(self, name: str) -> pa.ChunkedArray:
         """Return a column as text, nothing missing."""
@@ -105,7 +105,7 @@ class CsvFile:
             except csv.Error:
                 raise self._unreadable() from None
         if first is None:
-            raise UserError(f"{self.path}: the file is empty; download it again")
+            raise UserError(f"{self.path}: the file is empty; save or download it again")
         if first[-1].endswith("\n"):
             raise self._unreadable()
         if not self.layout.header:
@@ -232,7 +232,9 @@ class _Records(io.RawIOBase):
         try:
             return self._source.read(BLOCK)
         except (OSError, EOFError, zlib.error):
-            raise UserError(f"{self._path}: not a readable gzip file; download it again") from None
+            raise UserError(
+                f"{self._path}: not a readable gzip file; save or download it again"
+            ) from None
 
     def _checked(self, raw: bytes) -> bytes:
         encoding = self._layout.encoding
