@@ -145,6 +145,14 @@ def test_sensitive_numbers_of_few_values_are_levels():
     assert found.sensitive["race"].bands is None
 
 
+def test_a_sensitive_row_number_is_refused_unless_the_card_cuts_it():
+    numbered = ward(row=range(N))
+    with pytest.raises(UserError, match="sensitive: column row has a different whole number"):
+        inferred(numbered, "row")
+    cards = {"row": SensitiveCard(bands=[30])}
+    assert infer(numbered, target="died", sensitive=cards).sensitive["row"].bands == [30]
+
+
 def test_rows_without_target_band_or_cluster_are_left_out_and_other_gaps_kept():
     gap = [None, *["no", "yes"] * 29, "no"]
     table = ward(

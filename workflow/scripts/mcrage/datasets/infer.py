@@ -103,7 +103,7 @@ def infer(
             guesses[name] = guess(name, values, roles.get(name), decimal)
         columns[name] = known[name] if name in known else guesses[name].column
     attributes = {
-        name: _with_bands(card, columns[name], table.column(name), decimal)
+        name: _with_bands(name, card, columns[name], table.column(name), decimal)
         for name, card in sensitive.items()
     }
     for name, role in roles.items():
@@ -116,7 +116,7 @@ def infer(
 
 
 def _with_bands(
-    card: SensitiveCard, column: Column, values: pa.ChunkedArray, decimal: str
+    name: str, card: SensitiveCard, column: Column, values: pa.ChunkedArray, decimal: str
 ) -> SensitiveCard:
     """Return a sensitive attribute, with bands if it is a number or a date and has none."""
     if card.bands is not None or column.has_levels or column.type == "ignored":
@@ -127,8 +127,24 @@ def _with_bands(
     else:
         # What is no number is refused, with its place, where the column is read.
         numbers = as_numbers(only_numbers(array, decimal), decimal).to_numpy(zero_copy_only=False)
+        _refuse_row_numbers(name, column, numbers)
         bands = list(usual_bands(numbers[np.isfinite(numbers)]))
     return SensitiveCard(bands=bands, **card.model_dump(exclude={"bands"}))
+
+
+def _refuse_row_numbers(name: str, column: Column, numbers: np.ndarray) -> None:
+    if (
+        column.type != "integer"
+        or len(numbers) < _A_GROUP
+        or len(np.unique(numbers)) < len(numbers)
+    ):
+        return
+    if np.ptp(numbers) < 1.1 * len(numbers):
+        raise UserError(
+            f"sensitive: column {name} has a different whole number in each of "
+            f"{len(numbers)} rows, as row numbers have: choose another column, or write "
+            f"sensitive.{name}.bands if its numbers are to be cut"
+        )
 
 
 def _date_bands(array: pa.Array, column: Column) -> list[datetime.date]:
