@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcrage.figures.words import capital, metric_name, treatment_name
+from mcrage.metrics.rules import HALF
 from mcrage.provenance import Origin, to_json
 from mcrage.report.across import Across
 from mcrage.report.answer import LEADING_METRIC, answer, headline, question
 from mcrage.report.chain import Chain
+from mcrage.report.claims import claim_sentences
 from mcrage.report.columns import HEADS as COLUMN_HEADS
 from mcrage.report.columns import ColumnsTable
 from mcrage.report.costs import generator_costs, machine_facts, stage_costs
@@ -342,6 +344,11 @@ def _section(
         "main": treatment_name(main) if main else "",
         "gaps": gap_tables(results, next(iter(results.baselines), None)),
         "papers": papers,
+        "claims": {
+            # The paper's labels are cut at 0.5.
+            paper.name: claim_sentences(results, paper) if results.threshold == HALF else []
+            for paper in papers
+        },
         "renamed": [
             {
                 "paper": paper.name,
