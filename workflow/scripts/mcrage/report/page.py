@@ -21,6 +21,7 @@ from mcrage.report.costs import generator_costs, machine_facts, stage_costs
 from mcrage.report.detectable import detectable_tables
 from mcrage.report.downloads import Download
 from mcrage.report.fairness import gap_tables
+from mcrage.report.joint import Joint
 from mcrage.report.levelling import levelling_tables
 from mcrage.report.primary import primary_verdict
 from mcrage.report.published import Published
@@ -203,6 +204,7 @@ def render_report(
     columns: Sequence[ColumnsTable] = (),
     within: "pd.DataFrame | None" = None,
     across: Sequence[Across] = (),
+    joint: Sequence[Joint] = (),
     tables: Sequence[Download] = (),
 ) -> str:
     """Return the page.
@@ -235,6 +237,8 @@ def render_report(
         results/within_replicate.parquet.
     across : sequence of Across
         What several datasets say together.
+    joint : sequence of Joint
+        All remedies in one table, where classifiers or rules are several.
     tables : sequence of Download
         Tables that the reader may keep.
 
@@ -278,6 +282,7 @@ def render_report(
             (one, [_figure(figure) for figure in figures if _is_about(figure, one)])
             for one in across
         ],
+        joint=joint,
         tables=tables,
         columns=columns,
         column_heads=COLUMN_HEADS,
