@@ -247,3 +247,15 @@ def test_the_report_is_told_where_a_preset_is_departed_from():
     assert gated.departures_told() == (
         " Here with derive True instead of False; memorising drop instead of keep."
     )
+
+
+def test_what_belongs_into_a_card_is_told_to_go_there():
+    with pytest.raises(UserError, match=r"datasets: \[./card.yaml\]\} .* init_dataset"):
+        load_config({"path": "x.csv", "target": "died", "sensitive": "sex"})
+
+
+def test_the_short_experiment_of_the_tutorial_is_a_valid_config():
+    text = (ROOT / "docs" / "your-table.md").read_text().split("`my.yaml` of few lines")[1]
+    config = load_config(yaml.safe_load(text.split("```yaml\n")[1].split("```")[0]))
+    assert config.rebalanced_csv
+    assert config.experiment.datasets == ["./card.yaml"]

@@ -13,6 +13,7 @@ from mcrage.config.model import Config, Figures
 from mcrage.config.rare_groups import RareGroups
 from mcrage.config.scenarios import Keep, Scenario
 from mcrage.config.treatments import Treatment
+from mcrage.errors import UserError
 
 
 def load_config(raw: dict[str, Any], source: str = "config") -> Config:
@@ -37,7 +38,17 @@ def load_config(raw: dict[str, Any], source: str = "config") -> Config:
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        raise explain(error, source, _keys_at) from None
+        told = explain(error, source, _keys_at)
+        if "target" in raw and not raw.keys().isdisjoint(("path", "files", "sensitive")):
+            told = UserError(f"{told}\n{source}: {_A_CARD}")
+        raise told from None
+
+
+_A_CARD = (
+    "path, target and sensitive belong into a card, not into the config: write them into a file "
+    "card.yaml, and experiment: {datasets: [./card.yaml]} into the config; or let the command "
+    "snakemake init_dataset --config path=... target=... sensitive=... write both files"
+)
 
 
 _ENTRIES: dict[str, type[BaseModel]] = {

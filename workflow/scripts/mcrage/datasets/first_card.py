@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import yaml
 
 from mcrage.datasets.column_model import Column, SensitiveCard
-from mcrage.datasets.decimals import as_numbers
+from mcrage.datasets.decimals import as_numbers, only_numbers
 from mcrage.datasets.infer import Inferred, days_of
 from mcrage.encoding.columns import as_text
 from mcrage.errors import UserError
@@ -184,7 +184,9 @@ def _in_bands(
     if column.type == "date":
         numbers = days_of(array, column)
     else:
-        numbers = as_numbers(array, decimal).to_numpy(zero_copy_only=False)
+        texts = only_numbers(array, decimal)
+        numbers = as_numbers(texts, decimal).to_numpy(zero_copy_only=False)
+        numbers = numbers[np.isfinite(numbers)]
     return np.histogram(numbers, card.edges())[0].tolist()
 
 
