@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mcrage.datasets.card_model import PrepareSettings
-from mcrage.datasets.cards import parse_card, prepare_settings
+from mcrage.datasets.cards import parse_card, prepare_settings, read_card
 from mcrage.datasets.prepare import prepare
 from mcrage.errors import UserError
 
@@ -418,3 +418,51 @@ def test_what_looks_odd_and_is_right(tmp_path):
     raw = CSV.replace("unit", "Station Nord \u2013 \u00c4", 1)
     found = prepared(tmp_path, raw, made={**CARD, "columns": spaced})
     assert found.table.column_names[3] == "Station Nord \u2013 \u00c4"
+
+
+# What is wrong with the file itself is told alike where the card knows nothing of its columns.
+SHORT = [
+    "empty file", "only blank lines", "header only", "UTF-16", "a spreadsheet",
+    "compressed, and its name does not say so", "NUL bytes", "a name twice",
+    "a row that is too long", "a row that is too short", "a quotation mark that is never closed",
+    "truncated", "cut off after its beginning", "a CSV file", "no rows", "lists", "infinity",
+]  # fmt: skip
+WITH_SHORT_CARD = {
+    **{name: ("ward.csv", FILES[name][0], FILES[name][2]) for name in SHORT if name in FILES},
+    **{name: ("ward.parquet", PARQUETS[name][0], PARQUETS[name][2])
+       for name in SHORT if name in PARQUETS},
+    "one row": ("ward.csv", FILES["one row"][0], ["column sex is to be the sensitive attribute", "one value"]),
+    "a target of one level": ("ward.csv", CSV.replace("yes", "no"), ["died is to be the target"]),
+    "a hundred levels of the target": (
+        "ward.csv", table(100, died=lambda made, number: number), ["target and has 100 different"],
+    ),
+    "a sensitive row number": (
+        "ward.csv", table(60, sex=lambda made, number: number), ["sex has a different whole number"]
+    ),
+    "a sensitive column that is not there": (
+        "ward.csv", CSV.replace("sex", "seks", 1), ["sensitive: found 'sex', which is no column", "seks"],
+    ),
+    "text among numbers": (
+        "ward.csv", table(60, age=[*range(20, 49), "old", *range(30, 60)]),
+        ["ward.csv, line 31, column age: found 'old', which is not a whole number"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WITH_SHORT_CARD)
+def test_a_bad_file_with_a_short_card_is_told_in_one_line(tmp_path, monkeypatch, name):
+    file, raw, said = WITH_SHORT_CARD[name]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / file).write_bytes(raw.encode() if isinstance(raw, str) else raw)
+    (tmp_path / "card.yaml").write_text(f"path: {file}\ntarget: died\nsensitive: sex\n")
+
+    def prepared_by_card():
+        settings = prepare_settings(read_card(str(tmp_path / "card.yaml"), tmp_path))
+        prepare(PrepareSettings.model_validate(settings), [tmp_path / file])
+
+    with pytest.raises(UserError) as caught:
+        prepared_by_card()
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    for part in said:
+        assert part in message

@@ -58,6 +58,7 @@ _CALLED_CODE = re.compile(r"(^|.*[_ .-])(id|code|type)$|.*[a-z](ID|Id|Code|Type)
 _MEANT_AS_NUMBER = (
     r"(?i)^[+-]?(inf|infinity|1\.#inf|[0-9]{1,3}([,' \x{a0}\x{202f}_][0-9]{3})+(\.[0-9]+)?)$"
 )
+_CALLED = {"threshold": "target", "sensitive": "sensitive attribute"}
 _ENOUGH = 20
 _STRAY = 0.01
 """Share of rows with other values that a number or date may have: mistakes, not levels."""
@@ -110,7 +111,7 @@ def guess(name: str, values: pa.ChunkedArray, role: str | None = None, decimal: 
     if len(found) < 2:
         if role is not None:
             raise UserError(
-                f"column {name} is to be the {role.replace('threshold', 'target')}, and has "
+                f"column {name} is to be the {_CALLED.get(role, role)}, and has "
                 f"{'one value' if len(found) else 'no value'} in all rows; choose another column"
             )
         what = "the same value in every row" if len(found) else "no value in any row"
