@@ -431,7 +431,10 @@ WITH_SHORT_CARD = {
     **{name: ("ward.csv", FILES[name][0], FILES[name][2]) for name in SHORT if name in FILES},
     **{name: ("ward.parquet", PARQUETS[name][0], PARQUETS[name][2])
        for name in SHORT if name in PARQUETS},
-    "one row": ("ward.csv", FILES["one row"][0], ["column sex is to be the sensitive attribute", "one value"]),
+    "one row": (
+        "ward.csv", FILES["one row"][0],
+        ["column sex is to be the sensitive attribute", "one value"],
+    ),
     "a target of one level": ("ward.csv", CSV.replace("yes", "no"), ["died is to be the target"]),
     "a hundred levels of the target": (
         "ward.csv", table(100, died=lambda made, number: number), ["target and has 100 different"],
@@ -440,7 +443,8 @@ WITH_SHORT_CARD = {
         "ward.csv", table(60, sex=lambda made, number: number), ["sex has a different whole number"]
     ),
     "a sensitive column that is not there": (
-        "ward.csv", CSV.replace("sex", "seks", 1), ["sensitive: found 'sex', which is no column", "seks"],
+        "ward.csv", CSV.replace("sex", "seks", 1),
+        ["sensitive: found 'sex', which is no column", "seks"],
     ),
     "text among numbers": (
         "ward.csv", table(60, age=[*range(20, 49), "old", *range(30, 60)]),

@@ -213,7 +213,8 @@ def _few_others(texts: pa.Array, fits: pa.Array, values: pa.ChunkedArray) -> boo
 
 
 def _with_strays(made: Guess, others: pa.Array, what: str) -> Guess:
-    if not len(others):
+    # Codes may be any text.
+    if not len(others) or made.column.has_levels:
         return made
     warning = f"its values are {what} but for {_shown(others)}"
     return replace(made, warning="; ".join(filter(None, (warning, made.warning))))
