@@ -178,13 +178,11 @@ def disturbed(cluster, project) -> str:
     config = project.write_config(**CONFIG)
     arguments = ("--workflow-profile", profile, "--configfile", config)
     with Submitted(cluster, project, *arguments) as run:
-
-        def trains(replicate: str):
-            log = train_log(project, replicate)
-            begun = log.exists() and "members of" in log.read_text()
-            return begun and training_job(cluster, replicate, "RUNNING")
-
-        job = run.until(lambda: trains(CANCELLED), "the training to be cancelled")
+        # Not before its first steps, which the log does not tell of.
+        run.until(lambda: checkpoints(project, CANCELLED), "the checkpoint of what is cancelled")
+        job = run.until(
+            lambda: training_job(cluster, CANCELLED, "RUNNING"), "the training to be cancelled"
+        )
         assert cluster.ask("scancel", job["id"]) == ""
         run.until(
             lambda: "at step" in told_of(project, AT_ITS_LIMIT), "the training at its time limit"
