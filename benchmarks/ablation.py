@@ -7,11 +7,17 @@ The stages are the workflow's: the same library calls, params and seeds, so the 
 (tests/test_ablation.py), without a process and files for each of a thousand jobs; a classifier
 that labels rows for several treatments is fitted once. Printed are tables in Markdown of every
 treatment's mean, and its difference to a baseline with the 95 % Nadeau-Bengio interval; see
-study_tables.py (*: the interval excludes 0). What --output names is written after each replicate
-of each dataset, so that a run that is stopped leaves what it has; --read FILE prints other tables.
+study_tables.py (*: the interval excludes 0; **: Holm's p is below .05, too). What --output names is
+written after each replicate of each dataset, so that a run that is stopped leaves what it has;
+--read FILE prints other tables.
 
     ... --read FILE --show auroc brier auroc@sex@sex=Female worst_auroc_difference@sex
     ... --read FILE --show theil_index --columns classifier --baseline reweighing
+    ... --read FILE --joint --show auroc brier worst_group_auroc@sex
+
+--joint: one table of all remedies, whether they change rows (every treatment with the first
+classifier and rule), the classifier or the rule (each with the baseline's rows), compared with the
+baseline by the first classifier and rule.
 
 With --transfer SIGMA one more treatment, `transfer`, does as `within_subgroup` in that file, but
 its rows start from real ones of the largest subgroup with the same outcome, noised to SIGMA,
@@ -37,7 +43,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "workflow" / "scripts")]
 import numpy as np  # noqa: E402
 import pyarrow as pa  # noqa: E402
 import yaml  # noqa: E402
-from study_tables import COLUMNS, shown, tables  # noqa: E402
+from study_tables import COLUMNS, joint_tables, shown, tables  # noqa: E402
 
 from mcrage.classifiers.judged import fit_and_judge  # noqa: E402
 from mcrage.classifiers.registry import fit  # noqa: E402
@@ -57,6 +63,7 @@ from mcrage.plan import Plan  # noqa: E402
 from mcrage.rare_groups import settle  # noqa: E402
 from mcrage.rebalancing import rebalance, rows_to_add, synthetic_table  # noqa: E402
 from mcrage.scenario import official_split, split, thin_out, undersample  # noqa: E402
+from mcrage.statistics.joint import all_remedies, compare_remedies  # noqa: E402
 from mcrage.statistics.summary import compare  # noqa: E402
 from mcrage.tables import (  # noqa: E402
     IS_OFFICIAL_TEST,
@@ -294,6 +301,7 @@ def parsed() -> argparse.ArgumentParser:
     add("--columns", choices=COLUMNS, default="metric", help="of the tables")
     add("--baseline", help="the first of the file's, if left out")
     add("--treatments", nargs="+", help="those that the tables show; all, if left out")
+    add("--joint", action="store_true", help="one table of treatments, classifiers and rules")
     add("--markdown", type=Path, help="file for the tables that are printed")
     add("--figure", type=Path, help="SVG and PNG of the differences, no suffix")
     return parser
@@ -323,13 +331,22 @@ def main() -> None:
     frame = metrics.to_pandas()
     frame = frame[frame["dataset"].isin(plan.datasets)]
     comparisons = compare(frame, [baseline], plan.test_to_train(), controls)
-    text = tables(
-        frame,
-        comparisons,
-        shown=shown(frame, arguments.show),
-        columns=arguments.columns,
-        treatments=arguments.treatments or list(dict.fromkeys(frame["treatment"])),
-    )
+    asked = shown(frame, arguments.show)
+    ran = list(dict.fromkeys(frame["treatment"]))
+    if arguments.joint:
+        remedies = all_remedies(**{**plan.remedies(), "plain": baseline, "treatments": ran})
+        joint = compare_remedies(frame, remedies, plan.test_to_train(), controls)
+        kept = {baseline, *(arguments.treatments or ran)}
+        remedies = [one for one in remedies if one.treatment in kept]
+        text = joint_tables(frame, joint, shown=asked, remedies=remedies)
+    else:
+        text = tables(
+            frame,
+            comparisons,
+            shown=asked,
+            columns=arguments.columns,
+            treatments=arguments.treatments or ran,
+        )
     print(text)
     if arguments.markdown:
         arguments.markdown.write_text(text, encoding="utf-8")

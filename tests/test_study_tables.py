@@ -14,8 +14,9 @@ from project import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import ablation
-from study_tables import cell, shown, tables
+from study_tables import MARKS, cell, joint_tables, shown, tables
 
+from mcrage.statistics.joint import all_remedies, compare_remedies
 from mcrage.statistics.summary import compare
 
 RUN = {"dataset": "ward", "scenario": "natural", "threshold": "0.5"}
@@ -53,7 +54,7 @@ def test_a_table_tells_means_and_differences_with_their_interval():
     half = 4.303 * 0.01 * np.sqrt(1 / 3 + 1 / 4)
     expected = f"| smote | 0.720 (+0.020 ±{half:.3f}) | 0.720 (+0.020 ±{half:.3f}) |"
     assert text.splitlines()[:6] == [
-        "**ward; natural; forest; 0.5** (3 replicates; difference to imbalanced)",
+        f"**ward; natural; forest; 0.5** (3 replicates; difference to imbalanced; {MARKS})",
         "",
         "| treatment | auroc | auroc, SEX=F |",
         "| --- | ---: | ---: |",
@@ -66,11 +67,31 @@ def test_a_table_tells_means_and_differences_with_their_interval():
     assert "| treatment | forest | tree |" in by_classifier
 
 
-def test_an_interval_without_0_has_a_star():
+def test_an_interval_without_0_has_a_star_and_one_more_after_holm():
     assert cell(0.8, 0.012, 0.002, 0.022) == "0.800 (+0.012 ±0.010*)"
+    assert cell(0.8, 0.012, 0.002, 0.022, 0.06) == "0.800 (+0.012 ±0.010*)"
+    assert cell(0.8, 0.012, 0.002, 0.022, 0.04) == "0.800 (+0.012 ±0.010**)"
     assert cell(0.8, 0.012, -0.002, 0.026) == "0.800 (+0.012 ±0.014)"
     assert cell(0.8, 0.012, np.nan, np.nan) == "0.800 (+0.012)"
     assert cell(np.nan, np.nan, np.nan, np.nan) == "undefined"
+
+
+def test_all_remedies_stand_in_one_table():
+    frame = metrics()
+    remedies = all_remedies("imbalanced", ["imbalanced", "smote"], ["forest", "tree"], ["0.5"])
+    comparisons = compare_remedies(frame, remedies, {"natural": 0.25})
+    text = joint_tables(frame, comparisons, shown=shown(frame, ["auroc"]), remedies=remedies)
+    half = 4.303 * 0.01 * np.sqrt(1 / 3 + 1 / 4)
+    assert text.splitlines() == [
+        f"**ward; natural; all remedies** (3 replicates; difference to imbalanced, forest, cut "
+        f"at 0.5; {MARKS})",
+        "",
+        "| remedy | auroc |",
+        "| --- | ---: |",
+        "| imbalanced, forest, cut at 0.5 | 0.700 |",
+        f"| smote | 0.720 (+0.020 ±{half:.3f}) |",
+        "| tree | 0.700 (+0.000 ±0.000) |",
+    ]
 
 
 def test_what_is_shown_must_be_there():

@@ -20,6 +20,7 @@ from mcrage.report.chain import Chain
 from mcrage.report.columns import columns_table
 from mcrage.report.costs import files_of_run
 from mcrage.report.downloads import downloads
+from mcrage.report.joint import joint_sections, shown_of
 from mcrage.report.page import FigureFile, render_report
 from mcrage.report.published import read_published
 from mcrage.report.rare import rare_tables
@@ -27,6 +28,8 @@ from mcrage.report.results import split_results
 from mcrage.report.selection import COLUMNS, selection_tables
 from mcrage.report.synthetic import synthetic_sections
 from mcrage.stage import run_stage
+from mcrage.statistics.joint import all_remedies, compare_remedies
+from mcrage.statistics.summary import Margins
 from mcrage.tables import atomic_output, read_json, read_table
 
 
@@ -51,6 +54,21 @@ def selections(paths: list[str], selecting: dict) -> dict:
     }
 
 
+def joint_of(metrics, summary, roles: dict, settings: dict) -> tuple:
+    """Return the tables of all remedies and what they show, if classifiers or rules are several."""
+    told = settings["remedies"]
+    if not told or len(told["classifiers"]) == len(told["thresholds"]) == 1:
+        return [], None
+    remedies = all_remedies(**told)
+    margins = Margins(**settings["margins"])
+    compared = shown_of(
+        compare_remedies(
+            metrics, remedies, settings["test_to_train"], settings["controls"], margins
+        )
+    )
+    return joint_sections(summary, compared, remedies, roles), compared
+
+
 def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     settings = params["settings"]
@@ -59,8 +77,9 @@ def main(input, output, params, wildcards, threads, origin) -> None:
         read_table(path).to_pandas()
         for path in (input.comparisons, input.summary, input.within, *input.fidelity)
     )
+    metrics = read_table(input.metrics).to_pandas()
     sections = split_results(
-        read_table(input.metrics).to_pandas(),
+        metrics,
         comparisons,
         by_dataset,
         list(settings["treatments"]),
@@ -79,6 +98,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
         selecting["n_replicates"],
         settings["rare_groups"],
     )
+    joint, remedies = joint_of(metrics, summary, by_dataset, settings)
     page = render_report(
         sections,
         synthetic=synthetic,
@@ -99,6 +119,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
             list(input.figures),
         ),
         within=within,
+        joint=joint,
         across=across_sections(summary, settings["ranked"]),
         tables=downloads(
             {
@@ -106,7 +127,8 @@ def main(input, output, params, wildcards, threads, origin) -> None:
                 "comparisons": comparisons,
                 "within_replicate": within,
                 **({"fidelity": fidelity[0]} if fidelity else {}),
-            }
+            },
+            computed={} if remedies is None else {"remedies": remedies},
         ),
     )
     with atomic_output(output.report) as path:

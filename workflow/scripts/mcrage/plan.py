@@ -284,6 +284,20 @@ class Plan:
         """Return the treatments that no user has: the real rows before thinning."""
         return [name for name in self.treatments if self.recipes[name].train_on == "original"]
 
+    def remedies(self) -> dict[str, Any]:
+        """Return what `mcrage.statistics.joint.all_remedies` takes; empty without a baseline."""
+        plain = self.main_baseline()
+        if plain is None:
+            return {}
+        kinds = {name: self.classifier(name)["kind"] for name in self.classifiers}
+        return {
+            "plain": plain,
+            "treatments": list(self.treatments),
+            "classifiers": list(self.classifiers),
+            "thresholds": list(self.config.experiment.thresholds),
+            "lotteries": [name for name in kinds if kinds[name] == "exponentiated_gradient"],
+        }
+
     def ranked(self) -> list[str]:
         """Return the treatments that are ranked over datasets; none where these are too few."""
         controls = self.controls()

@@ -34,7 +34,12 @@ class Download:
     told: str
 
 
-def downloads(tables: "Mapping[str, pd.DataFrame]", max_bytes: int = MAX_BYTES) -> list[Download]:
+def downloads(
+    tables: "Mapping[str, pd.DataFrame]",
+    max_bytes: int = MAX_BYTES,
+    *,
+    computed: "Mapping[str, pd.DataFrame] | None" = None,
+) -> list[Download]:
     """Return tables as CSV with six digits, undefined numbers empty.
 
     Parameters
@@ -43,15 +48,22 @@ def downloads(tables: "Mapping[str, pd.DataFrame]", max_bytes: int = MAX_BYTES) 
         By the name of the file below results, without its ending.
     max_bytes : int
         Larger ones are named only.
+    computed : mapping of str to DataFrame, optional
+        Tables that are in no file below results, computed of results/metrics.parquet for the page.
     """
     out = []
-    for name, table in tables.items():
+    computed = computed or {}
+    for name, table in {**tables, **computed}.items():
         text = table.to_csv(index=False, float_format="%.6g", lineterminator="\r\n").encode()
-        told = f"{count(len(table))} rows; all digits in results/{name}.parquet"
+        path = f"results/{name}.parquet"
+        told = f"{count(len(table))} rows; all digits in {path}"
+        if name in computed:
+            path = "computed of results/metrics.parquet"
+            told = f"{count(len(table))} rows, {path}"
         uri = ""
         if len(text) <= max_bytes:
             uri = "data:text/csv;charset=utf-8;base64," + base64.b64encode(text).decode()
         else:
-            told = f"{count(len(table))} rows, too many for this page: results/{name}.parquet"
+            told = f"{count(len(table))} rows, too many for this page: {path}"
         out.append(Download(f"{name}.csv", uri, told))
     return out

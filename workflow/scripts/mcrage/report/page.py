@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcrage.figures.words import capital, metric_name, treatment_name
+from mcrage.metrics.rules import HALF
 from mcrage.provenance import Origin, to_json
 from mcrage.report.across import Across
 from mcrage.report.answer import LEADING_METRIC, answer, headline, question
 from mcrage.report.chain import Chain
+from mcrage.report.claims import claim_sentences
 from mcrage.report.columns import HEADS as COLUMN_HEADS
 from mcrage.report.columns import ColumnsTable
 from mcrage.report.costs import generator_costs, machine_facts, stage_costs
 from mcrage.report.detectable import detectable_tables
 from mcrage.report.downloads import Download
 from mcrage.report.fairness import gap_tables
+from mcrage.report.joint import Joint
 from mcrage.report.levelling import levelling_tables
 from mcrage.report.primary import primary_verdict
 from mcrage.report.published import Published
@@ -201,6 +204,7 @@ def render_report(
     columns: Sequence[ColumnsTable] = (),
     within: "pd.DataFrame | None" = None,
     across: Sequence[Across] = (),
+    joint: Sequence[Joint] = (),
     tables: Sequence[Download] = (),
 ) -> str:
     """Return the page.
@@ -233,6 +237,8 @@ def render_report(
         results/within_replicate.parquet.
     across : sequence of Across
         What several datasets say together.
+    joint : sequence of Joint
+        All remedies in one table, where classifiers or rules are several.
     tables : sequence of Download
         Tables that the reader may keep.
 
@@ -276,6 +282,7 @@ def render_report(
             (one, [_figure(figure) for figure in figures if _is_about(figure, one)])
             for one in across
         ],
+        joint=joint,
         tables=tables,
         columns=columns,
         column_heads=COLUMN_HEADS,
@@ -342,6 +349,11 @@ def _section(
         "main": treatment_name(main) if main else "",
         "gaps": gap_tables(results, next(iter(results.baselines), None)),
         "papers": papers,
+        "claims": {
+            # The paper's labels are cut at 0.5.
+            paper.name: claim_sentences(results, paper) if results.threshold == HALF else []
+            for paper in papers
+        },
         "renamed": [
             {
                 "paper": paper.name,

@@ -3,11 +3,12 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mcrage.errors import UserError
+from mcrage.metrics.names import ALL, WORDS, is_of_attribute
 
 # Quoted in the file, so that 0.70 keeps its zero and claims no third decimal.
 Printed = Annotated[str, Field(pattern=r"^\d+(\.\d+)?$")]
@@ -31,6 +32,34 @@ class PublishedRow(_Closed):
     values: dict[str, Printed]
 
 
+class Claim(_Closed):
+    """One thing that the paper says, about two of its rows.
+
+    `treatment` and `baseline` are rows by their printed names. A metric that compares subgroups
+    needs `attribute`; any other is of one `subgroup`.
+    """
+
+    says: str = Field(min_length=1)
+    where: str = Field(min_length=1)
+    treatment: str
+    baseline: str
+    metric: str
+    attribute: str | None = None
+    subgroup: str = ALL
+    direction: Literal["higher", "lower"]
+
+    @model_validator(mode="after")
+    def _can_be_judged(self) -> Self:
+        if self.metric not in WORDS:
+            raise ValueError(f"unknown metric {self.metric}; known: {', '.join(WORDS)}")
+        if is_of_attribute(self.metric) != (self.attribute is not None):
+            needed = "needs" if self.attribute is None else "takes no"
+            raise ValueError(f"metric {self.metric} {needed} attribute")
+        if self.attribute is not None and self.subgroup != ALL:
+            raise ValueError(f"metric {self.metric} takes no subgroup")
+        return self
+
+
 class Published(_Closed):
     """One table of a paper; see resources/published/mcrage.yaml for the meaning of the keys."""
 
@@ -45,6 +74,27 @@ class Published(_Closed):
     notes: tuple[str, ...] = ()
     metrics: dict[str, PublishedMetric]
     rows: tuple[PublishedRow, ...]
+    claims: tuple[Claim, ...] = ()
+
+    @model_validator(mode="after")
+    def _claims_are_about_rows(self) -> Self:
+        printed = [row.printed for row in self.rows]
+        for number, claim in enumerate(self.claims):
+            for key in ("treatment", "baseline"):
+                if (name := getattr(claim, key)) not in printed:
+                    known = ", ".join(printed)
+                    raise ValueError(f"claims.{number}.{key}: unknown row {name}; known: {known}")
+        return self
+
+    def row(self, printed: str) -> PublishedRow:
+        """Return the row that the paper gives this name.
+
+        Raises
+        ------
+        KeyError
+            If there is none.
+        """
+        return {row.printed: row for row in self.rows}[printed]
 
     def applies_to(self, dataset: str, scenario: str, classifier: str) -> bool:
         """Say whether the paper's numbers may stand beside ours."""

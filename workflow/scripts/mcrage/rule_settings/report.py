@@ -29,6 +29,9 @@ class ReportSettings(RuleSettings):
                 "test_to_train": self.plan.test_to_train(),
                 "primary": self.plan.config.primary.model_dump(),
                 "main_baseline": self.plan.main_baseline(),
+                "remedies": self.plan.remedies(),
+                "controls": self.plan.controls(),
+                "margins": self.plan.config.margins.model_dump(),
                 "shown_replicate": self.plan.config.figures.replicate,
                 "ranked": {
                     "treatments": self.plan.ranked(),

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: MIT
+"""What a paper claims, one by one, beside what our comparisons show."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mcrage.figures.differences import has_interval, verdict
+from mcrage.figures.words import EVERYONE, metric_name, treatment_name
+from mcrage.report.numbers import difference, p_value
+from mcrage.report.published import Claim, Published
+from mcrage.report.results import Results
+
+BORNE_OUT, CONTRADICTED, NOT_SHOWN = "borne out", "contradicted", "not shown either way"
+_LEVEL = 0.05
+
+
+def claim_sentences(results: Results, paper: Published) -> list[str]:
+    """Return a sentence for each claim of a paper: what it claims, our numbers, the verdict.
+
+    Parameters
+    ----------
+    results : Results
+    paper : Published
+        One that applies to these results.
+
+    Returns
+    -------
+    list of str
+        In the order of the file. A verdict needs a 95 % interval that leaves out 0 and a p-value
+        below .05 by Holm's correction over the claims judged with the same treatment of ours.
+    """
+    found = {
+        (number, name): _row(results, paper, claim, name)
+        for number, claim in enumerate(paper.claims)
+        for name in _ours(results, paper, claim)
+    }
+    adjusted = _adjusted(found)
+    return [
+        f"Claimed ({claim.where}): {claim.says}{_printed(paper, claim)}. "
+        + _judged(
+            results,
+            paper,
+            claim,
+            {
+                name: (row, adjusted.get((number, name), np.nan))
+                for (number_of, name), row in found.items()
+                if number_of == number
+            },
+        )
+        for number, claim in enumerate(paper.claims)
+    ]
+
+
+def claim_verdict(row: Mapping[str, Any], p_adjusted: float, direction: str) -> str:
+    """Return `BORNE_OUT`, `CONTRADICTED` or `NOT_SHOWN`.
+
+    Parameters
+    ----------
+    row : mapping
+        A row of comparisons.parquet.
+    p_adjusted : float
+        Its p-value, corrected for the family of claims.
+    direction : {"higher", "lower"}
+        Where the paper says that its method lies.
+    """
+    if verdict(row) == "unclear" or not p_adjusted < _LEVEL:
+        return NOT_SHOWN
+    return BORNE_OUT if (row["mean_difference"] > 0) == (direction == "higher") else CONTRADICTED
+
+
+def _ours(results: Results, paper: Published, claim: Claim) -> list[str]:
+    return [name for name in paper.row(claim.treatment).treatments if name in results.treatments]
+
+
+def _row(
+    results: Results, paper: Published, claim: Claim, treatment: str
+) -> Mapping[str, Any] | None:
+    for baseline in paper.row(claim.baseline).treatments:
+        if claim.attribute:
+            key = (baseline, treatment, claim.attribute, claim.metric)
+            row = results.gap_differences.get(key)
+        else:
+            key = (baseline, treatment, claim.subgroup, claim.metric)
+            row = results.differences.get(key)
+        if row is not None:
+            return row
+    return None
+
+
+def _adjusted(found: Mapping[tuple[int, str], Any]) -> dict[tuple[int, str], float]:
+    from mcrage.statistics.paired import holm
+
+    out = {}
+    for treatment in {name for _, name in found}:
+        family = [k for k, row in found.items() if k[1] == treatment and row and has_interval(row)]
+        if family:
+            p_values = np.array([[found[key]["p_value"] for key in family]], dtype=np.float64)
+            out.update(zip(family, map(float, holm(p_values)[0]), strict=True))
+    return out
+
+
+def _printed(paper: Published, claim: Claim) -> str:
+    if claim.attribute or claim.subgroup != EVERYONE:
+        return ""
+    values = [
+        paper.row(name).values.get(claim.metric) for name in (claim.baseline, claim.treatment)
+    ]
+    return f" ({values[0]} to {values[1]})" if all(values) else ""
+
+
+def _judged(
+    results: Results,
+    paper: Published,
+    claim: Claim,
+    rows: Mapping[str, tuple[Mapping[str, Any] | None, float]],
+) -> str:
+    if not rows:
+        names = " or ".join(map(treatment_name, paper.row(claim.treatment).treatments))
+        return f"Not judged here: the experiment has no treatment {names}."
+    known = {name: pair for name, pair in rows.items() if pair[0] is not None}
+    if not known:
+        return f"Not judged here: {_lacking(results, paper, claim)}."
+    told = [_told(name, *pair, claim.direction) for name, pair in known.items()]
+    who = (
+        f"between subgroups of {claim.attribute}"
+        if claim.attribute
+        else f"for {results.who.get(claim.subgroup, claim.subgroup)}"
+    )
+    return f"Here, {metric_name(claim.metric)} {who}: {'; '.join(told)}."
+
+
+def _lacking(results: Results, paper: Published, claim: Claim) -> str:
+    baselines = paper.row(claim.baseline).treatments
+    if not set(baselines) & set(results.baselines):
+        names = " or ".join(map(treatment_name, baselines))
+        return f"nothing is compared with {names} in this experiment"
+    told = metric_name(claim.metric)
+    if claim.attribute:
+        return f"{told} is not compared for {claim.attribute}"
+    return f"{told} is not compared for {results.who.get(claim.subgroup, claim.subgroup)}"
+
+
+def _told(name: str, row: Mapping[str, Any], p_adjusted: float, direction: str) -> str:
+    mean = row["mean_difference"]
+    if np.isnan(mean):
+        return f"{treatment_name(name)} not judged here, since the metric is undefined"
+    numbers = f"{treatment_name(name)} {difference(mean, row['ci_low'], row['ci_high'])}"
+    if not has_interval(row):
+        return f"{numbers}, not judged here, since one replicate gives no interval"
+    return (
+        f"{numbers} over {row['n_replicates']} replicates ({p_value(p_adjusted)}): "
+        f"{claim_verdict(row, p_adjusted, direction)}"
+    )
