@@ -54,9 +54,9 @@ def cautions(comparisons: pd.DataFrame, means: pd.DataFrame, *, utility_loss: fl
     ndarray of object, shape (len(comparisons),)
     """
     out = np.full(len(comparisons), "", dtype=object)
-    gaps = (comparisons["metric"].map(is_gap) & (comparisons["attribute"] != OVERALL)).to_numpy(
-        dtype=bool
-    )
+    gaps = (
+        comparisons["metric"].map(is_gap).astype(bool) & (comparisons["attribute"] != OVERALL)
+    ).to_numpy(dtype=bool)
     if not gaps.any():
         return out
     closed = gaps & _closed(comparisons, means)
