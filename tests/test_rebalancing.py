@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Treatments: filled groups, weights and repeated rows."""
 
+import logging
 from collections import Counter
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -286,6 +288,28 @@ def test_reweighing_makes_outcome_and_subgroup_independent(table, schema):
     np.testing.assert_allclose(weights, np.array(by_hand)[groups])
     together = np.bincount(groups, weights).reshape(2, 2)
     np.testing.assert_allclose(together, np.outer([70, 70], [50, 90]) / 140)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_reweighing_is_aif360s(seed, caplog):
+    caplog.set_level(logging.ERROR)  # it tells of each library that it could use
+    from aif360.algorithms.preprocessing import Reweighing
+    from aif360.datasets import BinaryLabelDataset
+
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(1, 60, 4)
+    schema = GroupSchema(("SEX", "SOURCE"), (("F", "M"), ("out", "in")))
+    groups = rng.permutation(np.repeat(np.arange(4), counts))
+    sex, source = schema.indices_of(groups)
+    frame = pd.DataFrame({"SEX": sex, "SOURCE": source}, dtype=np.float64)
+    data = BinaryLabelDataset(
+        df=frame, label_names=["SOURCE"], protected_attribute_names=["SEX"]
+    )  # fmt: skip
+    theirs = Reweighing(
+        unprivileged_groups=[{"SEX": 0.0}], privileged_groups=[{"SEX": 1.0}]
+    ).fit_transform(data)  # fmt: skip
+    ours = row_weights(groups, schema, "reweighing")
+    np.testing.assert_allclose(ours, theirs.instance_weights)
 
 
 def test_filling_is_of_one_source():

@@ -692,6 +692,11 @@ def test_gaps_stand_beside_what_chance_gives_and_not_among_subgroups():
     mean = gaps[0].query("treatment == 'smote'")["value"].mean()
     assert entry.text == number(mean)
     assert entry.small.startswith(f"by chance {number(mean - 0.05)}; beyond it in")
+    useless = {**results.values, ("imbalanced", EVERYONE, "auroc"): np.array([0.55, 0.57])}
+    [judged] = gap_tables(dataclasses.replace(results, values=useless), "imbalanced")
+    told = {name: entries[0].small for name, entries in judged.rows}
+    assert told["imbalanced"].endswith("caution: useless: AUROC of everyone 0.560")
+    assert "caution" not in told["smote"]
     page = render_report([results], settings={**settings(), "primary": PRIMARY}, figures=[])
     assert "Declared before the run" in page
     assert "Gaps between subgroups" in page
