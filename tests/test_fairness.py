@@ -109,6 +109,7 @@ def test_signed_gaps_and_theil_are_aif360s(aif360, seed, n):
         "signed_equal_opportunity_difference": theirs.equal_opportunity_difference(),
         "signed_average_odds_difference": theirs.average_odds_difference(),
         "absolute_average_odds_difference": theirs.average_abs_odds_difference(),
+        "absolute_equalised_odds_difference": theirs.equalized_odds_difference(),
     }
     if predicted[part == 1].any():
         expected["signed_disparate_impact"] = theirs.disparate_impact()

@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from mcrage.groups import GroupSchema
 from mcrage.metrics.confusion import decide
+from mcrage.metrics.fairness import signed, worst
 from mcrage.metrics.judge import OF_COUNTS
 from mcrage.metrics.sufficient import parts, sufficient
 from mcrage.statistics.exact import delong, mcnemar, placements
@@ -20,6 +21,7 @@ from mcrage.statistics.ranking import rank
 from mcrage.statistics.resampling import auroc_of, draws, percentiles
 from mcrage.statistics.summary import Margins, as_table, compare, summarise
 from mcrage.statistics.within import METRICS, Judged, compare_within
+from mcrage.statistics.within_gaps import OF_ALL
 
 differences = st.lists(
     st.floats(-1, 1, allow_nan=False).map(lambda x: round(x, 6)), min_size=3, max_size=30
@@ -445,13 +447,16 @@ def rows_of_test(
 @pytest.mark.parametrize("n_levels", [2, 3])
 def test_within_a_replicate_differences_are_those_of_the_metrics_and_draws_those_of_rows(n_levels):
     schema, groups, judged = rows_of_test(300, n_levels)
+    references = {"RACE": "b"}
     found = pd.DataFrame(
-        compare_within(schema, groups, judged, ["imbalanced"], n_draws=20, seed=4)
+        compare_within(
+            schema, groups, judged, ["imbalanced"], n_draws=20, seed=4, references=references
+        )
     ).set_index(["threshold", "attribute", "subgroup", "metric"])
 
     def differences(rows: np.ndarray) -> pd.Series:
         out = {}
-        for split in parts(schema, groups[rows]):
+        for split in parts(schema, groups[rows], references):
             y = schema.target_of(groups[rows])
             two = [
                 sufficient(split, y, own.score[rows], own.decisions["likeliest"][rows])
@@ -464,9 +469,23 @@ def test_within_a_replicate_differences_are_those_of_the_metrics_and_draws_those
                 ]
                 for place, subgroup in enumerate(split.subgroups):
                     out[split.attribute, subgroup, metric] = own[1][place] - own[0][place]
+            if split.attribute == "overall":
+                continue
+            gaps = [worst(one) for one in two]
+            for metric in OF_ALL:
+                out[split.attribute, "all", metric] = gaps[1][metric][0] - gaps[0][metric][0]
+            for place, subgroup in enumerate(split.subgroups):
+                if place == split.reference:
+                    continue
+                pair = f"{subgroup} against {split.subgroups[split.reference]}"
+                gaps = [signed(one, place) for one in two]
+                for metric in gaps[0]:
+                    out[split.attribute, pair, metric] = gaps[1][metric][0] - gaps[0][metric][0]
         return pd.Series(out)
 
     ours = found.loc["likeliest"]
+    assert ("RACE", "RACE=c against RACE=b", "signed_auroc_difference") in ours.index
+    assert ("SEX*RACE", "all", "worst_equalised_odds_difference") in ours.index
     whole = differences(np.arange(300)).reindex(ours.index)
     np.testing.assert_allclose(ours["difference"], whole, atol=1e-12)
     if n_levels == 2:
@@ -509,6 +528,75 @@ def test_large_parts_have_the_interval_that_ranking_anew_gives(monkeypatch):
     error, p_value = delong(schema.target_of(groups) == 1, *placed)
     assert slow["std_error"] == pytest.approx(error, rel=0.15)
     assert slow["p_value"] == pytest.approx(p_value)
+
+
+def test_gaps_within_a_replicate_are_fairlearns_and_the_undefined_has_its_support():
+    from fairlearn import metrics as fairlearn
+
+    schema, groups, judged = rows_of_test(400, 2)
+    judged["smote"].decisions["likeliest"][groups % 2 == 0] = 1
+    # Nobody of race c has the outcome.
+    kept = (schema.target_of(groups) == 0) | (schema.indices_of(groups)[1] != 2)
+    groups = groups[kept]
+    judged = {
+        name: Judged(own.score[kept], {k: v[kept] for k, v in own.decisions.items()})
+        for name, own in judged.items()
+    }
+    table = pd.DataFrame(compare_within(schema, groups, judged, ["imbalanced"], n_draws=50, seed=0))
+    where = ["attribute", "subgroup", "metric"]
+    found = table[table["threshold"] == "likeliest"].set_index(where).sort_index()
+    y, sex = schema.target_of(groups), schema.indices_of(groups)[0]
+    for metric, of in (
+        ("worst_statistical_parity_difference", fairlearn.demographic_parity_difference),
+        ("worst_equal_opportunity_difference", fairlearn.equal_opportunity_difference),
+        ("worst_equalised_odds_difference", fairlearn.equalized_odds_difference),
+    ):
+        plain, other = (
+            of(y, own.decisions["likeliest"], sensitive_features=sex) for own in judged.values()
+        )
+        row = found.loc["SEX", "all", metric]
+        assert row["difference"] == pytest.approx(other - plain, abs=1e-12)
+        assert row["ci_low"] <= row["difference"] <= row["ci_high"]
+        assert row["std_error"] > 0
+    parity = found.loc["SEX", "all", "worst_statistical_parity_difference"]
+    assert parity["support"] == min(np.bincount(sex))
+    against = found.loc["RACE", "RACE=c against RACE=a"]
+    for metric in ("signed_equal_opportunity_difference", "absolute_equalised_odds_difference"):
+        lacking = against.loc[metric]
+        assert lacking[["difference", "ci_low", "ci_high"]].isna().all()
+        assert lacking["support"] == 0
+    assert against.loc["signed_statistical_parity_difference", "difference"] != 0
+    # The gap is of the two other races, in every draw.
+    used = found.loc["RACE", "all", "worst_equal_opportunity_difference"]
+    assert (used["support"], used["n_draws"]) == (
+        min(np.bincount(schema.indices_of(groups)[1][y == 1])[:2]), 50,
+    )  # fmt: skip
+    judged["smote"].decisions["likeliest"][0] = -1
+    part = pd.DataFrame(compare_within(schema, groups, judged, ["imbalanced"], n_draws=0, seed=0))
+    undecided = part[part["threshold"] == "likeliest"].set_index(where)
+    assert undecided["difference"].isna()["SEX", "all", "worst_equalised_odds_difference"]
+    assert undecided["difference"].notna()["SEX", "all", "worst_auroc_difference"]
+
+
+def test_a_draw_of_patients_that_lacks_a_subgroup_has_no_gap_between_all():
+    schema = GroupSchema(("SEX", "Y"), (("F", "M", "X"), ("0", "1")))
+    sex, y = np.repeat([0, 1, 2], [40, 40, 4]), np.tile([0, 1], 42)
+    groups = schema.index_of(np.array([sex, y]))
+    score = np.random.default_rng(0).random((2, 84))
+    judged = {
+        name: Judged(own, {"0.5": decide(own, 0.5)})
+        for name, own in zip(("imbalanced", "smote"), score, strict=True)
+    }
+    # All of X are one patient, whom a draw lacks in 37 of 100 cases.
+    patients = np.append(np.arange(80), np.full(4, 80))
+    found = pd.DataFrame(
+        compare_within(
+            schema, groups, judged, ["imbalanced"], n_draws=300, seed=0, clusters=patients
+        )
+    ).set_index(["subgroup", "metric"])
+    n = found.loc["all", "worst_equalised_odds_difference"]["n_draws"]
+    assert 0.5 * 300 < n < 0.75 * 300
+    assert found.loc["SEX=M against SEX=F", "signed_auroc_difference"]["n_draws"] == 300
 
 
 def test_clusters_widen_intervals_and_leave_no_test_of_independent_rows():

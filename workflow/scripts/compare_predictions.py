@@ -3,7 +3,7 @@
 
 Inputs: test, roles, predictions (treatment by treatment, one per classifier). Output: within.
 Settings: ``treatments``, ``classifiers``, in the order of the predictions; ``baselines``;
-``thresholds``; ``n_draws`` of the bootstrap. Seeds: ``bootstrap``.
+``thresholds``; ``references``; ``n_draws`` of the bootstrap. Seeds: ``bootstrap``.
 """
 
 import pyarrow as pa
@@ -42,6 +42,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
             n_draws=settings["n_draws"],
             seed=params["seeds"]["bootstrap"],
             clusters=clusters_of(test, roles.cluster),
+            references=settings["references"],
         )
         n = len(found["metric"])
         context = {

@@ -120,6 +120,37 @@ def worst(statistics: Sufficient) -> dict[str, tuple[float, int]]:
     return out
 
 
+def signed_of_counts(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the gaps of decisions of one subgroup against another.
+
+    Parameters
+    ----------
+    counts : ndarray of int64 or float64, shape (..., 2, K, K)
+        Of the subgroup, and of the reference.
+
+    Returns
+    -------
+    dict of str to ndarray of float64, shape (...)
+        By metric; NaN where a rate of either is undefined.
+    """
+    accuracies = accuracy(counts)
+    out = {"signed_accuracy_difference": accuracies[..., 0] - accuracies[..., 1]}
+    if counts.shape[-1] == 2:
+        chosen, hits = selection_rate(counts), true_positive_rate(counts)
+        alarms = false_positive_rate(counts)
+        opportunity, alarm = hits[..., 0] - hits[..., 1], alarms[..., 0] - alarms[..., 1]
+        out |= {
+            "signed_statistical_parity_difference": chosen[..., 0] - chosen[..., 1],
+            "signed_disparate_impact": ratio(chosen[..., 0], chosen[..., 1]),
+            "signed_equal_opportunity_difference": opportunity,
+            "signed_average_odds_difference": (alarm + opportunity) / 2,
+            "absolute_average_odds_difference": (np.abs(alarm) + np.abs(opportunity)) / 2,
+            "absolute_equalised_odds_difference": np.maximum(np.abs(alarm), np.abs(opportunity)),
+            "btgan_parity_gap": chosen[..., 1] - chosen[..., 0],
+        }
+    return out
+
+
 def signed(statistics: Sufficient, subgroup: int) -> dict[str, tuple[float, int]]:
     """Return the gaps of one subgroup against the reference.
 
@@ -134,29 +165,18 @@ def signed(statistics: Sufficient, subgroup: int) -> dict[str, tuple[float, int]
         Metric to its value and its support: the smaller denominator of the two subgroups.
     """
     pair = [subgroup, statistics.parts.reference]
-    counts, truths = statistics.counts[pair], statistics.truths[pair]
+    truths = statistics.truths[pair]
     least = int(statistics.rows[pair].min())
     auroc = statistics.scores["auroc"][pair]
-    accuracies = accuracy(counts)
-    out = {
-        "signed_accuracy_difference": (accuracies[0] - accuracies[1], least),
-        "signed_auroc_difference": (auroc[0] - auroc[1], least),
-        "btgan_auroc_gap": (auroc[1] - auroc[0], least),
+    values = signed_of_counts(statistics.counts[pair]) | {
+        "signed_auroc_difference": auroc[0] - auroc[1],
+        "btgan_auroc_gap": auroc[1] - auroc[0],
     }
+    # Of rates of rows with one outcome, these are the rows.
+    fewest = {name: int(truths.min()) for name in values if name.endswith("_odds_difference")}
     if statistics.is_binary:
-        chosen, hits = selection_rate(counts), true_positive_rate(counts)
-        alarms = false_positive_rate(counts)
-        opportunity, alarm = hits[0] - hits[1], alarms[0] - alarms[1]
-        fewest = int(truths.min())
-        out |= {
-            "signed_statistical_parity_difference": (chosen[0] - chosen[1], least),
-            "signed_disparate_impact": (ratio(chosen[0], chosen[1]), least),
-            "signed_equal_opportunity_difference": (opportunity, int(truths[:, 1].min())),
-            "signed_average_odds_difference": ((alarm + opportunity) / 2, fewest),
-            "absolute_average_odds_difference": ((abs(alarm) + abs(opportunity)) / 2, fewest),
-            "btgan_parity_gap": (chosen[1] - chosen[0], least),
-        }
-    return {name: (float(value), support) for name, (value, support) in out.items()}
+        fewest["signed_equal_opportunity_difference"] = int(truths[:, 1].min())
+    return {name: (float(value), fewest.get(name, least)) for name, value in values.items()}
 
 
 def between_group_theil_index(counts: np.ndarray) -> float:

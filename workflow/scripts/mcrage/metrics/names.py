@@ -52,6 +52,7 @@ WORDS = {
     "signed_equal_opportunity_difference": "difference in true positive rate",
     "signed_average_odds_difference": "average odds difference",
     "absolute_average_odds_difference": "absolute average odds difference",
+    "absolute_equalised_odds_difference": "absolute equalised odds difference",
     "signed_accuracy_difference": "difference in accuracy",
     "signed_auroc_difference": "difference in AUROC",
     "btgan_parity_gap": "parity gap (Bt-GAN's sign)",
@@ -69,6 +70,7 @@ LOWER_IS_BETTER = frozenset(
         "between_group_theil_index",
         "worst_group_brier",
         "absolute_average_odds_difference",
+        "absolute_equalised_odds_difference",
         *(
             name
             for name in WORDS

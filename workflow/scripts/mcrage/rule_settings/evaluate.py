@@ -113,6 +113,7 @@ class EvaluateSettings(GenerateSettings):
                 "classifiers": self.plan.classifiers,
                 "baselines": self.plan.baselines,
                 "thresholds": self._thresholds(),
+                "references": self._references(wildcards),
                 "n_draws": self.plan.config.experiment.bootstrap,
             },
             "seeds": {"bootstrap": self._seed(wildcards, "compare_predictions")},

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Treatments compared on the test rows of one replicate.
 
-The intervals say what other test rows from the same source would have given to the very same
-classifiers. They say nothing of another split, another training or another seed of a generator: for
-these there are replicates (`mcrage.statistics.summary`).
+Metrics of everyone and of each subgroup, and gaps between subgroups (`within_gaps`). The intervals
+say what other test rows from the same source would have given to the very same classifiers. They
+say nothing of another split, another training or another seed of a generator: for these there are
+replicates (`mcrage.statistics.summary`).
 
 All metrics are arithmetic on sums of rows within groups (subgroup × target): of decisions, of
 squared errors and, for AUROC, of placements (`mcrage.statistics.exact.placements`). So a draw of
@@ -14,17 +15,20 @@ variance is that of the whole divided by the rows of the rarer level; parts with
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from mcrage.groups import GroupSchema
-from mcrage.metrics.confusion import ratio
+from mcrage.metrics.confusion import confusion, ratio
 from mcrage.metrics.f1 import f1_of
+from mcrage.metrics.names import OVERALL
 from mcrage.metrics.rates import accuracy, balanced_accuracy
 from mcrage.metrics.sufficient import Parts, parts
 from mcrage.statistics.exact import delong, mcnemar, placements
 from mcrage.statistics.resampling import N_DRAWS, Statistic, auroc_of, draws, percentiles
+from mcrage.statistics.within_gaps import Gaps
 
 EXACT_BELOW = 200
 OF_DECISIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -58,16 +62,39 @@ class Judged:
     decisions: Mapping[str, np.ndarray]
 
 
+class Cell(NamedTuple):
+    """One value of each run, and where it stands in the table.
+
+    Attributes
+    ----------
+    attribute, subgroup, metric : str
+    support : int
+    number : int
+        Of the part; -1 of gaps, which are of several.
+    part : ndarray of bool, shape (n,), or None
+        The rows of the part.
+    """
+
+    attribute: str
+    subgroup: str
+    metric: str
+    support: int
+    number: int = -1
+    part: np.ndarray | None = None
+
+
 class _Rows:
     """The test rows, one group after the other, and the ways in which they are judged."""
 
-    def __init__(self, schema: GroupSchema, groups: np.ndarray) -> None:
+    def __init__(
+        self, schema: GroupSchema, groups: np.ndarray, references: Mapping[str, str] | None
+    ) -> None:
         self.order = np.argsort(groups, kind="stable")
         self.groups = groups[self.order]
         self.n_groups, self.n_subgroups = schema.n_groups, schema.n_subgroups
         self.n_levels = len(schema.levels[-1])
         self.y = schema.target_of(self.groups)
-        self.splits: list[Parts] = list(parts(schema, self.groups))
+        self.splits: list[Parts] = list(parts(schema, self.groups, references))
         ends = np.searchsorted(self.groups, np.arange(self.n_groups + 1))
         self.slices = [slice(a, b) for a, b in pairwise(ends)]
         # Which subgroups make up each part: (subgroups, parts of all splits).
@@ -75,6 +102,17 @@ class _Rows:
         self.members = np.concatenate(
             [np.eye(len(split.subgroups))[split.part] for split in every], axis=1
         )
+        ends = [0, *accumulate(len(split.subgroups) for split in self.splits)]
+        self.places = [slice(a, b) for a, b in pairwise(ends)]
+        self.gaps = {
+            number: Gaps(split, self._truths(split))
+            for number, split in enumerate(self.splits)
+            if split.attribute != OVERALL
+        }
+
+    def _truths(self, split: Parts) -> np.ndarray:
+        n = len(split.subgroups)
+        return confusion(self.y, self.y, self.n_levels, split.part, n).sum(axis=2)
 
     @property
     def levels(self) -> range:
@@ -88,6 +126,16 @@ class _Rows:
             for place in range(len(split.subgroups)):
                 yield number, split, place, split.part == place
                 number += 1
+
+    def cells(self) -> Iterator[Cell]:
+        """Yield what every run has a value of: metrics of each part, then gaps."""
+        for number, split, place, part in self.each_part():
+            for metric in METRICS:
+                n = int(part.sum())
+                yield Cell(split.attribute, split.subgroups[place], metric, n, number, part)
+        for number, gaps in self.gaps.items():
+            for subgroup, metric, n in gaps.cells:
+                yield Cell(self.splits[number].attribute, subgroup, metric, n)
 
     def sums(self, weights: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Return weighted sums of columns in each part and level: (draws, K, parts, q)."""
@@ -131,7 +179,7 @@ class _Run:
         self.columns = np.stack([np.asarray(column, dtype=np.float64) for column in columns], 1)
 
     def values(self, weights: np.ndarray, sums: np.ndarray, n: np.ndarray) -> np.ndarray:
-        """Return metrics of each draw: (rules, metrics, parts, draws).
+        """Return metrics of each draw, in the order of cells: (rules, cells, draws).
 
         Parameters
         ----------
@@ -141,17 +189,25 @@ class _Run:
         n : ndarray of float64, shape (m, K, parts)
             Weights of each level.
         """
-        k = self.rows.n_levels
-        of_scores = np.stack([self._auroc(weights, sums, n), self._brier(sums, n)])
-        out = np.empty((len(self.rules), len(METRICS), n.shape[2], len(n)))
+        rows, k = self.rows, self.rows.n_levels
+        of_scores = [self._auroc(weights, sums, n), self._brier(sums, n)]
+        counts = np.empty((len(self.rules), len(n), n.shape[2], k, k))
         for rule in range(len(self.rules)):
             positive = sums[..., rule * (k - 1) : (rule + 1) * (k - 1)]
             first = n[..., None] - positive.sum(axis=-1, keepdims=True)
-            counts = np.moveaxis(np.concatenate([first, positive], axis=-1), 1, 2)
-            for number, of in enumerate(OF_DECISIONS.values()):
-                out[rule, number] = np.where(self.undecided[rule, :, None], np.nan, of(counts).T)
-            out[rule, len(OF_DECISIONS) :] = of_scores
-        return out
+            counts[rule] = np.moveaxis(np.concatenate([first, positive], axis=-1), 1, 2)
+        of_parts = np.empty((len(self.rules), n.shape[2], len(METRICS), len(n)))
+        for number, of in enumerate(OF_DECISIONS.values()):
+            values = np.moveaxis(of(counts), 1, 2)
+            of_parts[:, :, number] = np.where(self.undecided[..., None], np.nan, values)
+        for number, values in enumerate(of_scores, len(OF_DECISIONS)):
+            of_parts[:, :, number] = values
+        found = [of_parts.reshape(len(self.rules), -1, len(n))]
+        for number, gaps in rows.gaps.items():
+            own = rows.places[number]
+            lacking = self.undecided[:, own].any(axis=1)
+            found.append(gaps.values(counts[:, :, own], of_scores[0][own].T, lacking))
+        return np.concatenate(found, axis=1)
 
     def _brier(self, sums: np.ndarray, n: np.ndarray) -> np.ndarray:
         column = len(self.rules) * (self.rows.n_levels - 1)
@@ -162,15 +218,13 @@ class _Run:
         each = []
         for level in rows.levels:
             own = np.empty((n.shape[2], len(n)))
-            number = 0
-            for place, split in enumerate(rows.splits):
-                parts_ = slice(number, number + len(split.subgroups))
+            for place in range(len(rows.splits)):
+                parts_ = rows.places[place]
                 sum_ = sums[:, :, parts_, column + place]
                 up, n_up = sum_[:, level], n[:, level, parts_]
                 down, n_down = sum_.sum(axis=1) - up, n[:, :, parts_].sum(axis=1) - n_up
                 whole = self._whole(level, place)
                 own[parts_] = (ratio(up, n_up) + ratio(down, n_down) - whole).T
-                number = parts_.stop
             for (exact, number), (part, area) in self.exact.items():
                 if exact == level:
                     own[number] = area(weights[:, part])
@@ -195,6 +249,7 @@ def compare_within(
     n_draws: int = N_DRAWS,
     seed: int,
     clusters: np.ndarray | None = None,
+    references: Mapping[str, str] | None = None,
 ) -> dict[str, list]:
     """Compare every treatment with every baseline on the same test rows.
 
@@ -212,6 +267,8 @@ def compare_within(
     seed : int
     clusters : ndarray, shape (n,), optional
         The patient or hospital of each row, which is then drawn as a whole.
+    references : mapping of str to str, optional
+        Attribute to the level that others are compared with; see `mcrage.metrics.sufficient.parts`.
 
     Returns
     -------
@@ -221,9 +278,10 @@ def compare_within(
         ``n_draws`` in which it was defined. ``test`` and ``p_value``: DeLong's for AUROC of two
         levels, McNemar's for accuracy, with the rows that only the treatment (``rows_won``) or
         only the baseline (``rows_lost``) has right, both -1 elsewhere. Both tests need
-        independent rows, so with clusters of more than one row p is NaN. ``support``: test rows.
+        independent rows, so with clusters of more than one row p is NaN. ``support``: test rows, of
+        gaps the smallest denominator.
     """
-    rows = _Rows(schema, np.asarray(groups))
+    rows = _Rows(schema, np.asarray(groups), references)
     runs = {name: _Run(rows, own) for name, own in judged.items()}
     pairs = [(b, t) for b in baselines for t in runs if t != b]
     columns = np.concatenate(
@@ -232,7 +290,7 @@ def compare_within(
     whole = _values(rows, runs, columns, np.ones((1, len(groups))))
     drawn = _draw(rows, runs, columns, n_draws, seed, clusters) if n_draws else None
     tied = clusters is not None and len(np.unique(clusters)) < len(clusters)
-    n = [int(part.sum()) for *_, part in rows.each_part()]
+    cells = list(rows.cells())
     out: dict[str, list] = {name: [] for name in COLUMNS}
     for baseline, treatment in pairs:
         difference = (whole[treatment] - whole[baseline])[..., 0]
@@ -245,28 +303,26 @@ def compare_within(
         low, high, error = (np.where(undefined, np.nan, values) for values in found[:3])
         tests = _Tests(rows, runs[treatment], runs[baseline], tied)
         for rule, name in enumerate(runs[treatment].rules):
-            for number, split, place, part in rows.each_part():
-                for column, metric in enumerate(METRICS):
-                    cell = rule, column, number
-                    told = tests.of(metric, rule, number, part)
-                    for key, value in zip(
-                        COLUMNS,
-                        (
-                            *(name, split.attribute, split.subgroups[place], metric),
-                            *(treatment, baseline, float(difference[cell])),
-                            *(float(low[cell]), float(high[cell]), float(error[cell])),
-                            *(int(found[3][cell]), *told, n[number]),
-                        ),
-                        strict=True,
-                    ):
-                        out[key].append(value)
+            for column, cell in enumerate(cells):
+                at = rule, column
+                for key, value in zip(
+                    COLUMNS,
+                    (
+                        *(name, cell.attribute, cell.subgroup, cell.metric),
+                        *(treatment, baseline, float(difference[at])),
+                        *(float(low[at]), float(high[at]), float(error[at])),
+                        *(int(found[3][at]), *tests.of(rule, cell), cell.support),
+                    ),
+                    strict=True,
+                ):
+                    out[key].append(value)
     return out
 
 
 def _values(
     rows: _Rows, runs: Mapping[str, _Run], columns: np.ndarray, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return the metrics of every treatment: (rules, metrics, parts, draws) each.
+    """Return the metrics of every treatment: (rules, cells, draws) each.
 
     `columns` are those of all runs side by side, and one of ones.
     """
@@ -303,16 +359,15 @@ class _Tests:
         self.rows, self.treatment, self.baseline, self.tied = rows, treatment, baseline, tied
         self.split_of = [place for place, split in enumerate(rows.splits) for _ in split.subgroups]
 
-    def of(
-        self, metric: str, rule: int, number: int, part: np.ndarray
-    ) -> tuple[str, float, int, int]:
-        """Return test, p-value, rows won and rows lost of a metric in a part of the rows."""
-        if metric == "auroc" and self.rows.n_levels == 2:
+    def of(self, rule: int, cell: Cell) -> tuple[str, float, int, int]:
+        """Return test, p-value, rows won and rows lost."""
+        part, number = cell.part, cell.number
+        if cell.metric == "auroc" and self.rows.n_levels == 2:
             place = 1, self.split_of[number]
             placed = (run.placed[place][part] for run in (self.treatment, self.baseline))
             p_value = np.nan if self.tied else delong(self.rows.y[part] == 1, *placed)[1]
             return DELONG, p_value, -1, -1
-        if metric == "accuracy":
+        if cell.metric == "accuracy":
             first, second = self.treatment.right[rule][part], self.baseline.right[rule][part]
             found = mcnemar(np.sum(first & ~second), np.sum(second & ~first))
             if self.treatment.undecided[rule][number] or self.baseline.undecided[rule][number]:
