@@ -26,6 +26,7 @@ from mcrage.report.published import read_published
 from mcrage.report.rare import rare_tables
 from mcrage.report.results import split_results
 from mcrage.report.selection import COLUMNS, selection_tables
+from mcrage.report.signed import signed_frame
 from mcrage.report.synthetic import synthetic_sections
 from mcrage.stage import run_stage
 from mcrage.statistics.joint import all_remedies, compare_remedies
@@ -128,7 +129,10 @@ def main(input, output, params, wildcards, threads, origin) -> None:
                 "within_replicate": within,
                 **({"fidelity": fidelity[0]} if fidelity else {}),
             },
-            computed={} if remedies is None else {"remedies": remedies},
+            computed={
+                "signed_gaps": signed_frame(sections, settings["test_to_train"]),
+                **({} if remedies is None else {"remedies": remedies}),
+            },
         ),
     )
     with atomic_output(output.report) as path:

@@ -1,16 +1,26 @@
 # SPDX-License-Identifier: MIT
 """The report's tables of gaps between subgroups."""
 
+import math
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from mcrage.figures.differences import has_interval, verdict
-from mcrage.figures.words import EVERYONE, capital, metric_name, treatment_name
+from mcrage.figures.words import EVERYONE, attribute_words, capital, metric_name, treatment_name
 from mcrage.metrics.names import NULL, NULL_P, is_gap, is_of_scores
 from mcrage.report.numbers import difference, number
 from mcrage.report.results import Results
-from mcrage.report.tables import Entry, Table
+from mcrage.report.tables import Entry, Table, mean_entry
 from mcrage.statistics.guards import LEVELS, useless
 
+SPREADS = {
+    "worst_statistical_parity_difference": "spread_selection_rate",
+    "worst_equal_opportunity_difference": "spread_true_positive_rate",
+}
+"""Gaps that a standard deviation over subgroups, less what chance gives, stands beside."""
+THEIL, BETWEEN = "theil_index", "between_group_theil_index"
 GAPS = (
     "worst_statistical_parity_difference",
     "worst_equal_opportunity_difference",
@@ -33,9 +43,10 @@ def gap_tables(results: Results, baseline: str | None) -> list[Table]:
     -------
     list of Table
         Each entry has the mean over replicates; below it what chance alone gives where there is no
-        gap, in how many replicates a gap was larger than that (p < .05), and the change against
-        the baseline with its interval and a caution, if there is one: of the comparison, or that
-        the treatment, be it the baseline, is useless as it stands.
+        gap, in how many replicates a gap was larger than that (p < .05), the bias-corrected spread
+        over subgroups, and the change against the baseline with its interval and a caution, if
+        there is one: of the comparison, or that the treatment, be it the baseline, is useless as
+        it stands.
     """
     attributes = list(dict.fromkeys(attribute for _, attribute, _ in results.gaps))
     tables = []
@@ -54,8 +65,88 @@ def gap_tables(results: Results, baseline: str | None) -> list[Table]:
         )
         if metrics:
             columns = tuple(capital(metric_name(metric)) for metric in metrics)
-            tables.append(Table(attribute, columns, rows))
+            tables.append(Table(attribute, columns, rows, note=_many(results, attribute)))
     return tables
+
+
+def theil_table(results: Results, baseline: str | None, test_to_train: float) -> Table | None:
+    """Return the Theil index of everyone beside what of it lies between subgroups.
+
+    Parameters
+    ----------
+    results : Results
+    baseline : str or None
+        What changes are told against.
+    test_to_train : float
+        See `mcrage.report.tables.mean_entry`.
+
+    Returns
+    -------
+    Table or None
+        None where there is none: with more than two outcomes.
+    """
+    if not any(metric == THEIL for _, _, metric in results.values):
+        return None
+    words = attribute_words(results.roles)
+    attributes = dict.fromkeys(a for _, a, metric in results.gaps if metric == BETWEEN)
+    rows = []
+    for name in results.treatments:
+        of = results.differences.get((baseline, name, EVERYONE, THEIL))
+        values = results.values.get((name, EVERYONE, THEIL), np.array([]))
+        support = results.support.get((EVERYONE, THEIL), np.nan)
+        entries = [with_change(mean_entry(values, support, test_to_train), of)]
+        for attribute in attributes:
+            of = results.gap_differences.get((baseline, name, attribute, BETWEEN))
+            values = results.gaps.get((name, attribute, BETWEEN), np.array([]))
+            own = mean_entry(values, support, test_to_train)
+            entries.append(with_change(own, of))
+        rows.append((treatment_name(name), tuple(entries)))
+    columns = (
+        f"{capital(metric_name(THEIL))}, everyone (lower is better)",
+        *(f"{capital(metric_name(BETWEEN))}, {words.get(a, a)}" for a in attributes),
+    )
+    return Table("Theil index: inequality of benefits", columns, tuple(rows))
+
+
+def with_change(entry: Entry, row: Mapping[str, Any] | None, caution: str = "") -> Entry:
+    """Return an entry with the change against the baseline below it, and a warning if any.
+
+    Parameters
+    ----------
+    entry : Entry
+        Of `mcrage.report.tables.mean_entry`.
+    row : mapping or None
+        Of comparisons.parquet; None for the baseline itself.
+    caution : str
+    """
+    told, kind = [entry.small] if entry.small else [], entry.kind
+    if row and row["mean_difference"] == row["mean_difference"]:
+        change = difference(row["mean_difference"], row["ci_low"], row["ci_high"])
+        told.append(f"change {change}")
+        kind = f"{verdict(row) if has_interval(row) else 'unclear'} {kind}".strip()
+    if caution:
+        told.append(f"caution: {caution}")
+    return Entry(entry.text, "; ".join(told), kind=kind)
+
+
+def caution_of(results: Results, row: Mapping[str, Any] | None, treatment: str, metric: str) -> str:
+    """Return the warning about a gap: of its change, or that the treatment itself is useless."""
+    return (row or {}).get("caution") or _useless(results, treatment, metric)
+
+
+def _many(results: Results, attribute: str) -> str:
+    """Say what the number of subgroups alone does to a largest gap."""
+    of = [one for one in results.roles.sensitive if one.column == attribute]
+    joined = "*".join(one.column for one in results.roles.sensitive) == attribute
+    n = math.prod(len(one.levels) for one in (results.roles.sensitive if joined else of))
+    if n < 3:
+        return ""
+    return (
+        f"{n} subgroups: the largest of so many rates less the smallest grows with their number, "
+        "and the more so the fewer people they hold, where all are treated alike, too. Go by what "
+        "chance gives, which is of just these subgroups, and by the spread (standard deviation "
+        "over subgroups less what chance gives), which does not grow so."
+    )
 
 
 def _entry(
@@ -72,13 +163,14 @@ def _entry(
             f"by chance {number(float(null.mean()))}; beyond it in "
             f"{int((p_values < 0.05).sum())} of {len(p_values)}"
         )
+    if len(spread := _known(results, treatment, attribute, SPREADS.get(metric, ""))):
+        told.append(f"spread {number(float(spread.mean()))}")
     kind = ""
     row = results.gap_differences.get((baseline, treatment, attribute, metric))
     if row and row["mean_difference"] == row["mean_difference"]:
         told.append(difference(row["mean_difference"], row["ci_low"], row["ci_high"]))
         kind = verdict(row) if has_interval(row) else "unclear"
-    caution = (row or {}).get("caution") or _useless(results, treatment, metric)
-    if caution:
+    if caution := caution_of(results, row, treatment, metric):
         told.append(f"caution: {caution}")
     return Entry(number(float(values.mean())), "; ".join(told), kind=kind)
 

@@ -2,7 +2,7 @@
 """The report's table of all remedies, whether they change rows, the classifier or the decisions."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +15,14 @@ from mcrage.figures.words import (
     subgroup_words,
     treatment_name,
 )
-from mcrage.metrics.names import ALL, LOWER_IS_BETTER, OVERALL
+from mcrage.metrics.names import ALL, LOWER_IS_BETTER, OVERALL, is_of_attribute
 from mcrage.metrics.rules import HALF, LIKELIEST
+from mcrage.report.levelling import levelling_tables
 from mcrage.report.numbers import count, difference, number, p_value
+from mcrage.report.results import Results
+from mcrage.report.rope import rope_tables
 from mcrage.report.tables import FEW_ROWS, Entry, Table
+from mcrage.statistics.guards import GAP_OF
 from mcrage.statistics.joint import Remedy
 
 if TYPE_CHECKING:
@@ -59,10 +63,16 @@ class Joint:
     headline : str
     tables : list of Table
         One for each attribute, a row per remedy; everyone's metrics stand in each.
+    levelling : list of Table
+        See `mcrage.report.levelling.levelling_tables`, of remedies.
+    rope : list of Table
+        See `mcrage.report.rope.rope_tables`, of remedies.
     """
 
     headline: str
     tables: list[Table]
+    levelling: list[Table] = field(default_factory=list)
+    rope: list[Table] = field(default_factory=list)
 
 
 def remedy_name(remedy: Remedy, plain: Remedy) -> str:
@@ -82,7 +92,7 @@ def remedy_name(remedy: Remedy, plain: Remedy) -> str:
 
 def shown_of(comparisons: "pd.DataFrame") -> "pd.DataFrame":
     """Return the comparisons that tables of remedies show, of all subgroups."""
-    metrics = {*OF_EVERYONE, OF_SUBGROUPS, *OF_ATTRIBUTE}
+    metrics = {*OF_EVERYONE, OF_SUBGROUPS, *OF_ATTRIBUTE, *GAP_OF, *GAP_OF.values()}
     return comparisons[comparisons["metric"].isin(metrics)]
 
 
@@ -137,8 +147,50 @@ def joint_sections(
             )
             tables.append(Table(title, tuple(columns.values()), entries, first="Remedy"))
         headline = f"{roles[dataset].title}, {treatment_name(scenario)}"
-        out.append(Joint(headline, tables))
+        own = _as_results(means, differences, rows, roles[dataset])
+        plain = own.treatments[0]
+        told = levelling_tables(own, plain), rope_tables(own, plain)
+        out.append(Joint(headline, tables, *(_first(some) for some in told)))
     return out
+
+
+def _first(tables: Sequence[Table]) -> list[Table]:
+    return [replace(one, first=one.first or "Remedy") for one in tables]
+
+
+def _as_results(
+    means: Mapping[Remedy, Mapping[Where, Mapping[str, Any]]],
+    differences: Mapping[Remedy, Mapping[Where, Mapping[str, Any]]],
+    remedies: Sequence[Remedy],
+    roles: "Roles",
+) -> Results:
+    """Return remedies as if each were a treatment, named by what it departs in; means alone."""
+    plain = remedies[0]
+    names = {one: capital(remedy_name(one, plain)) for one in remedies}
+    first = next(iter(means[plain].values()))
+    values, gaps, support = {}, {}, {}
+    for one, name in names.items():
+        for (metric, attribute, subgroup), row in means[one].items():
+            if not is_of_attribute(metric):
+                values[name, subgroup, metric] = np.array([row["mean"]])
+                support.setdefault((subgroup, metric), row["support"])
+            elif subgroup == ALL:
+                gaps[name, attribute, metric] = np.array([row["mean"]])
+    changes: dict[bool, dict[tuple[str, str, str, str], Mapping[str, Any]]] = {True: {}, False: {}}
+    for one in remedies[1:]:
+        for (metric, attribute, subgroup), row in differences.get(one, {}).items():
+            of_gap = is_of_attribute(metric)
+            who = attribute if of_gap else subgroup
+            changes[of_gap][names[plain], names[one], who, metric] = row
+    return Results(
+        *(roles.dataset, str(first["scenario"]), plain.classifier, plain.threshold, roles),
+        treatments=tuple(names.values()),
+        values=values,
+        support=support,
+        differences=changes[False],
+        gaps=gaps,
+        gap_differences=changes[True],
+    )
 
 
 def _by_remedy(table: "pd.DataFrame") -> dict[Remedy, dict[Where, Mapping[str, Any]]]:

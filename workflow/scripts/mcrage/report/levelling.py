@@ -49,7 +49,8 @@ def levelling_tables(results: Results, baseline: str) -> list[Table]:
             ]
             rows = []
             for name in results.treatments:
-                if name == baseline:
+                told = (baseline, name, attribute, gap)
+                if name == baseline or told not in results.gap_differences:
                     continue
                 entries = [
                     difference_entry(
@@ -61,6 +62,8 @@ def levelling_tables(results: Results, baseline: str) -> list[Table]:
                 ]
                 entries.append(_gap(results, baseline, name, attribute, gap, order))
                 rows.append((treatment_name(name), tuple(entries)))
+            if not rows:
+                continue
             title = f"{capital(metric_name(metric))} by {attribute}"
             told = (*columns, capital(metric_name(gap)))
             tables.append(Table(title, told, tuple(rows)).upright())

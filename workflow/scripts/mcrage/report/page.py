@@ -20,7 +20,7 @@ from mcrage.report.columns import ColumnsTable
 from mcrage.report.costs import generator_costs, machine_facts, stage_costs
 from mcrage.report.detectable import detectable_tables
 from mcrage.report.downloads import Download
-from mcrage.report.fairness import gap_tables
+from mcrage.report.fairness import gap_tables, theil_table
 from mcrage.report.joint import Joint
 from mcrage.report.levelling import levelling_tables
 from mcrage.report.primary import primary_verdict
@@ -28,9 +28,12 @@ from mcrage.report.published import Published
 from mcrage.report.rare import HEADS as RARE_HEADS
 from mcrage.report.rare import RareGroupsTable
 from mcrage.report.results import Results
+from mcrage.report.rope import rope_tables
 from mcrage.report.selection import AGREEMENT_HEADS, CHOICE_HEADS
+from mcrage.report.signed import signed_tables
 from mcrage.report.synthetic import SyntheticRows
 from mcrage.report.tables import difference_tables, overall_table, subgroup_tables
+from mcrage.report.weighted import weights_note
 from mcrage.report.within import Within, paper_sentences, within_sentences, within_tables
 from mcrage.statistics.paired import ratio_of
 
@@ -283,6 +286,10 @@ def render_report(
             for one in across
         ],
         joint=joint,
+        drawn=weights_note(
+            settings["config"].get("classifiers", {}),
+            list(dict.fromkeys(results.classifier for results in sections)),
+        ),
         tables=tables,
         columns=columns,
         column_heads=COLUMN_HEADS,
@@ -324,7 +331,8 @@ def _section(
     papers = [paper for paper in published if _applies(paper, results)]
     # Figures, and what AUROC says, are the same by every rule.
     mine = [figure for figure in figures if results.leads and figure.belongs_to(results)]
-    main = settings.get("main_baseline") or next(iter(results.baselines), None)
+    first = next(iter(results.baselines), None)
+    main = settings.get("main_baseline") or first
     single = None
     if within is not None and main:
         single = Within.of(within, results, main, settings["shown_replicate"])
@@ -347,7 +355,12 @@ def _section(
         "levelling": levelling_tables(results, main) if main else [],
         "detectable": detectable_tables(results, main) if main else [],
         "main": treatment_name(main) if main else "",
-        "gaps": gap_tables(results, next(iter(results.baselines), None)),
+        "rope": rope_tables(results, main) if main else [],
+        "first": treatment_name(first) if first else "",
+        "gaps": gap_tables(results, first),
+        "signed": signed_tables(results, first, ratio),
+        "theil": theil_table(results, first, ratio),
+        "drawn": weights_note(settings["config"].get("classifiers", {}), [results.classifier]),
         "papers": papers,
         "claims": {
             # The paper's labels are cut at 0.5.

@@ -10,6 +10,7 @@ from mcrage.metrics.names import is_of_attribute
 from mcrage.metrics.rules import rule_name
 from mcrage.report.numbers import difference, number, p_value
 from mcrage.report.results import Results
+from mcrage.report.rope import rope_verdict
 
 _LEVEL = 0.05
 
@@ -77,6 +78,9 @@ def _sentence(name: str, row: Mapping[str, Any]) -> str:
         return f"{start}; one replicate gives no interval and no verdict."
     found = f"{start} ({p_value(row['p_adjusted'])}), {_verdict(row)}"
     caution = f" Caution: {row['caution']}." if row.get("caution") else ""
+    region, told = rope_verdict(row)
+    if region:
+        found += f"; by the margin of ±{number(row['margin'])} {region} ({told})"
     return (
         f"{found}; the smallest difference that 80 of 100 such experiments would show is "
         f"{number(row['detectable_difference'])}.{caution}"

@@ -39,6 +39,12 @@ class Results:
         it.
     gap_differences : mapping of (baseline, treatment, attribute, metric) to dict
         Rows of comparisons.parquet about them.
+    pairs : mapping of (treatment, pair, metric) to ndarray of float64, shape (k,)
+        Like `values`, of a subgroup against the reference; a pair is e.g. "SEX=F against SEX=M".
+    pair_support : mapping of (pair, metric) to float
+    pair_differences : mapping of (baseline, treatment, pair, metric) to dict
+    pair_attributes : mapping of str to str
+        Pairs to their attributes, in the order of the table.
     leads : bool
         Whether it is of the first rule by which the classifier's scores became decisions.
     """
@@ -56,6 +62,12 @@ class Results:
     gap_differences: Mapping[tuple[str, str, str, str], Mapping[str, Any]] = field(
         default_factory=dict
     )
+    pairs: Mapping[tuple[str, str, str], Any] = field(default_factory=dict)
+    pair_support: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    pair_differences: Mapping[tuple[str, str, str, str], Mapping[str, Any]] = field(
+        default_factory=dict
+    )
+    pair_attributes: Mapping[str, str] = field(default_factory=dict)
     leads: bool = True
 
     @property
@@ -115,15 +127,15 @@ def split_results(
         Sorted by dataset, scenario and classifier, of each all rules in the order of `metrics`.
     """
     metrics = metrics.sort_values("replicate", kind="stable")
-    metrics, gaps = _apart(metrics)
-    comparisons, gap_comparisons = _apart(comparisons)
+    metrics, gaps, pairs = _apart(metrics)
+    comparisons, gap_comparisons, pair_comparisons = _apart(comparisons)
     occurring = metrics[list(CONTEXT)].drop_duplicates()
     out = []
     # Rules in the order in which a classifier was judged by them.
     contexts = sorted(occurring.itertuples(index=False, name=None), key=lambda context: context[:3])
     leading = {context[:3]: context for context in reversed(contexts)}
     for context in contexts:
-        mine = _of(metrics, context)
+        mine, my_pairs = _of(metrics, context), _of(pairs, context)
         present = set(mine["treatment"])
         out.append(
             Results(
@@ -131,44 +143,42 @@ def split_results(
                 roles=roles[context[0]],
                 leads=leading[context[:3]] == context,
                 treatments=tuple(name for name in treatments if name in present),
-                values={
-                    key: block["value"].to_numpy(dtype=float)
-                    for key, block in mine.groupby(
-                        ["treatment", "subgroup", "metric"], sort=False, observed=True
-                    )
-                },
-                support={
-                    key: float(block["support"].mean())
-                    for key, block in mine.groupby(
-                        ["subgroup", "metric"], sort=False, observed=True
-                    )
-                },
-                differences={
-                    (row["baseline"], row["treatment"], row["subgroup"], row["metric"]): row
-                    for row in _of(comparisons, context).to_dict("records")
-                },
-                gaps={
-                    key: block["value"].to_numpy(dtype=float)
-                    for key, block in _of(gaps, context).groupby(
-                        ["treatment", "attribute", "metric"], sort=False, observed=True
-                    )
-                },
-                gap_differences={
-                    (row["baseline"], row["treatment"], row["attribute"], row["metric"]): row
-                    for row in _of(gap_comparisons, context).to_dict("records")
-                },
+                values=_values(mine, "subgroup"),
+                support=_support(mine),
+                differences=_differences(_of(comparisons, context), "subgroup"),
+                gaps=_values(_of(gaps, context), "attribute"),
+                gap_differences=_differences(_of(gap_comparisons, context), "attribute"),
+                pairs=_values(my_pairs, "subgroup"),
+                pair_support=_support(my_pairs),
+                pair_differences=_differences(_of(pair_comparisons, context), "subgroup"),
+                pair_attributes=dict(zip(my_pairs["subgroup"], my_pairs["attribute"], strict=True)),
             )
         )
     return out
 
 
-def _apart(table: "pd.DataFrame") -> tuple["pd.DataFrame", "pd.DataFrame"]:
-    """Return the rows about one set of rows, and those about all subgroups of an attribute.
+def _values(table: "pd.DataFrame", who: str) -> dict[tuple[str, str, str], Any]:
+    grouped = table.groupby(["treatment", who, "metric"], sort=False, observed=True)
+    return {key: block["value"].to_numpy(dtype=float) for key, block in grouped}
 
-    Pairs of subgroups are in neither: they are for the reader of the tables.
-    """
+
+def _support(table: "pd.DataFrame") -> dict[tuple[str, str], float]:
+    grouped = table.groupby(["subgroup", "metric"], sort=False, observed=True)
+    return {key: float(block["support"].mean()) for key, block in grouped}
+
+
+def _differences(
+    table: "pd.DataFrame", who: str
+) -> dict[tuple[str, str, str, str], Mapping[str, Any]]:
+    keys = ("baseline", "treatment", who, "metric")
+    return {tuple(row[key] for key in keys): row for row in table.to_dict("records")}
+
+
+def _apart(table: "pd.DataFrame") -> tuple["pd.DataFrame", "pd.DataFrame", "pd.DataFrame"]:
+    """Return the rows about one set of rows, about all subgroups of an attribute, and of pairs."""
     between = table["metric"].map(is_of_attribute).astype(bool)
-    return table[~between], table[between & (table["subgroup"] == EVERYONE)]
+    whole = table["subgroup"] == EVERYONE
+    return table[~between], table[between & whole], table[between & ~whole]
 
 
 def _of(table: "pd.DataFrame", context: tuple[str, ...]) -> "pd.DataFrame":

@@ -51,12 +51,15 @@ class Table:
     ----------
     first : str
         What the rows are, for the head of their names; empty: what the page says.
+    note : str
+        How to read this one, above it.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Entry, ...]], ...]
     first: str = ""
+    note: str = ""
 
     def upright(self) -> "Table":
         """Return it with more rows than columns: long tables scroll down, not aside."""
@@ -65,7 +68,9 @@ class Table:
         names = tuple(name for name, _ in self.rows)
         entries = zip(*(entries for _, entries in self.rows), strict=True)
         return Table(
-            self.title, names, tuple(zip(self.columns, entries, strict=True)), first="Subgroup"
+            *(self.title, names, tuple(zip(self.columns, entries, strict=True))),
+            first="Subgroup",
+            note=self.note,
         )
 
 

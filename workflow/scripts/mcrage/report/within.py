@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mcrage.figures.differences import has_interval, verdict
-from mcrage.figures.words import EVERYONE, capital, metric_name, treatment_name
+from mcrage.figures.words import EVERYONE, attribute_words, capital, metric_name, treatment_name
+from mcrage.metrics.names import AGAINST, is_of_attribute
+from mcrage.report.fairness import GAPS
 from mcrage.report.numbers import count, difference, listing, p_value
 from mcrage.report.published import Published
 from mcrage.report.results import Results
@@ -18,10 +20,19 @@ from mcrage.statistics.exact import mcnemar
 if TYPE_CHECKING:
     import pandas as pd
 
+PAIR_METRICS = (
+    "signed_statistical_parity_difference",
+    "signed_disparate_impact",
+    "signed_equal_opportunity_difference",
+    "signed_average_odds_difference",
+    "absolute_average_odds_difference",
+    "absolute_equalised_odds_difference",
+    "signed_auroc_difference",
+)
 METRICS = ("auroc", "accuracy", "balanced_accuracy", "f1", "brier")
 _MOST_NAMED = 5
 Key = tuple[str, str, str]
-"""Treatment, subgroup, metric."""
+"""Treatment, subgroup (or of gaps between all of them the attribute), metric."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,10 @@ class Within:
             return None
         every: dict[Key, list[dict[str, Any]]] = {}
         for row in own.to_dict("records"):
-            every.setdefault((row["treatment"], row["subgroup"], row["metric"]), []).append(row)
+            who = "attribute" if is_of_attribute(row["metric"]) else "subgroup"
+            if row["subgroup"] != EVERYONE:
+                who = "subgroup"
+            every.setdefault((row["treatment"], row[who], row["metric"]), []).append(row)
         shown = {
             key: row for key, rows in every.items() for row in rows if row["replicate"] == replicate
         }
@@ -114,6 +128,36 @@ def within_tables(within: Within, results: Results) -> list[Table]:
         )
         if columns:
             tables.append(Table(capital(metric_name(metric)), columns, rows).upright())
+    return tables + _gap_tables(within, results, names)
+
+
+def _gap_tables(within: Within, results: Results, names: Sequence[str]) -> list[Table]:
+    """Return a table of gaps for each attribute, and of two subgroups one with signs."""
+    words, of_subgroups = attribute_words(results.roles), results.who
+    whole = dict.fromkeys(who for _, who, metric in within.shown if metric in GAPS)
+    pairs = list(dict.fromkeys(who for _, who, metric in within.shown if metric in PAIR_METRICS))
+    by_attribute: dict[str, list[str]] = {}
+    for pair in pairs:
+        of = within.shown[next(key for key in within.shown if key[1] == pair)]["attribute"]
+        by_attribute.setdefault(of, []).append(pair)
+    wanted = [(who, f"Gaps by {words.get(who, who)}", GAPS) for who in whole]
+    for pair, *more in by_attribute.values():
+        own, reference = (of_subgroups.get(who, who) for who in pair.split(AGAINST, 1))
+        if not more:
+            wanted.append((pair, f"{capital(own)} against {reference}", PAIR_METRICS))
+    tables = []
+    for who, title, metrics in wanted:
+        shown = [m for m in metrics if any(key[1:] == (who, m) for key in within.shown)]
+        columns = tuple(
+            f"{capital(metric_name(metric))} "
+            f"(n = {count(within.shown[names[0], who, metric]['support'])})"
+            for metric in shown
+        )
+        rows = tuple(
+            (treatment_name(name), tuple(_entry(within, (name, who, m)) for m in shown))
+            for name in names
+        )
+        tables.append(Table(title, columns, rows))
     return tables
 
 
