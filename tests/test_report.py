@@ -687,7 +687,7 @@ def test_gaps_stand_beside_what_chance_gives_and_not_among_subgroups():
     [results] = split_results(table, differences, {DATASET: roles}, list(TREATMENTS))
     assert list(results.subgroups) == ["SEX=F", "SEX=M"]
     [gap] = gap_tables(results, "imbalanced")
-    assert gap.title == "SEX"
+    assert gap.title == "Sex"
     entry = dict(gap.rows)["smote"][0]
     mean = gaps[0].query("treatment == 'smote'")["value"].mean()
     assert entry.text == number(mean)

@@ -49,6 +49,7 @@ def gap_tables(results: Results, baseline: str | None) -> list[Table]:
         it stands.
     """
     attributes = list(dict.fromkeys(attribute for _, attribute, _ in results.gaps))
+    words = attribute_words(results.roles)
     tables = []
     for attribute in attributes:
         metrics = [
@@ -65,7 +66,8 @@ def gap_tables(results: Results, baseline: str | None) -> list[Table]:
         )
         if metrics:
             columns = tuple(capital(metric_name(metric)) for metric in metrics)
-            tables.append(Table(attribute, columns, rows, note=_many(results, attribute)))
+            title = capital(words.get(attribute, attribute))
+            tables.append(Table(title, columns, rows, note=_many(results, attribute)))
     return tables
 
 

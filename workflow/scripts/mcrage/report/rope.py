@@ -49,10 +49,15 @@ def rope_tables(results: Results, baseline: str) -> list[Table]:
         told = {
             (name, *cell): found.get((baseline, name, *cell)) for name in names for cell in cells
         }
-        heads = []
-        for cell, words in cells.items():
-            margins = {row["margin"] for name in names if (row := told[name, *cell])}
-            heads.append(f"{words} (±{number(margins.pop())})" if margins else words)
+        margins = {
+            cell: row["margin"] for name in names for cell in cells if (row := told[name, *cell])
+        }
+        alike = len(set(margins.values())) == 1
+        heads = [
+            words if alike or cell not in margins else f"{words} (±{number(margins[cell])})"
+            for cell, words in cells.items()
+        ]
+        note = f"Margin: ±{number(next(iter(margins.values())))}." if alike else ""
         rows = tuple(
             (
                 treatment_name(name),
@@ -63,7 +68,7 @@ def rope_tables(results: Results, baseline: str) -> list[Table]:
             )
             for name in names
         )
-        return Table(title, tuple(heads), rows).upright()
+        return Table(title, tuple(heads), rows, note=note).upright()
 
     everyone = {
         (EVERYONE, metric): capital(metric_name(metric))
@@ -147,7 +152,7 @@ def _entry(row: Mapping[str, Any] | None, support: float) -> Entry:
 def _percent(chance: float) -> str:
     """Return a probability that is told as sure only where it is."""
     if 0 < chance < 0.01:
-        return "< 1 %"
+        return "< 1\N{NO-BREAK SPACE}%"
     if 0.99 < chance < 1:
-        return "> 99 %"
-    return f"{100 * chance:.0f} %"
+        return "> 99\N{NO-BREAK SPACE}%"
+    return f"{100 * chance:.0f}\N{NO-BREAK SPACE}%"

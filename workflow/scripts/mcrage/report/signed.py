@@ -107,9 +107,13 @@ def _table(
     reference: str,
 ) -> Table:
     metrics = [metric for metric in SIGNED if (pair, metric) in results.pair_support]
+    # "men, Black" is one subgroup.
+    named = {
+        key: f"({words})" if ", " in words else words
+        for key, words in (("own", own), ("reference", reference))
+    }
     columns = tuple(
-        f"{capital(SIGNED[metric].format(own=own, reference=reference))} "
-        f"(n = {count(results.pair_support[pair, metric])})"
+        f"{SIGNED[metric].format(**named)} (n = {count(results.pair_support[pair, metric])})"
         for metric in metrics
     )
     rows = tuple(
@@ -151,33 +155,36 @@ def signed_frame(sections: Sequence[Results], test_to_train: Mapping[str, float]
     -------
     DataFrame
         dataset, scenario, classifier, threshold, attribute, subgroup, reference, metric, treatment,
-        n_replicates (with a defined value), mean, ci_low, ci_high, support, and against each
-        baseline baseline, change, change_low and change_high. Undefined is NaN, with its support.
+        n_replicates (with a defined value), mean, ci_low, ci_high, support, baseline (the first),
+        and against it change, change_low and change_high; what is against others is in
+        results/comparisons.parquet. Undefined is NaN, with its support.
     """
     import pandas as pd
 
     rows = []
     for results in sections:
         ratio = ratio_of(test_to_train, results.dataset, results.scenario)
+        first = next(iter(results.baselines), None)
         for (treatment, pair, metric), values in results.pairs.items():
+            if metric not in SIGNED:
+                continue
             own, _, reference = pair.partition(AGAINST)
             known = values[np.isfinite(values)]
             low, high, _ = corrected_interval(known, ratio)
-            row = {
-                **{"dataset": results.dataset, "scenario": results.scenario},
-                **{"classifier": results.classifier, "threshold": results.threshold},
-                **{"attribute": results.pair_attributes[pair], "subgroup": own},
-                **{"reference": reference, "metric": metric, "treatment": treatment},
-                **{"n_replicates": len(known), "mean": known.mean() if len(known) else np.nan},
-                **{"ci_low": low, "ci_high": high, "support": results.pair_support[pair, metric]},
-            }
-            changes = [
+            change = results.pair_differences.get((first, treatment, pair, metric), {})
+            rows.append(
                 {
-                    **{"baseline": one["baseline"], "change": one["mean_difference"]},
-                    **{"change_low": one["ci_low"], "change_high": one["ci_high"]},
+                    **{"dataset": results.dataset, "scenario": results.scenario},
+                    **{"classifier": results.classifier, "threshold": results.threshold},
+                    **{"attribute": results.pair_attributes[pair], "subgroup": own},
+                    **{"reference": reference, "metric": metric, "treatment": treatment},
+                    **{"n_replicates": len(known)},
+                    **{"mean": known.mean() if len(known) else np.nan},
+                    **{"ci_low": low, "ci_high": high},
+                    **{"support": results.pair_support[pair, metric], "baseline": first},
+                    **{"change": change.get("mean_difference", np.nan)},
+                    **{"change_low": change.get("ci_low", np.nan)},
+                    **{"change_high": change.get("ci_high", np.nan)},
                 }
-                for baseline in results.baselines
-                if (one := results.pair_differences.get((baseline, treatment, pair, metric)))
-            ]
-            rows += [row | change for change in changes or [{}]]
+            )
     return pd.DataFrame(rows)

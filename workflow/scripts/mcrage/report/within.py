@@ -71,10 +71,9 @@ class Within:
             return None
         every: dict[Key, list[dict[str, Any]]] = {}
         for row in own.to_dict("records"):
-            who = "attribute" if is_of_attribute(row["metric"]) else "subgroup"
-            if row["subgroup"] != EVERYONE:
-                who = "subgroup"
-            every.setdefault((row["treatment"], row[who], row["metric"]), []).append(row)
+            of_all = is_of_attribute(row["metric"]) and row["subgroup"] == EVERYONE
+            who = row["attribute"] if of_all else row["subgroup"]
+            every.setdefault((row["treatment"], who, row["metric"]), []).append(row)
         shown = {
             key: row for key, rows in every.items() for row in rows if row["replicate"] == replicate
         }
