@@ -152,7 +152,7 @@ def _entry(row: Mapping[str, Any] | None, support: float) -> Entry:
 def _percent(chance: float) -> str:
     """Return a probability that is told as sure only where it is."""
     if 0 < chance < 0.01:
-        return "< 1\N{NO-BREAK SPACE}%"
+        return "<\N{NO-BREAK SPACE}1\N{NO-BREAK SPACE}%"
     if 0.99 < chance < 1:
-        return "> 99\N{NO-BREAK SPACE}%"
+        return ">\N{NO-BREAK SPACE}99\N{NO-BREAK SPACE}%"
     return f"{100 * chance:.0f}\N{NO-BREAK SPACE}%"
