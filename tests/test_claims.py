@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mcrage.config.published import Published, read_published
 from mcrage.errors import UserError
 from mcrage.report.claims import BORNE_OUT, CONTRADICTED, NOT_SHOWN, claim_sentences, claim_verdict
-from mcrage.report.published import Published, read_published
 from test_report import DATASET, PUBLISHED, sections
 
 CLAIM = {

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from example_tables import ROLES, TREATMENTS, metrics
+from mcrage.config.published import read_published
 from mcrage.datasets.roles import Attribute, Feature, Target
 from mcrage.errors import UserError
 from mcrage.figures.words import EVERYONE
@@ -27,7 +28,6 @@ from mcrage.report.fairness import gap_tables
 from mcrage.report.numbers import difference, interval, number, p_value, signed
 from mcrage.report.page import FIGURES, FigureFile, render_report
 from mcrage.report.primary import primary_verdict
-from mcrage.report.published import read_published
 from mcrage.report.results import Results, split_results
 from mcrage.report.synthetic import synthetic_sections
 from mcrage.report.tables import (
