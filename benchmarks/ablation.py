@@ -52,7 +52,7 @@ from mcrage.clusters import clusters_of  # noqa: E402
 from mcrage.config.load import load_config  # noqa: E402
 from mcrage.datasets.card_model import PrepareSettings  # noqa: E402
 from mcrage.datasets.cards import describe_settings, read_card  # noqa: E402
-from mcrage.datasets.download import fetch
+from mcrage.datasets.download import fetch  # noqa: E402
 from mcrage.datasets.prepare import Prepared, prepare  # noqa: E402
 from mcrage.datasets.roles import Roles, with_words  # noqa: E402
 from mcrage.figures.differences import draw_differences  # noqa: E402
