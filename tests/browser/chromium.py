@@ -129,6 +129,8 @@ def browser(program: str) -> Iterator[Page]:
         command = [
             *(program, "--headless=new", "--remote-debugging-pipe", f"--user-data-dir={profile}"),
             *("--no-first-run", "--disable-gpu", "--disable-dev-shm-usage", "--disable-extensions"),
+            # Paper has none, and a telephone's take no room.
+            "--hide-scrollbars",
             # Chromium refuses its sandbox to root; what is opened is a file of ours.
             *(["--no-sandbox"] if os.geteuid() == 0 else []),
         ]

@@ -21,8 +21,8 @@ from chromium import NAMES, Page, address_of, browser, executable
 SCREENS = {"phone": (390, 844), "desktop": (1280, 900)}
 # A4 less Chromium's margins of .4 inches, in CSS pixels.
 PAPER = (717, 1046)
-_PART = 6000
-"""Rows of pixels in a picture; Chromium draws no more than 16,384."""
+_PART = 2400
+"""Rows of pixels in a picture, so that a viewer need not shrink it; Chromium draws up to 16,384."""
 _SCRIPT = (Path(__file__).parent / "look.js").read_text(encoding="utf-8")
 _SAID = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
 NO_BROWSER = f"skipped: none of {', '.join(NAMES)} is here (Debian: apt-get install chromium)"
