@@ -1,10 +1,12 @@
 # Two commands: `make` runs the experiment of config.yaml, `make test` the tests.
 # uv, bootstrapped into .venv, installs exactly what uv.lock names.
-.PHONY: all setup test test-all test-slurm format lint config
+.PHONY: all setup test test-all test-browser test-slurm format lint config
 .DEFAULT_GOAL := all
 
 PYTHON ?= python3
 BIN := .venv/bin
+# What test-browser opens.
+REPORT ?= results/report.html
 RUN := $(BIN)/snakemake --cores all
 # One thread per library and job: Snakemake runs the jobs side by side.
 TEST := env OMP_NUM_THREADS=1 $(BIN)/python -m pytest
@@ -29,6 +31,12 @@ test: setup
 
 test-all: setup
 	MCRAGE_EXAMPLES=new $(TEST) -m "not slurm"
+
+# Opens a report in Chromium, as on a telephone, a desktop and on paper, and leaves pictures. Skipped
+# where there is no Chromium (Debian: apt-get install chromium).
+test-browser: setup
+	$(TEST) -n 0 tests/browser
+	$(BIN)/python tests/browser/look.py $(REPORT) --pictures build/report-pictures
 
 # Installs SLURM from Debian's packages where it is missing, and starts a cluster of its own.
 test-slurm: setup

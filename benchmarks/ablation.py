@@ -36,6 +36,7 @@ import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,7 @@ from mcrage.clusters import clusters_of  # noqa: E402
 from mcrage.config.load import load_config  # noqa: E402
 from mcrage.datasets.card_model import PrepareSettings  # noqa: E402
 from mcrage.datasets.cards import describe_settings, read_card  # noqa: E402
+from mcrage.datasets.download import fetch  # noqa: E402
 from mcrage.datasets.prepare import Prepared, prepare  # noqa: E402
 from mcrage.datasets.roles import Roles, with_words  # noqa: E402
 from mcrage.figures.differences import draw_differences  # noqa: E402
@@ -262,8 +264,12 @@ def run(
 def prepared_of(plan: Plan, dataset: str, mirror: Path) -> Prepared:
     """Return a dataset, read and checked."""
     params = plan.params("prepare")(SimpleNamespace(dataset=dataset))
-    raw = [str(mirror / dataset / file.name) for file in plan.cards[dataset].files]
-    return prepare(PrepareSettings.model_validate(params["settings"]), raw)
+    card = plan.cards[dataset]
+    with TemporaryDirectory() as folder:
+        raw = [str(Path(folder) / file.name) for file in card.files]
+        for file, path in zip(card.files, raw, strict=True):
+            fetch(file, path, dataset=dataset, mirror=str(mirror), layout=card.format)
+        return prepare(PrepareSettings.model_validate(params["settings"]), raw)
 
 
 def make_plan(given: dict) -> Plan:

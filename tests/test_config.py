@@ -243,6 +243,12 @@ def test_the_report_is_told_where_a_preset_is_departed_from():
     )
     assert CddpmSettings(kind="cddpm", preset="tuned").departures_told() == ""
     assert SmoteSettings(kind="smote").departures_told() == ""
+    assert SmoteSettings(kind="smote").shortfall_told() == ""
+    tuned = [CddpmSettings(kind="cddpm", preset="tuned", steps=n) for n in (1500, 2000, 100)]
+    told = [each.shortfall_told() for each in tuned]
+    assert told == ["", "", "100 of the 1,500 steps of preset tuned"]
+    other = CddpmSettings(kind="cddpm", preset="paper", steps=500)
+    assert other.shortfall_told() == "500 steps instead of the 10,000 epochs of preset paper"
     gated = SmoteSettings(kind="smote", derive=True, memorising="drop")
     assert gated.departures_told() == (
         " Here with derive True instead of False; memorising drop instead of keep."

@@ -35,6 +35,7 @@ from mcrage.figures.umap_embedding import coordinates, draw_umap, embed, thin
 from mcrage.figures.words import group_name, subgroup_name, subgroup_words
 from mcrage.groups import GroupSchema
 from mcrage.provenance import make_origin, read_origin
+from mcrage.rebalancing import row_weights
 from mcrage.statistics.summary import as_table, compare
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
@@ -529,13 +530,18 @@ def soft(likely: list[float]) -> pa.Table:
 def test_a_row_with_either_outcome_counts_for_its_weights_and_is_shown_once():
     table = soft([0.9, 0.5, 0.2, 0.1])
     sample = Sample.of(table, ROLES)
-    counts = Composition.of(
-        sample.groups, sample.synthetic, 4, weights=table["label_weight"].to_numpy(), soft=True
-    )
+    likely = table["label_weight"].to_numpy()
+    kept = {"weights": likely, "label_weights": likely}
+    counts = Composition.of(sample.groups, sample.synthetic, 4, **kept)
     # .9 + .5 + .2 + .1 of the men's four are likely to be in the hospital.
     assert counts.synthetic.tolist() == [0, 2, 0, 2]
     assert counts.real.tolist() == [1, 0, 1, 0]
     assert counts.weighted is None
+    # Weighted besides, so that all four groups weigh the same: six rows are 1.5 each.
+    both = {"weights": row_weights(sample.groups, GroupSchema.of(ROLES), "group", None, likely)}
+    both = Composition.of(sample.groups, sample.synthetic, 4, label_weights=likely, **both)
+    assert both.synthetic.tolist() == counts.synthetic.tolist()
+    np.testing.assert_allclose(both.weighted, 1.5)
     once = Sample.of(each_row_once(table), ROLES)
     assert once.groups.tolist() == [0, 2, 3, 3, 1, 1]
     np.testing.assert_array_equal(once.features[2:4], sample.features[2:4])

@@ -298,6 +298,14 @@ def test_labels_that_do_not_belong_to_their_weights_are_found(tables, schema):
 
     rows = np.arange(2 * n_synthetic)
     assert found(rows) == []
+    # Weighted by group besides: told so, the guard agrees; told otherwise, it does not.
+    made, both = rebalance(train, schema, **plan, weights="group")
+    told = [
+        check_labels("t", both, made, schema, 100, labels, weighted=declared)
+        for declared in ({"weights": "group"}, {"weights": "target"}, None)
+    ]
+    assert told[0] == []
+    assert all("weights in weights.parquet are not those" in problem for [problem] in told[1:])
     for order in (np.roll(rows, n_synthetic), np.append(rows[:-2], rows[:-3:-1])):
         assert "do not stand once with every level" in found(order)[0]
 

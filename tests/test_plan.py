@@ -255,6 +255,42 @@ def test_every_experiment_fits_its_datasets(path):
     assert planned(*([over] if path in SMALLER else []), path).treatments
 
 
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_experiment_declares_its_question(path):
+    """In its own file: what config.yaml leaves to a default is not declared before the run."""
+    primary = yaml.safe_load(path.read_text())["experiment"]["primary"]
+    assert primary["metric"]
+    plan = planned(path)
+    declared = plan.config.primary
+    assert declared.baseline in plan.baselines
+    assert declared.treatment is None or declared.treatment in plan.treatments
+
+
+def test_a_question_reruns_the_report_alone():
+    """So that one declared later alters no result."""
+    path = ROOT / "experiments" / "factorial.yaml"
+    plan, rules = planned(path), ("summarise", "evaluate", "rebalance", "report")
+    undeclared = plan.config.model_copy(
+        update={"experiment": plan.config.experiment.model_copy(update={"primary": None})}
+    )
+    other = Plan(undeclared, plan.cards)
+    names = job(dataset="patient-treatment", scenario=plan.scenarios[0], classifier="random_forest")
+    changed = [rule for rule in rules if plan.params(rule)(names) != other.params(rule)(names)]
+    assert changed == ["report"]
+
+
+def test_a_treatment_that_learnt_less_than_published_is_told():
+    plan = planned(ROOT / "experiments" / "mcrage.yaml")
+    told = plan.params("report")(job())["settings"]["shortfalls"]
+    short = "120 of the 10,000 epochs and 1 of the 25 settings of preset paper"
+    assert told == {"mcrage_paper": short}
+    whole = planned(ROOT / "experiments" / "mcrage-full.yaml")
+    assert whole.params("report")(job())["settings"]["shortfalls"] == {}
+    tabddpm = SMALLER[0].parent.with_suffix(".yaml")
+    told = planned(tabddpm, SMALLER[0]).params("report")(job())["settings"]["shortfalls"]
+    assert set(told.values()) == {"2,000 of the 30,000 steps of preset paper"}
+
+
 def test_rows_of_all_sizes_are_drawn_once():
     """The study of TabDDPM: three sizes, by three weightings, from one draw of the most."""
     plan = planned(ROOT / "experiments" / "tabddpm-reweighing.yaml")

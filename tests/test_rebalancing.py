@@ -148,6 +148,37 @@ def test_soft_labels_weigh_a_row_with_either_outcome_as_likely_as_it_is(table, s
     assert rebalanced.schema.field("SOURCE").type == table.schema.field("SOURCE").type
 
 
+@pytest.mark.parametrize("by", ["group", "subgroup", "target", "reweighing"])
+def test_weights_balance_what_soft_labels_weigh(table, schema, by):
+    """As if each labelled row stood in the table as often as it weighs."""
+    likely = np.round(np.linspace(0, 1, 60), 1)
+    plan = {"synthetic": drawn(table, [20, 10, 30, 0]), "labels": lambda rows: likely}
+    rebalanced, weights = rebalance(table, schema, **plan, weights=by)
+    plain, _ = rebalance(table, schema, **plan)
+    # What a row is likely to be stays as it is; what it is fitted with is the product.
+    assert rebalanced.equals(plain)
+    mass = rebalanced["label_weight"].to_numpy()
+    groups = schema.index(rebalanced)
+    repeated = np.repeat(groups, np.rint(10 * mass).astype(int))
+    oracle = row_weights(repeated, schema, by)
+    per_row = dict(zip(repeated.tolist(), oracle.tolist(), strict=True))
+    expected = [m * per_row[group] for m, group in zip(mass, groups, strict=True)]
+    np.testing.assert_allclose(weights["weight"].to_numpy(), expected)
+    totals = np.bincount(groups, weights["weight"].to_numpy())
+    if by == "group":
+        np.testing.assert_allclose(totals, mass.sum() / 4)
+    assert np.isclose(totals.sum(), mass.sum())
+
+
+def test_a_label_that_no_row_has_weighs_nothing(table, schema):
+    alike = table.filter(schema.index(table) == 0)
+    plan = {"synthetic": drawn(table, [30, 0, 0, 0]), "fill_by": "rows", "rows": 30}
+    plan["labels"] = lambda rows: np.zeros(len(rows))
+    for by in ("group", "reweighing"):
+        _, weights = rebalance(alike, schema, **plan, weights=by)
+        assert weights["weight"].to_pylist() == [1.0] * 30 + [0.0] * 30 + [1.0] * 30
+
+
 def test_a_teacher_learns_from_real_rows_alone(table, schema, roles):
     settings = {"kind": "kernel_logistic", "features": "raw", "attributes": True}
     settings |= {"n_components": 20, "gamma": 0.1, "c": 1.0}

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from example_tables import ROLES, TREATMENTS, metrics
+from mcrage.config.published import read_published
 from mcrage.datasets.roles import Attribute, Feature, Target
 from mcrage.errors import UserError
 from mcrage.figures.words import EVERYONE
@@ -27,7 +28,6 @@ from mcrage.report.fairness import gap_tables
 from mcrage.report.numbers import difference, interval, number, p_value, signed
 from mcrage.report.page import FIGURES, FigureFile, render_report
 from mcrage.report.primary import primary_verdict
-from mcrage.report.published import read_published
 from mcrage.report.results import Results, split_results
 from mcrage.report.synthetic import synthetic_sections
 from mcrage.report.tables import (
@@ -171,7 +171,7 @@ def test_published_mistakes_are_named(tmp_path):
         read_published(tmp_path / "nobody.yaml")
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(PUBLISHED.read_text().replace("n_seeds", "seeds"))
-    with pytest.raises(UserError, match="seeds: Extra inputs"):
+    with pytest.raises(UserError, match=r"wrong\.yaml: n_seeds: missing; add it\n.* unknown key"):
         read_published(wrong)
 
 
@@ -634,7 +634,7 @@ def asked(**changes) -> list[str]:
 
 def test_the_declared_question_is_answered_with_what_could_be_found():
     question, told = asked(
-        mean_difference=-0.02, ci_low=-0.03, ci_high=-0.01, p_adjusted=0.01, p_equivalence=0.9,
+        mean_difference=-0.02, ci_low=-0.03, ci_high=-0.01, p_value=0.01, p_equivalence=0.9,
         detectable_difference=0.014,
     )  # fmt: skip
     assert question == ("Declared before the run: AUROC for women, against “imbalanced”.")
@@ -645,14 +645,14 @@ def test_the_declared_question_is_answered_with_what_could_be_found():
 
 
 def test_no_difference_is_said_only_where_a_test_shows_it():
-    around = {"mean_difference": 0.0, "ci_low": -0.01, "ci_high": 0.01, "p_adjusted": 1.0}
+    around = {"mean_difference": 0.0, "ci_low": -0.01, "ci_high": 0.01, "p_value": 1.0}
     assert (
         "no difference could be shown, and equivalence neither"
         in asked(**around, p_equivalence=0.2)[1]
     )
     assert "equivalent within ±0.005 (p = 0.010)" in asked(**around, p_equivalence=0.01)[1]
     above = {"mean_difference": 0.02, "ci_low": 0.001, "ci_high": 0.03, "p_equivalence": 0.9}
-    assert "not shown after the correction" in asked(**above, p_adjusted=0.2)[1]
+    assert "not shown after the correction" in asked(**above, p_value=0.2)[1]
     assert "fair because useless" in asked(**around, p_equivalence=0.5,
                                            caution="fair because useless")[1]  # fmt: skip
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from example_tables import ROLES, TREATMENTS, metrics
+from mcrage.config.published import read_published
 from mcrage.figures.calibration import curve_of, draw_calibration, wilson
 from mcrage.figures.predictions import Predictions
 from mcrage.figures.ranks import NOTHING_RANKED, draw_ranks
@@ -27,7 +28,6 @@ from mcrage.report.detectable import detectable_tables
 from mcrage.report.downloads import downloads
 from mcrage.report.levelling import levelling_tables
 from mcrage.report.page import render_report
-from mcrage.report.published import read_published
 from mcrage.report.results import Results, split_results
 from mcrage.report.within import Within, paper_sentences, within_sentences, within_tables
 from mcrage.statistics.ranking import RANKED, rank_all

@@ -24,6 +24,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     ):
         table = read_table(rebalanced)
         rows = Sample.of(table, roles)
+        soft = LABEL_WEIGHT in table.column_names
         beside = read_table(weights, ["row_id", "weight"])
         compositions[treatment] = Composition.of(
             rows.groups,
@@ -31,7 +32,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
             n_groups,
             row_id=beside.column("row_id").to_pandas().to_numpy(),
             weights=beside.column("weight").to_numpy(),
-            soft=LABEL_WEIGHT in table.column_names,
+            label_weights=table.column(LABEL_WEIGHT).to_numpy() if soft else None,
         )
     save(draw_group_composition(roles, compositions), output.svg, output.png, origin)
 

@@ -13,6 +13,7 @@ the order of the histories and groups. Local: ``benchmarks``, the folder with ru
 
 from pathlib import Path
 
+from mcrage.config.published import read_published
 from mcrage.datasets.roles import read_roles
 from mcrage.report import summary_text
 from mcrage.report.across import across_sections
@@ -22,7 +23,6 @@ from mcrage.report.costs import files_of_run
 from mcrage.report.downloads import downloads
 from mcrage.report.joint import joint_sections, shown_of
 from mcrage.report.page import FigureFile, render_report
-from mcrage.report.published import read_published
 from mcrage.report.rare import rare_tables
 from mcrage.report.results import split_results
 from mcrage.report.selection import COLUMNS, selection_tables

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mcrage.classifiers.by_name import needs_left_out
-from mcrage.config.base import closest
 from mcrage.config.model import Config
+from mcrage.config.published import published_problems
 from mcrage.config.treatments import Treatment
 from mcrage.datasets.cards import Card
 from mcrage.errors import UserError
@@ -39,7 +39,8 @@ class Plan:
     Raises
     ------
     UserError
-        If a scenario does not fit a dataset, or published numbers are not there.
+        If a scenario does not fit a dataset, or published numbers or claims are not there, are
+        malformed, or are about what the experiment does not know.
     """
 
     def __init__(
@@ -59,20 +60,16 @@ class Plan:
         self._check()
 
     def _check(self) -> None:
-        published = self.published
-        problems = [
-            f"published: '{name}' is not in resources/published{closest(name, published)}; "
-            f"known: {', '.join(published)}"
-            for name in self.config.published
-            if name not in published
-        ]
+        problems: list[str] = []
         for scenario in self.scenarios:
             for dataset, card in self.cards.items():
                 problems += self._scenario_problems(scenario, dataset, card)
         problems += self._judging_problems() + self._problems_of_many_levels()
         problems += self._weights_problems()
-        if problems:
-            raise UserError("\n".join(f"config: {problem}" for problem in problems))
+        told = [f"config: {problem}" for problem in problems]
+        told += published_problems(self.published, self.config, self.cards)
+        if told:
+            raise UserError("\n".join(told))
 
     def _judging_problems(self) -> list[str]:
         """Return a line for each attribute or level of the question that a dataset lacks."""

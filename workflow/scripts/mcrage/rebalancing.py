@@ -178,8 +178,9 @@ def rebalance(
         two, the positive one), then all with the one before.
     weights : pyarrow.Table
         row_id (null for synthetic rows) and weight, in the same order. Their mean is 1 (that of
-        reweighing is less where a group is empty); with
-        `labels` a real row weighs 1, and so do all of a synthetic one together.
+        reweighing is less where a group is empty). With `labels` a real row weighs 1, and so do all
+        of a synthetic one together, before `weights` balance what rows weigh instead of how many
+        they are.
     """
     groups = schema.index(train)
     real = np.arange(train.num_rows)
@@ -217,11 +218,11 @@ def rebalance(
         all_groups.append(schema.index(added))
     table = pa.concat_tables([part.replace_schema_metadata() for part in parts])
     table = table.append_column(IS_SYNTHETIC, pa.array(np.concatenate(flags)))
-    if synthetic is None or labels is None:
-        weight = row_weights(np.concatenate(all_groups), schema, weights, weights_over)
-    else:
-        weight = np.concatenate([np.ones(len(real)), likely[:, ::-1].T.ravel()])
-        table = table.append_column(LABEL_WEIGHT, pa.array(weight))
+    mass = None
+    if synthetic is not None and labels is not None:
+        mass = np.concatenate([np.ones(len(real)), likely[:, ::-1].T.ravel()])
+        table = table.append_column(LABEL_WEIGHT, pa.array(mass))
+    weight = row_weights(np.concatenate(all_groups), schema, weights, weights_over, mass)
     return table, pa.table({ROW_ID: pa.concat_arrays(row_ids), "weight": weight})
 
 
@@ -304,7 +305,11 @@ def repeated_rows(strata: np.ndarray, seed: int, fill: float = 1.0) -> np.ndarra
 
 
 def row_weights(
-    groups: np.ndarray, schema: GroupSchema, by: str | None, over: Sequence[str] | None = None
+    groups: np.ndarray,
+    schema: GroupSchema,
+    by: str | None,
+    over: Sequence[str] | None = None,
+    mass: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the weight of each row of a rebalanced table.
 
@@ -317,21 +322,27 @@ def row_weights(
     over : sequence of str, optional
         Sensitive attributes that make subgroups here, rows of all levels of the others together;
         None: all of them.
+    mass : ndarray of float64, shape (n,), optional
+        What a row weighs before: how likely its label is. Groups then count for what their rows
+        weigh, and a row's weight is a multiple of its own. None: every row is one.
 
     Returns
     -------
     ndarray of float64, shape (n,)
     """
+    mass = np.ones(len(groups)) if mass is None else np.asarray(mass, dtype=np.float64)
     if by is None:
-        return np.ones(len(groups))
+        return mass
     if over is not None:
         groups, schema = schema.merged(groups, over)
     if by == "reweighing":
-        return reweighing(schema.subgroup_of(groups), schema.target_of(groups))
-    return equal_weights(strata_of(by, groups, schema))
+        return reweighing(schema.subgroup_of(groups), schema.target_of(groups), mass)
+    return equal_weights(strata_of(by, groups, schema), mass)
 
 
-def reweighing(subgroups: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def reweighing(
+    subgroups: np.ndarray, targets: np.ndarray, mass: np.ndarray | None = None
+) -> np.ndarray:
     """Return weights P(s) P(y) / P(s, y): subgroup and target become independent.
 
     Kamiran and Calders 2012, doi:10.1007/s10115-011-0463-8. Both stay as frequent as they are.
@@ -340,27 +351,42 @@ def reweighing(subgroups: np.ndarray, targets: np.ndarray) -> np.ndarray:
     ----------
     subgroups, targets : ndarray of int, shape (n,)
         Not negative.
+    mass : ndarray of float64, shape (n,), optional
+        See `row_weights`.
 
     Returns
     -------
     ndarray of float64, shape (n,)
     """
-    n_s, n_y = np.bincount(subgroups), np.bincount(targets)
+    mass = np.ones(len(subgroups)) if mass is None else mass
+    n_s, n_y = np.bincount(subgroups, mass), np.bincount(targets, mass)
     together = np.zeros((len(n_s), len(n_y)))
-    np.add.at(together, (subgroups, targets), 1)
-    return n_s[subgroups] * n_y[targets] / (len(subgroups) * together[subgroups, targets])
+    np.add.at(together, (subgroups, targets), mass)
+    wanted = n_s[subgroups] * n_y[targets]
+    return mass * _share(wanted, mass.sum() * together[subgroups, targets])
 
 
-def equal_weights(strata: np.ndarray) -> np.ndarray:
+def equal_weights(strata: np.ndarray, mass: np.ndarray | None = None) -> np.ndarray:
     """Return weights n/(K n_k): every stratum present weighs the same, and the mean is 1.
 
     Parameters
     ----------
     strata : ndarray of int, shape (n,)
+    mass : ndarray of float64, shape (n,), optional
+        See `row_weights`. A stratum that weighs nothing before is not present.
 
     Returns
     -------
     ndarray of float64, shape (n,)
     """
-    values, inverse, counts = np.unique(strata, return_inverse=True, return_counts=True)
-    return (len(strata) / (len(values) * counts))[inverse]
+    mass = np.ones(len(strata)) if mass is None else mass
+    _, inverse = np.unique(strata, return_inverse=True)
+    counts = np.bincount(inverse, mass)
+    n_present = np.count_nonzero(counts)
+    return mass * _share(mass.sum(), n_present * counts)[inverse]
+
+
+def _share(wanted: np.ndarray | float, there: np.ndarray) -> np.ndarray:
+    """Return wanted/there; 0 of strata that weigh nothing, whose rows can't weigh more."""
+    wanted = np.broadcast_to(wanted, np.shape(there))
+    return np.divide(wanted, there, out=np.zeros(np.shape(there)), where=np.asarray(there) > 0)

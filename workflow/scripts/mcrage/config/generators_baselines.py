@@ -36,6 +36,10 @@ class _Cheap(Closed):
             {key: (value, usual[key]) for key, value in given.items() if value != usual[key]}
         )
 
+    def shortfall_told(self) -> str:
+        """Return nothing: none has a published budget of training."""
+        return ""
+
 
 class SmoteSettings(_Cheap):
     """SMOTE with the group as label; SMOTENC where there are levels, SMOTEN of levels alone."""

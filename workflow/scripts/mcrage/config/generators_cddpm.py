@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from mcrage.config.base import Closed
-from mcrage.config.generators_shared import MEMORISING, Memorising, told
+from mcrage.config.generators_shared import MEMORISING, Memorising, shortfall, told
 
 # What MCRAGE's text and notebook state; see `mcrage.generators.cddpm` for each deviation.
 _PAPER: dict[str, Any] = {
@@ -112,6 +112,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "tuned_large": _TUNED_LARGE,
 }
 
+_GRID = ("learning_rates", "condition_dropouts", "weight_decays", "dropouts")
 _Probability = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -344,12 +345,11 @@ class CddpmSettings(Closed):
                 "guidance above 0 needs every entry of condition_dropouts above 0: the network "
                 "must have seen rows without their group"
             )
-        lists = ("learning_rates", "condition_dropouts", "weight_decays", "dropouts")
-        grid = math.prod(len(values[name]) for name in lists)
+        grid = math.prod(len(values[name]) for name in _GRID)
         if values["selection"] == "last" and grid > 1:
             raise ValueError(
                 f"selection 'last' cannot choose among a grid of {grid} settings: give one value "
-                f"in each of {', '.join(lists)}, or selection 'criterion' or 'cross_validation'"
+                f"in each of {', '.join(_GRID)}, or selection 'criterion' or 'cross_validation'"
             )
         return self
 
@@ -375,3 +375,7 @@ class CddpmSettings(Closed):
     def departures_told(self) -> str:
         """Return a sentence for the reader of the report, or nothing."""
         return told(self.departures())
+
+    def shortfall_told(self) -> str:
+        """Return what the training lacks of the preset's budget, in words, or nothing."""
+        return shortfall(self.resolved(), PRESETS[self.preset], self.preset, _GRID)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What settings of several kinds of generators have in common."""
 
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 Memorising = Literal["keep", "drop", "stop"]
@@ -11,6 +13,9 @@ MEMORISING = (
     "explains. No held-out row is looked at. Cost: about 1 % of the rows are drawn again, of "
     "SMOTE's most."
 )
+
+
+_UNITS = ("epochs", "steps")
 
 
 def told(departures: dict[str, tuple[Any, Any]]) -> str:
@@ -26,6 +31,35 @@ def told(departures: dict[str, tuple[Any, Any]]) -> str:
         for key, (value, usual) in departures.items()
     ]
     return f" Here with {'; '.join(words)}." if words else ""
+
+
+def shortfall(
+    values: Mapping[str, Any], preset: Mapping[str, Any], name: str, grid: Sequence[str] = ()
+) -> str:
+    """Return what a training lacks of a preset's budget, in words, or nothing.
+
+    Parameters
+    ----------
+    values, preset : mapping
+        Resolved settings: ``epochs`` or ``steps``, and what `grid` names.
+    name : str
+        The preset's.
+    grid : sequence of str
+        Keys of lists that span the settings to choose among.
+    """
+    parts = []
+    for unit in _UNITS:
+        given, usual = values.get(unit), preset.get(unit)
+        if given is not None and usual is not None and given < usual:
+            parts.append(f"{given:,} of the {usual:,} {unit}")
+        elif given is not None and usual is None:
+            # Of another unit; which is more depends on the rows.
+            other, number = next((k, v) for k, v in preset.items() if k in _UNITS and v is not None)
+            parts.append(f"{given:,} {unit} instead of the {number:,} {other}")
+    given, usual = (math.prod(len(each[key]) for key in grid) for each in (values, preset))
+    if given < usual:
+        parts.append(f"{given} of the {usual} settings")
+    return f"{' and '.join(parts)} of preset {name}" if parts else ""
 
 
 def _short(value: Any) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from mcrage.config.base import Closed
-from mcrage.config.generators_shared import MEMORISING, Memorising, told
+from mcrage.config.generators_shared import MEMORISING, Memorising, shortfall, told
 
 # As published for Adult; see `mcrage.generators.tabddpm` for each deviation.
 _PAPER: dict[str, Any] = {
@@ -152,3 +152,8 @@ class TabddpmSettings(Closed):
     def departures_told(self) -> str:
         """Return a sentence for the reader of the report, or nothing."""
         return told(self.departures())
+
+    def shortfall_told(self) -> str:
+        """Return what the training lacks of the published budget, in words, or nothing."""
+        # `small` is the same method with a smaller budget, not another one.
+        return shortfall(self.resolved(), _PAPER, "paper")

@@ -251,10 +251,21 @@ class Config(Closed):
                 "with a dose of 0; add a treatment that does nothing, such as imbalanced"
             )
         problems += self._primary_problems()
+        # Of datasets that are left out this time they may stay, but a misspelt name may not; one
+        # that a scenario knows, too, is none.
+        spelt = {
+            name
+            for scenario in self.scenarios.values()
+            for rule in scenario.keep
+            for name in rule.datasets or ()
+        }
         problems += unknown(
             "experiment.references",
-            # Of datasets that are left out this time they may stay, but a misspelt name may not.
-            [n for n in self.experiment.references if closest(n, self.experiment.datasets)],
+            [
+                name
+                for name in self.experiment.references
+                if name not in spelt and closest(name, self.experiment.datasets)
+            ],
             self.experiment.datasets,
             "experiment.datasets",
         )

@@ -84,7 +84,8 @@ class Treatment(Closed):
         description="Weight rows so that every group, subgroup or level of the target weighs the "
         "same. reweighing (Kamiran and Calders 2012): so that the target is equally frequent in "
         "every subgroup, and both as frequent as they are. With a generator its rows are weighted, "
-        "too.",
+        "too; with labels, groups "
+        "count for as much as their rows weigh, and weights.parquet has what the classifier gets.",
     )
     weights_over: Annotated[list[str], Field(min_length=1)] | None = Field(
         None,
@@ -137,11 +138,6 @@ class Treatment(Closed):
                         f"{key} is of synthetic rows, and there are none; give a generator, or "
                         f"remove {key}"
                     )
-        if self.labels and self.weights:
-            raise ValueError(
-                "labels weight each synthetic row by how likely its outcome is; remove weights, "
-                "or labels"
-            )
         if self.rows is not None:
             by_rows = self.fill_by == "rows" if self.generator else self.oversample == "rows"
             if not by_rows:

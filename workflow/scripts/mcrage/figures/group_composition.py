@@ -56,7 +56,7 @@ class Composition:
         *,
         row_id: np.ndarray | None = None,
         weights: np.ndarray | None = None,
-        soft: bool = False,
+        label_weights: np.ndarray | None = None,
     ) -> "Composition":
         """Count a training set's rows.
 
@@ -68,9 +68,9 @@ class Composition:
         row_id : ndarray, shape (n,), optional
             Of real rows; equal ones are copies. Without it all real rows count as different.
         weights : ndarray of float, shape (n,), optional
-        soft : bool
-            A synthetic row stands among the rows once with each outcome: it counts for a group as
-            much as it weighs, rounded.
+        label_weights : ndarray of float, shape (n,), optional
+            Where a synthetic row stands among the rows once with each outcome: how likely that is.
+            It counts for a group by as much, rounded.
         """
         copies = np.zeros(len(groups), dtype=bool)
         if row_id is not None:
@@ -79,12 +79,17 @@ class Composition:
             copies[real[np.unique(row_id[real], return_index=True)[1]]] = False
         weighted = None
         drawn = np.bincount(groups[synthetic], minlength=n_groups)
-        if soft:
-            parts = np.bincount(groups[synthetic], weights[synthetic], minlength=n_groups)
+        mass = np.ones(len(groups))
+        if label_weights is not None:
+            mass = label_weights
+            parts = np.bincount(groups[synthetic], mass[synthetic], minlength=n_groups)
             drawn = np.rint(parts).astype(np.int64)
-        elif weights is not None and len(weights) and not np.allclose(weights, weights[0]):
+        if weights is not None and len(weights):
+            # Labels that are unlikely weigh little by themselves; what is told is what weights do.
             weighted = np.bincount(groups, weights, minlength=n_groups)
-            weighted = weighted * (len(groups) / weighted.sum())
+            weighted = weighted * (mass.sum() / weighted.sum())
+            if np.allclose(weights * mass.sum(), mass * weights.sum()):
+                weighted = None
         return cls(
             real=np.bincount(groups[~synthetic & ~copies], minlength=n_groups),
             repeated=np.bincount(groups[copies], minlength=n_groups),

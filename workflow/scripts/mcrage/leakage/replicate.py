@@ -145,7 +145,9 @@ class Replicate:
         if beside.num_rows == table.num_rows and treatment["teacher"]:
             labels = self._taught(treatment, (read_origin(weights) or {}).get("seeds", {}))
             n_real = self.tables[treatment["train_on"]].num_rows
-            problems += check_labels(name, beside, table, self.schema, n_real, labels)
+            problems += check_labels(
+                name, beside, table, self.schema, n_real, labels, weighted=treatment["made"]
+            )
         made = {f"{name}'s rebalanced table": rebalanced, f"{name}'s weights": weights}
         return problems + self._check_ancestors(made, treatment["generator"]), facts, table
 

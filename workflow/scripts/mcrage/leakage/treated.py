@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from mcrage.errors import UserError
 from mcrage.groups import GroupSchema
-from mcrage.rebalancing import Labels, rebalance
+from mcrage.rebalancing import Labels, rebalance, row_weights
 from mcrage.tables import LABEL_WEIGHT, ROW_ID
 
 
@@ -84,6 +84,8 @@ def check_labels(
     schema: GroupSchema,
     n_real: int,
     labels: Labels,
+    *,
+    weighted: Mapping[str, Any] | None = None,
 ) -> list[str]:
     """Compare labels and their weights with those that training rows alone teach.
 
@@ -98,6 +100,9 @@ def check_labels(
         Real rows before them.
     labels : callable
         The classifier that labelled them, fitted anew.
+    weighted : mapping, optional
+        ``weights`` and ``weights_over``, where these are declared of the treatment, too; see
+        `mcrage.rebalancing.row_weights`.
     """
     n_levels = schema.shape[-1]
     n_synthetic = (rebalanced.num_rows - n_real) // n_levels
@@ -117,10 +122,13 @@ def check_labels(
     likely = labels(rows)
     if likely.ndim == 1:
         likely = np.stack([1.0 - likely, likely], axis=1)
-    anew = np.concatenate([np.ones(n_real), likely[:, ::-1].T.ravel()])
-    for place, column in (
-        ("weights.parquet", weights.column("weight")),
-        ("rebalanced.parquet", rebalanced.column(LABEL_WEIGHT)),
+    mass = np.concatenate([np.ones(n_real), likely[:, ::-1].T.ravel()])
+    how = weighted or {}
+    groups = schema.index(rebalanced)
+    final = row_weights(groups, schema, how.get("weights"), how.get("weights_over"), mass)
+    for place, anew, column in (
+        ("weights.parquet", final, weights.column("weight")),
+        ("rebalanced.parquet", mass, rebalanced.column(LABEL_WEIGHT)),
     ):
         found = column.to_numpy()
         # Sums of many small numbers: another number of threads may round them otherwise.

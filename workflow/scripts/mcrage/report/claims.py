@@ -6,17 +6,22 @@ from typing import Any
 
 import numpy as np
 
+from mcrage.config.published import Claim, Published
 from mcrage.figures.differences import has_interval, verdict
 from mcrage.figures.words import EVERYONE, metric_name, treatment_name
 from mcrage.report.numbers import difference, p_value
-from mcrage.report.published import Claim, Published
 from mcrage.report.results import Results
 
 BORNE_OUT, CONTRADICTED, NOT_SHOWN = "borne out", "contradicted", "not shown either way"
 _LEVEL = 0.05
 
 
-def claim_sentences(results: Results, paper: Published) -> list[str]:
+def claim_sentences(
+    results: Results,
+    paper: Published,
+    test_to_train: float,
+    shortfalls: Mapping[str, str] | None = None,
+) -> list[str]:
     """Return a sentence for each claim of a paper: what it claims, our numbers, the verdict.
 
     Parameters
@@ -24,6 +29,10 @@ def claim_sentences(results: Results, paper: Published) -> list[str]:
     results : Results
     paper : Published
         One that applies to these results.
+    test_to_train : float
+        Rows in the test set over rows in the training pool.
+    shortfalls : mapping of str to str, optional
+        Treatment to what its generator's training lacks of its preset's, for those that lack any.
 
     Returns
     -------
@@ -32,7 +41,7 @@ def claim_sentences(results: Results, paper: Published) -> list[str]:
         below .05 by Holm's correction over the claims judged with the same treatment of ours.
     """
     found = {
-        (number, name): _row(results, paper, claim, name)
+        (number, name): _row(results, paper, claim, name, test_to_train)
         for number, claim in enumerate(paper.claims)
         for name in _ours(results, paper, claim)
     }
@@ -48,6 +57,7 @@ def claim_sentences(results: Results, paper: Published) -> list[str]:
                 for (number_of, name), row in found.items()
                 if number_of == number
             },
+            shortfalls or {},
         )
         for number, claim in enumerate(paper.claims)
     ]
@@ -75,18 +85,39 @@ def _ours(results: Results, paper: Published, claim: Claim) -> list[str]:
 
 
 def _row(
-    results: Results, paper: Published, claim: Claim, treatment: str
+    results: Results, paper: Published, claim: Claim, treatment: str, test_to_train: float
 ) -> Mapping[str, Any] | None:
-    for baseline in paper.row(claim.baseline).treatments:
-        if claim.attribute:
-            key = (baseline, treatment, claim.attribute, claim.metric)
-            row = results.gap_differences.get(key)
-        else:
-            key = (baseline, treatment, claim.subgroup, claim.metric)
-            row = results.differences.get(key)
+    place = claim.attribute or claim.subgroup
+    compared = results.gap_differences if claim.attribute else results.differences
+    baselines = paper.row(claim.baseline).treatments
+    for baseline in baselines:
+        row = compared.get((baseline, treatment, place, claim.metric))
         if row is not None:
             return row
+    # A paper compares its rows with each other, also with a control that is no baseline here.
+    values = results.gaps if claim.attribute else results.values
+    mine = values.get((treatment, place, claim.metric))
+    for baseline in baselines:
+        other = values.get((baseline, place, claim.metric))
+        if mine is not None and other is not None and baseline != treatment:
+            return _compared(mine - other, claim.metric, test_to_train)
     return None
+
+
+def _compared(differences: np.ndarray, metric: str, test_to_train: float) -> Mapping[str, Any]:
+    """Return what comparisons.parquet would hold of the differences of each replicate."""
+    from mcrage.statistics.paired import Paired
+
+    paired = Paired.of(differences, test_to_train)
+    low, high = paired.interval()
+    return {
+        "metric": metric,
+        "n_replicates": int(paired.k),
+        "mean_difference": float(paired.mean),
+        "ci_low": float(low),
+        "ci_high": float(high),
+        "p_value": float(paired.p_value()),
+    }
 
 
 def _adjusted(found: Mapping[tuple[int, str], Any]) -> dict[tuple[int, str], float]:
@@ -115,6 +146,7 @@ def _judged(
     paper: Published,
     claim: Claim,
     rows: Mapping[str, tuple[Mapping[str, Any] | None, float]],
+    shortfalls: Mapping[str, str],
 ) -> str:
     if not rows:
         names = " or ".join(map(treatment_name, paper.row(claim.treatment).treatments))
@@ -122,7 +154,10 @@ def _judged(
     known = {name: pair for name, pair in rows.items() if pair[0] is not None}
     if not known:
         return f"Not judged here: {_lacking(results, paper, claim)}."
-    told = [_told(name, *pair, claim.direction) for name, pair in known.items()]
+    told = [
+        _told(name, *pair, claim.direction) + _short(name, shortfalls)
+        for name, pair in known.items()
+    ]
     who = (
         f"between subgroups of {claim.attribute}"
         if claim.attribute
@@ -133,13 +168,17 @@ def _judged(
 
 def _lacking(results: Results, paper: Published, claim: Claim) -> str:
     baselines = paper.row(claim.baseline).treatments
-    if not set(baselines) & set(results.baselines):
+    if not set(baselines) & set(results.treatments):
         names = " or ".join(map(treatment_name, baselines))
-        return f"nothing is compared with {names} in this experiment"
+        return f"the experiment has no treatment {names} to compare with"
     told = metric_name(claim.metric)
     if claim.attribute:
         return f"{told} is not compared for {claim.attribute}"
     return f"{told} is not compared for {results.who.get(claim.subgroup, claim.subgroup)}"
+
+
+def _short(name: str, shortfalls: Mapping[str, str]) -> str:
+    return f", with so short a training: {shortfalls[name]}" if name in shortfalls else ""
 
 
 def _told(name: str, row: Mapping[str, Any], p_adjusted: float, direction: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mcrage.config.published import Published
 from mcrage.figures.words import capital, metric_name, treatment_name
 from mcrage.metrics.rules import HALF
 from mcrage.provenance import Origin, to_json
@@ -24,7 +25,6 @@ from mcrage.report.fairness import gap_tables, theil_table
 from mcrage.report.joint import Joint
 from mcrage.report.levelling import levelling_tables
 from mcrage.report.primary import primary_verdict
-from mcrage.report.published import Published
 from mcrage.report.rare import HEADS as RARE_HEADS
 from mcrage.report.rare import RareGroupsTable
 from mcrage.report.results import Results
@@ -221,7 +221,8 @@ def render_report(
         description, in order; ``datasets``: name to the card's title, description, licence,
         citation, homepage; ``test_to_train``: see `mcrage.statistics.paired.ratio_of`; ``config``:
         the resolved config; ``seed``; ``primary``: the declared question, if there is one;
-        ``main_baseline``: the baseline that does nothing, or the first; ``shown_replicate``.
+        ``main_baseline``: the baseline that does nothing, or the first; ``shown_replicate``;
+        ``shortfalls``: see `mcrage.report.claims.claim_sentences`.
     figures : sequence of FigureFile
     published : sequence of Published
     benchmarks : sequence of Path
@@ -364,7 +365,9 @@ def _section(
         "papers": papers,
         "claims": {
             # The paper's labels are cut at 0.5.
-            paper.name: claim_sentences(results, paper) if results.threshold == HALF else []
+            paper.name: claim_sentences(results, paper, ratio, settings.get("shortfalls"))
+            if results.threshold == HALF
+            else []
             for paper in papers
         },
         "renamed": [

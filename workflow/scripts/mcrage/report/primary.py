@@ -45,6 +45,9 @@ def primary_verdict(results: Results, primary: Mapping[str, Any]) -> list[str]:
     )
     if not rows:
         return [f"{asked}. It could not be computed; see the support in the tables."]
+    if primary["treatment"]:
+        # The one comparison that was asked for is a family of its own, whatever else is run.
+        rows = {name: {**row, "p_adjusted": row["p_value"]} for name, row in rows.items()}
     family = f", Holm's correction for {len(rows)} treatments" if len(rows) > 1 else ""
     return [f"{asked}{family}.", *(_sentence(name, row) for name, row in rows.items())]
 

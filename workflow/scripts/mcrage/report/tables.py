@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mcrage.config.published import Published
 from mcrage.figures.differences import has_interval, verdict
 from mcrage.figures.words import EVERYONE, capital, metric_name, treatment_name
 from mcrage.report.numbers import count, difference, interval, number, p_value
-from mcrage.report.published import Published
 from mcrage.report.results import Results
 from mcrage.statistics.paired import corrected_interval
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mcrage.config.published import Published
 from mcrage.figures.differences import has_interval, verdict
 from mcrage.figures.words import EVERYONE, attribute_words, capital, metric_name, treatment_name
 from mcrage.metrics.names import AGAINST, is_of_attribute
 from mcrage.report.fairness import GAPS
 from mcrage.report.numbers import count, difference, listing, p_value
-from mcrage.report.published import Published
 from mcrage.report.results import Results
 from mcrage.report.tables import FEW_ROWS, Entry, Table
 from mcrage.statistics.exact import mcnemar

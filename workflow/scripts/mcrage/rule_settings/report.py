@@ -31,6 +31,7 @@ class ReportSettings(RuleSettings):
                 "main_baseline": self.plan.main_baseline(),
                 "remedies": self.plan.remedies(),
                 "controls": self.plan.controls(),
+                "shortfalls": self._shortfalls(),
                 "margins": self.plan.config.margins.model_dump(),
                 "shown_replicate": self.plan.config.figures.replicate,
                 "ranked": {
@@ -65,6 +66,16 @@ class ReportSettings(RuleSettings):
         return text + (
             self.plan.config.generators[generator].departures_told() if generator else ""
         )
+
+    def _shortfalls(self) -> dict[str, str]:
+        """Return what the training of each treatment's generator lacks of its preset's."""
+        generators = {name: self.plan.recipes[name].generator for name in self.plan.treatments}
+        told = {
+            name: self.plan.config.generators[generator].shortfall_told()
+            for name, generator in generators.items()
+            if generator
+        }
+        return {name: text for name, text in told.items() if text}
 
     def _lineage(self, wildcards: Any) -> dict:
         # Whole, since the script lays out the same plan from it.
