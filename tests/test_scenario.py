@@ -163,7 +163,8 @@ def test_what_is_for_two_outcomes_is_refused_before_anything_is_trained(schema):
     three = GroupSchema(schema.columns, (schema.levels[0], ("a", "b", "c")))
     with pytest.raises(UserError) as no:
         check_groups(three, np.full(6, 9), np.full(6, 9), rare, {}, [], asked)
-    assert "experiment.thresholds: 'f1' is for a target of two levels; this one has 3 (a, b, c)" in (
-        str(no.value)
+    assert (
+        "experiment.thresholds: 'f1' is for a target of two levels; this one has 3 (a, b, c)"
+        in (str(no.value))
     )
     assert "experiment.classifiers: 'lottery'" in str(no.value)

@@ -235,8 +235,8 @@ class _Records(io.RawIOBase):
             return self._source.read(BLOCK)
         except (OSError, EOFError, zlib.error):
             raise UserError(
-                f"{self._path}: not a readable gzip file; compress the table anew, or give it as it is "
-                "(.csv)"
+                f"{self._path}: not a readable gzip file; compress the table anew, or give it "
+                "uncompressed"
             ) from None
 
     def _checked(self, raw: bytes) -> bytes:

@@ -92,8 +92,8 @@ class ParquetFile:
             whole = stream.read(4) == b"PAR1"
         if whole:
             return UserError(
-                f"{self.path}: the Parquet file is damaged, or was not copied whole; copy or write it "
-                "anew"
+                f"{self.path}: the Parquet file is damaged, or was not copied whole; "
+                "copy or write it anew"
             )
         return UserError(
             f"{self.path}: not a Parquet file, whatever its name says; rename it (CSV files end in "
