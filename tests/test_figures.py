@@ -266,7 +266,7 @@ def rebalanced(n_added: int, labelled: bool = False) -> pa.Table:
         return pa.concat_tables([table, more])
     share = np.random.default_rng(2).random(n_added)
     other = more.set_column(
-        more.column_names.index("SOURCE"), "SOURCE", pa.array(["out"] * n_added)
+        more.column_names.index("SOURCE"), "SOURCE", pa.array(["out"] * n_added, pa.large_string())
     )
     parts = [(table, np.ones(len(table))), (more, share), (other, 1 - share)]
     return pa.concat_tables(
@@ -300,7 +300,7 @@ def test_files_have_the_same_rows_or_not(tmp_path):
         "other numbers": table.set_column(place, "AGE", pa.array([*ages[:-1], ages[-1] + 1])),
         "other order": table.take(np.arange(len(table))[::-1]),
         "other groups": table.set_column(
-            table.column_names.index("SEX"), "SEX", table.column("SEX").take(range(93)[::-1])
+            table.column_names.index("SEX"), "SEX", table.column("SEX").take(np.arange(93)[::-1])
         ),
     }
     for name, changed in changes.items():

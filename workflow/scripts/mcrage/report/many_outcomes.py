@@ -10,6 +10,7 @@ FOR_TWO_OUTCOMES = (
     *("calibration_in_the_large", "calibration_slope"),
     *("calibration_error", "debiased_calibration_error"),
     *("theil_index", "between_group_theil_index", "worst_disparate_impact"),
+    *("spread_selection_rate", "spread_true_positive_rate", "spread_false_positive_rate"),
     *("signed_statistical_parity_difference", "signed_disparate_impact"),
     *("signed_equal_opportunity_difference", "signed_average_odds_difference"),
     *("absolute_average_odds_difference", "btgan_parity_gap"),
