@@ -23,11 +23,13 @@ from mcrage.encoding.columns import feature_arrays
 from mcrage.encoding.mixed import MixedEncoding
 from mcrage.encoding.rows import CompactRows, compact
 from mcrage.encoding.scaling import fitted_rows
+from mcrage.errors import UserError
 from mcrage.generators.base import TrainingData
 from mcrage.generators.cddpm_rows import sort_by_group
 from mcrage.generators.registry import generator_class
 from mcrage.generators.thinning import thinned
-from mcrage.leakage.keys import row_keys
+from mcrage.leakage.keys import row_digests, row_keys
+from mcrage.leakage.table_file import TableFile
 from mcrage.rare_groups import settle
 from mcrage.tables import content_hash, content_hash_of_file, write_table
 from test_mixed_generator import ROLES, SCHEMA, data
@@ -254,17 +256,33 @@ def test_rows_have_equal_keys_only_if_they_are_equal(rows):
     columns = dict(zip(VALUES, zip(*rows, strict=True), strict=True))
     table = pa.table({n: pa.array(v, t) for (n, v), t in zip(columns.items(), types, strict=True)})
     keys = row_keys(table, [*VALUES], ["text"])
-    assert [key[1] for key in keys] == list(columns["text"])
     for i, one in enumerate(rows):
         for j, other in enumerate(rows):
-            assert (keys[i] == keys[j]) == (one == other)
+            assert (keys.digests[i] == keys.digests[j]) == (one == other)
+            assert (keys.groups[i] == keys.groups[j]) == (one[3] == other[3])
     other = table.set_column(3, "text", table.column("text").dictionary_encode())
     parts = pa.concat_tables([other.slice(0, 1), other.slice(1)])
-    assert row_keys(parts, [*VALUES], ["text"]) == keys
+    np.testing.assert_array_equal(row_digests(parts, [*VALUES]), keys.digests)
+    assert len(keys.unique()) == len(set(rows))
 
 
 def test_a_key_knows_a_number_in_any_type_and_its_column():
     whole, real = (pa.table({"x": pa.array([3, 4, None], t)}) for t in (pa.int32(), pa.float64()))
-    assert row_keys(whole, ["x"]) == row_keys(real, ["x"])
+    np.testing.assert_array_equal(row_digests(whole, ["x"]), row_digests(real, ["x"]))
     pair = pa.table({"a": [1, 2], "b": [2, 1]})
-    assert len({*row_keys(pair, ["a", "b"])}) == 2
+    assert len({*row_digests(pair, ["a", "b"])}) == 2
+
+
+def test_a_table_in_a_file_is_the_table_to_the_guard(tmp_path, monkeypatch):
+    monkeypatch.setattr("mcrage.leakage.keys.PORTION", 97)
+    rows = table(data())
+    write_table(rows, tmp_path / "rows.parquet")
+    file = TableFile(tmp_path / "rows.parquet")
+    assert (file.num_rows, file.column_names) == (rows.num_rows, rows.column_names)
+    assert file.column(rows.column_names[1]).equals(rows.column(1))
+    columns = rows.column_names
+    np.testing.assert_array_equal(row_digests(file, columns), row_digests(rows, columns))
+    assert file.whole().equals(rows)
+    assert file.select(columns[2:0:-1]).column_names == columns[2:0:-1]
+    with pytest.raises(UserError, match="no such file"):
+        TableFile(tmp_path / "others.parquet")

@@ -25,7 +25,7 @@ from mcrage.config.load import load_config
 from mcrage.datasets.roles import Attribute, Feature, Roles, Target
 from mcrage.encoding.scaling import SubgroupScaling
 from mcrage.errors import UserError
-from mcrage.figures.samples import each_row_once
+from mcrage.figures.samples import once as each_once
 from mcrage.groups import GroupSchema, filling_plan
 from mcrage.rebalancing import rebalance
 
@@ -313,7 +313,7 @@ def test_rows_with_every_outcome_weigh_as_one():
     parts = [table.slice(200 + n_added * part, n_added) for part in range(3)]
     assert [set(part["outcome"].to_pylist()) for part in parts] == [{"dead"}, {"ill"}, {"well"}]
     np.testing.assert_allclose(copies.T[:, ::-1], labels(parts[0]))
-    once = each_row_once(table, 3)
+    once = table.filter(each_once(table, 3))
     assert once.num_rows == 200 + n_added
     likeliest = np.array(["well", "ill", "dead"])[labels(parts[0]).argmax(axis=1)]
     assert sorted(once["outcome"].to_pylist()[200:]) == sorted(likeliest)

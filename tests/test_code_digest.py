@@ -17,7 +17,10 @@ from project import ASIDE
 
 # Where generators are listed (another one in the list changes no result), the digest itself, and
 # where a GPU is found.
-LOADED_BY_NAME = {"mcrage.generators.registry", "mcrage.code_digest", "mcrage.accelerator"}
+LOADED_BY_NAME = {
+    *("mcrage.generators.registry", "mcrage.plugins"),
+    *("mcrage.code_digest", "mcrage.accelerator"),
+}
 # What those that are passed over import, where nothing else does.
 BESIDE_THEM = {"mcrage.durations", "mcrage.lineage"}
 

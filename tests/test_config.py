@@ -256,8 +256,23 @@ def test_the_report_is_told_where_a_preset_is_departed_from():
 
 
 def test_what_belongs_into_a_card_is_told_to_go_there():
-    with pytest.raises(UserError, match=r"datasets: \[./card.yaml\]\} .* init_dataset"):
-        load_config({"path": "x.csv", "target": "died", "sensitive": "sex"})
+    """What is to be written stands there, to be copied as it is."""
+    card = {"path": "x.csv", "target": "died", "sensitive": ["sex", "race"]}
+    with pytest.raises(UserError, match="path, target, sensitive: these are keys of a card") as no:
+        load_config(yaml.safe_load(render_config()) | card)
+    lines = str(no.value).splitlines()
+    ends = lines.index("and into the config in their place:")
+    assert yaml.safe_load("\n".join(lines[1:ends])) == card
+    assert yaml.safe_load(lines[ends + 1]) == {
+        "experiment": {"datasets": ["./card.yaml"], "scenarios": ["natural"]}
+    }
+    told = "snakemake init_dataset --config path=x.csv target=died sensitive=sex,race"
+    assert lines[-1].strip() == told
+    with pytest.raises(UserError, match=r"treatmens: unknown key .did you mean 'treatments'.*\n.*"):
+        load_config({"treatmens": {}, **card})
+    # A key by itself is a misspelt one.
+    with pytest.raises(UserError, match="target: unknown key"):
+        load_config({"target": "died"})
 
 
 def test_the_short_experiment_of_the_tutorial_is_a_valid_config():
@@ -265,3 +280,4 @@ def test_the_short_experiment_of_the_tutorial_is_a_valid_config():
     config = load_config(yaml.safe_load(text.split("```yaml\n")[1].split("```")[0]))
     assert config.rebalanced_csv
     assert config.experiment.datasets == ["./card.yaml"]
+    assert config.experiment.scenarios == ["natural"]

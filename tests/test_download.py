@@ -195,6 +195,17 @@ def test_message_lists_every_source_and_what_to_do(server, tmp_path, patience):
     assert file.sha256 in lines[-1]
 
 
+def test_of_a_table_of_ones_own_nobody_is_told_to_download_it(tmp_path, patience):
+    file = file_of({"path": str(tmp_path / "patients.csv")})
+    message = refused(file, tmp_path, patience)
+    assert f"{tmp_path / 'patients.csv'}: no such file" in message
+    assert "not downloaded: put it there, or correct its path in the card" in message
+    (tmp_path / "patients.csv").write_bytes(b"changed")
+    message = refused(file, tmp_path, patience)
+    assert "If it was changed since this run was planned, run again" in message
+    assert "by hand" not in message
+
+
 def test_mirror_comes_first_and_needs_no_server(server, tmp_path, patience):
     mirror = tmp_path / "mirror"
     (mirror / "ward").mkdir(parents=True)

@@ -29,14 +29,15 @@ from mcrage.figures.marginals import Values, draw_density, has_density, share_in
 from mcrage.figures.parts import part_names, part_of, shown_parts
 from mcrage.figures.predictions import Predictions
 from mcrage.figures.roc import draw_roc, mean_curve
-from mcrage.figures.samples import Sample, each_row_once
+from mcrage.figures.samples import Sample, once, same_rows
 from mcrage.figures.training_curves import draw_training_curves, lines_of, mean_line
-from mcrage.figures.umap_embedding import coordinates, draw_umap, embed, thin
+from mcrage.figures.umap_embedding import coordinates, draw_umap, embed
 from mcrage.figures.words import group_name, subgroup_name, subgroup_words
 from mcrage.groups import GroupSchema
 from mcrage.provenance import make_origin, read_origin
 from mcrage.rebalancing import row_weights
 from mcrage.statistics.summary import as_table, compare
+from mcrage.tables import write_table
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 ORIGIN = make_origin("plot", {}, dict(settings={"a": "<&>"}, seeds={}, code="c", versions={}), [])
@@ -242,21 +243,73 @@ def test_coordinates_have_the_distances_of_the_mixed_space():
 
 def test_thinning_keeps_rows_and_order():
     sample = Sample.of(rows(COUNTS), ROLES)
-    thinned = thin(sample, 20, seed=3)
+    thinned = sample.thinned(20, seed=3)
+    assert thinned.whole == sample.whole == (93, 0)
     assert len(thinned) == 20
     where = [
         int(np.flatnonzero((sample.features == row).all(axis=1))[0]) for row in thinned.features
     ]
     assert where == sorted(where)
-    assert thin(sample, 1000, seed=3) is sample
+    np.testing.assert_array_equal(sample.thinned(1000, seed=3).features, sample.features)
 
 
-def test_samples_are_equal_row_by_row():
-    one, other = mixed(0), mixed(0)
-    assert one.equals(other)
-    assert not one.equals(mixed(1))
-    assert not one.equals(one.take(np.arange(1, len(one))))
-    assert not one.equals(dataclasses.replace(one, synthetic=~one.synthetic))
+def written(table: pa.Table, folder: Path, name: str) -> Path:
+    write_table(table, folder / name)
+    return folder / name
+
+
+def rebalanced(n_added: int, labelled: bool = False) -> pa.Table:
+    table = rows(COUNTS)
+    table = table.append_column("is_synthetic", pa.array([False] * len(table)))
+    more = rows({("F", "in"): n_added}, seed=9)
+    more = more.append_column("is_synthetic", pa.array([True] * n_added, pa.bool_()))
+    if not labelled:
+        return pa.concat_tables([table, more])
+    share = np.random.default_rng(2).random(n_added)
+    other = more.set_column(
+        more.column_names.index("SOURCE"), "SOURCE", pa.array(["out"] * n_added, pa.large_string())
+    )
+    parts = [(table, np.ones(len(table))), (more, share), (other, 1 - share)]
+    return pa.concat_tables(
+        [part.append_column("label_weight", pa.array(weights)) for part, weights in parts]
+    )
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+@pytest.mark.parametrize("max_rows", [40, 1000])
+def test_a_sample_of_a_file_is_that_of_its_table(tmp_path, labelled, max_rows):
+    table = rebalanced(30, labelled)
+    path = written(table, tmp_path, "rebalanced.parquet")
+    read = Sample.read(path, ROLES, max_rows, seed=4)
+    whole = Sample.of(table.filter(once(table)), ROLES)
+    assert read.whole == whole.whole == (93, 30)
+    for name in ("features", "groups", "synthetic"):
+        expected = getattr(whole.thinned(max_rows, seed=4), name)
+        np.testing.assert_array_equal(getattr(read, name), expected)
+    original = written(rows(COUNTS), tmp_path, "original.parquet")
+    assert Sample.read(original, ROLES, 1000, seed=4).whole == (93, 0)
+
+
+def test_files_have_the_same_rows_or_not(tmp_path):
+    table = rebalanced(0)
+    one = written(table, tmp_path, "one.parquet")
+    assert same_rows(one, written(rows(COUNTS), tmp_path, "same.parquet"), ROLES)
+    place = table.column_names.index("AGE")
+    ages = table.column("AGE").to_pylist()
+    changes = {
+        "shorter": table.slice(1),
+        "other numbers": table.set_column(place, "AGE", pa.array([*ages[:-1], ages[-1] + 1])),
+        "other order": table.take(np.arange(len(table))[::-1]),
+        "other groups": table.set_column(
+            table.column_names.index("SEX"), "SEX", table.column("SEX").take(np.arange(93)[::-1])
+        ),
+    }
+    for name, changed in changes.items():
+        assert not same_rows(one, written(changed, tmp_path, f"{name}.parquet"), ROLES), name
+    drawn = table.set_column(
+        table.column_names.index("is_synthetic"), "is_synthetic", pa.array([True] * 93)
+    )
+    assert not same_rows(written(drawn, tmp_path, "drawn.parquet"), one, ROLES)
 
 
 def first_two(reference, panels, features, *, seed):
@@ -542,10 +595,10 @@ def test_a_row_with_either_outcome_counts_for_its_weights_and_is_shown_once():
     both = Composition.of(sample.groups, sample.synthetic, 4, label_weights=likely, **both)
     assert both.synthetic.tolist() == counts.synthetic.tolist()
     np.testing.assert_allclose(both.weighted, 1.5)
-    once = Sample.of(each_row_once(table), ROLES)
-    assert once.groups.tolist() == [0, 2, 3, 3, 1, 1]
-    np.testing.assert_array_equal(once.features[2:4], sample.features[2:4])
-    assert each_row_once(table.drop_columns(["label_weight"])).num_rows == 10
+    kept = Sample.of(table.filter(once(table)), ROLES)
+    assert kept.groups.tolist() == [0, 2, 3, 3, 1, 1]
+    np.testing.assert_array_equal(kept.features[2:4], sample.features[2:4])
+    assert once(table.drop_columns(["label_weight"])).sum() == 10
 
 
 def test_composition_tells_numbers(tmp_path):

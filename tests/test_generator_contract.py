@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What every kind of generator keeps, on tables of every make: one file, all of the registry."""
+"""What every kind of generator keeps, on tables of every make: one file, all of the registry.
+
+Kinds of installed packages are among them, with their settings as they are by default.
+"""
 
 import json
 
@@ -23,6 +26,9 @@ SMALL = {
     "cddpm": {"preset": "tuned", "steps": 60, "width": 16, "depth": 1, "seeds": 2},
     "tabddpm": {"preset": "small", "steps": 400, "layers": [32, 32]},
 }
+# Of a few hundred rows with more levels than that, held-out rows would have one component, which
+# says so and tells no groups apart.
+OF_CODES = {"mixture": {"components": [4]}}
 # Kinds that recompute columns with a formula only if they are told to.
 DERIVE = {"smote": {"derive": True}}
 
@@ -48,9 +54,16 @@ WITH_GAPS = (
     Feature("L", "l", kind="category", levels=("u", "v", "w"), missing="keep"),
     Feature("M", "m", kind="ordinal", levels=("1", "2"), missing="impute"),
 )
+# Codes of diagnoses: more levels than rows, many of one row, and most seen by test rows alone.
+CODES = (
+    NUMBERS[0],
+    Feature("W", "w", kind="category", levels=tuple(f"{n:03}" for n in range(700))),
+    Feature("V", "v", kind="category", levels=tuple(f"V{n}" for n in range(300)), missing="keep"),
+)
 FEATURES = {
     "numbers": NUMBERS,
     "levels": LEVELS,
+    "codes": CODES,
     "mixed": (*NUMBERS[:3], *LEVELS, *WITH_GAPS),
 }
 
@@ -92,19 +105,23 @@ def data(name: str, counts=(30, 90, 12, 40, 20, 60), seed: int = 0) -> TrainingD
         "SAME": np.full(n, 1.5),
         "L": np.where(rng.random(n) < 0.3, np.nan, rng.integers(0, 3, n)),
         "M": np.where(rng.random(n) < 0.1, np.nan, rng.integers(0, 2, n)),
+        # Few are frequent, and which ones goes by the group; every other one nobody has.
+        "W": np.minimum(2 * rng.geometric(0.02, n) + 20 * groups, 698).astype(float),
+        "V": np.where(rng.random(n) < 0.2, np.nan, 2 * rng.integers(0, 150, n)),
     }
     own = roles(name)
     features = np.stack([columns[feature.column] for feature in own.features], axis=1)
     return TrainingData(features, groups, GroupSchema.of(own), own)
 
 
-def settings(kind: str, **more) -> dict:
-    given = {"kind": kind, **SMALL[kind], **more}
+def settings(kind: str, name: str = "", **more) -> dict:
+    own = OF_CODES.get(kind, {}) if name == "codes" else {}
+    given = {"kind": kind, **SMALL.get(kind, {}), **own, **more}
     return TypeAdapter(GeneratorSettings).validate_python(given).resolved()
 
 
 def fitted(kind: str, name: str, **more) -> Generator:
-    values = settings(kind, **more)
+    values = settings(kind, name, **more)
     return generator_class(kind)(values).fit(data(name), seed=5)
 
 
@@ -132,7 +149,8 @@ def models() -> Models:
 
 
 def test_every_kind_is_held_to_the_contract():
-    assert set(SMALL) == set(KINDS) == set(SETTINGS)
+    assert set(KINDS) == set(SETTINGS)
+    assert set(SMALL) == {kind for kind in KINDS if KINDS[kind].module.startswith("mcrage.")}
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
@@ -219,7 +237,7 @@ def test_equal_seeds_give_equal_bytes_and_a_loaded_model_draws_the_same(
     for file in files:
         first, second = ((tmp_path / place / file).read_bytes() for place in ("first", "second"))
         assert first == second
-    loaded = type(model).load(tmp_path / "first", settings_of("sample", settings(kind)))
+    loaded = type(model).load(tmp_path / "first", settings_of("sample", settings(kind, name)))
     np.testing.assert_array_equal(drawn(model), drawn(loaded))
     json.dumps(model.facts)
 
@@ -250,6 +268,27 @@ def test_groups_are_told_apart(kind, name, models):
     ]
     real, synthetic = (high - low for low, high in means)
     assert 0.4 * real < synthetic < 1.6 * real
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_level_that_only_test_rows_have_is_in_no_drawn_row_and_harms_none(kind, models):
+    """Their numbers lie between those of levels that were learnt, and some above them all."""
+    train, rows = data("codes"), drawn(models[kind, "codes"], np.full(6, 300))
+    for place in (1, 2):
+        learnt = set(train.features[:, place][~np.isnan(train.features[:, place])])
+        own = set(rows[:, place][~np.isnan(rows[:, place])])
+        assert own <= learnt
+        assert len(learnt) < len(FEATURES["codes"][place].levels) / 2
+        # Not only the frequent ones, of which there would be a handful.
+        assert len(own) > 40
+
+
+def test_a_mixture_of_one_component_says_that_it_tells_no_groups_apart(caplog):
+    generator_class("mixture")(settings("mixture")).fit(data("codes"), seed=5)
+    assert "one component did best of 1, 2, 4" in caplog.text
+    caplog.clear()
+    generator_class("mixture")(settings("mixture")).fit(data("numbers"), seed=5)
+    assert "one component" not in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["mixture", "copula", "cart"])

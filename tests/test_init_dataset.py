@@ -13,7 +13,7 @@ import yaml
 
 from mcrage.config.load import load_config
 from mcrage.config.model import Config
-from mcrage.datasets.cards import read_card, read_cards
+from mcrage.datasets.cards import own_files, prepare_settings, read_card, read_cards
 from mcrage.errors import UserError
 from mcrage.plan import Plan
 from project import ROOT, Project
@@ -129,6 +129,33 @@ def test_what_makes_no_card_is_refused_and_writes_nothing(folder, asked, said):
     with pytest.raises(UserError, match=said):
         init(**asked)
     assert not (folder / "cards").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("sex,died\n", "patients.csv: the file has a header but no rows; write the table anew"),
+        ("sex,died,n\nF,no,1\nM,yes\n", "patients.csv, line 3: "),
+    ],
+)
+def test_what_is_wrong_is_told_of_the_users_file_not_of_its_copy(folder, content, said):
+    copy = folder / "resources" / "downloads" / "ward" / "patients.csv"
+    copy.parent.mkdir(parents=True)
+    for path in (copy, folder / "patients.csv"):
+        path.write_text(content)
+    (folder / "ward.yaml").write_text("path: patients.csv\ntarget: died\nsensitive: sex\n")
+    card = read_card("./ward.yaml", "nowhere")
+    assert own_files(card) == {"patients.csv": "patients.csv"}
+    params = {"settings": prepare_settings(card), "local": {"own": own_files(card)}}
+    with pytest.raises(UserError) as no:
+        script("prepare").main(SimpleNamespace(files=[copy]), None, params, None, 1, {})
+    assert str(no.value).startswith(said)
+    assert "downloads" not in str(no.value)
+
+
+def test_a_downloaded_file_is_told_by_where_it_lies():
+    for name in ("adult", "diabetes"):
+        assert own_files(read_card(name, ROOT / "resources" / "datasets")) == {}
 
 
 def test_a_card_that_is_there_is_not_written_over(folder):

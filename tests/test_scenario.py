@@ -9,6 +9,7 @@ from sklearn.model_selection import train_test_split
 
 from mcrage.errors import UserError
 from mcrage.group_check import check_groups
+from mcrage.groups import GroupSchema
 from mcrage.scenario import apportion, split, thin_out, undersample
 
 counts_lists = st.lists(st.integers(1, 200), min_size=1, max_size=8)
@@ -152,3 +153,18 @@ def test_rare_groups_stop_a_run_that_shall_stop_with_their_names(schema):
     counts = np.array([6, 90, 2, 7])
     with pytest.raises(UserError, match=r"rare_groups: 1 group.*SEX=F, SOURCE=in: 2\), and then"):
         check_groups(schema, counts, counts, {"fewer_than": 6, "then": "stop"}, {}, [])
+
+
+def test_what_is_for_two_outcomes_is_refused_before_anything_is_trained(schema):
+    """Levels that a card does not name are known only here."""
+    rare = {"fewer_than": 5, "then": "back_off"}
+    asked = [("experiment.thresholds", "f1"), ("experiment.classifiers", "lottery")]
+    check_groups(schema, np.full(4, 9), np.full(4, 9), rare, {}, [], asked)
+    three = GroupSchema(schema.columns, (schema.levels[0], ("a", "b", "c")))
+    with pytest.raises(UserError) as no:
+        check_groups(three, np.full(6, 9), np.full(6, 9), rare, {}, [], asked)
+    assert (
+        "experiment.thresholds: 'f1' is for a target of two levels; this one has 3 (a, b, c)"
+        in (str(no.value))
+    )
+    assert "experiment.classifiers: 'lottery'" in str(no.value)

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 from mcrage.accelerator import require
 from mcrage.checkpoint_folders import sweep_checkpoints
 from mcrage.config.load import load_config
-from mcrage.datasets.cards import download_settings, read_cards
+from mcrage.datasets.cards import download_settings, own_files, read_cards
 from mcrage.errors import UserError
 from mcrage.lineage import distrust
 from mcrage.plan import Plan
@@ -129,6 +129,11 @@ def mirror(wildcards, output):
 def sources(wildcards, output):
     """Where to look; taking `output`, since the checksum alone says what a file holds."""
     return download_settings(PLAN.cards[wildcards.dataset], wildcards.file)
+
+
+def tables_of_ones_own(wildcards, output):
+    """Taking `output`: messages name the user's file, and where it lies reruns nothing."""
+    return own_files(PLAN.cards[wildcards.dataset])
 
 
 def device(wildcards, output):

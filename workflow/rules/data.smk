@@ -45,6 +45,7 @@ rule prepare:
         "../../envs/data.yaml"
     params:
         stage=stage_params("prepare"),
+        own=tables_of_ones_own,
     script:
         "../scripts/prepare.py"
 

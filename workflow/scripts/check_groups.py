@@ -28,6 +28,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
         needs["rare_groups"],
         needs["smallest"],
         needs["judged_on_validation"],
+        needs["for_two_levels"],
     )
     write_json(counts, output.groups, origin)
 

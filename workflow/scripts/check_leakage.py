@@ -12,9 +12,10 @@ from pathlib import Path
 from mcrage.datasets.roles import read_roles
 from mcrage.leakage.replicate import Replicate, check_all
 from mcrage.leakage.rows import check_tables, refuse
+from mcrage.leakage.table_file import TableFile
 from mcrage.lineage import Lineage
 from mcrage.stage import run_stage
-from mcrage.tables import read_table, write_json
+from mcrage.tables import write_json
 
 _MADE = (
     *("rebalanced", "weights", "models", "arrays", "synthetic"),
@@ -25,8 +26,8 @@ _MADE = (
 def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     roles, settings = read_roles(input.roles), params["settings"]
-    tables = {name: read_table(input[name]) for name in ("train", "original", "validation", "test")}
-    problems = check_tables(tables, list(roles.columns), roles.cluster, read_table(input.table))
+    tables = {name: TableFile(input[name]) for name in ("train", "original", "validation", "test")}
+    problems = check_tables(tables, list(roles.columns), roles.cluster, TableFile(input.table))
     replicate = Replicate(
         tables=tables,
         held_out={"validation": input.validation, "test": input.test},

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from mcrage.config.base import check_name
-from mcrage.datasets.card_model import PrepareSettings
+from mcrage.datasets.card_model import Card, PrepareSettings
 from mcrage.datasets.cards import prepare_settings, read_card
 from mcrage.datasets.column_model import SensitiveCard
 from mcrage.datasets.file_model import CsvFormat
@@ -76,8 +76,8 @@ def main(input, output, params, wildcards, threads, origin) -> None:
             "",
             *(f"Look at {n}: {g.warning}" for n, g in found.guesses.items() if g.warning),
             *(_groups_told(prepared.group_counts)),
-            f"\nWrote {_shown(card)}: read it, above all which level of the target is the positive",
-            "one, the bands, and what is ignored.",
+            f"\nWrote {_shown(card)}: read it, above all {_to_look_at(read)}",
+            "bands, and what is ignored.",
             f"Wrote {_shown(experiment)}: the experiment. To see what it would do, and to run it:",
             f"  snakemake preflight --configfile {_shown(experiment)}",
             f"  snakemake --cores all --configfile {_shown(experiment)}",
@@ -85,6 +85,12 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     )
     logging.info("%s", text)
     sys.stdout.write(text + "\n")
+
+
+def _to_look_at(card: Card) -> str:
+    """Return what only the user knows of the target; of more than two levels none is positive."""
+    two = len(card.target.levels or ()) == 2
+    return "which level of the target is the positive one, the" if two else "the levels, the"
 
 
 def _groups_told(counts: dict[str, int]) -> list[str]:

@@ -6,26 +6,26 @@ Settings: ``treatments``, in the order of the tables. Seeds: ``umap``.
 """
 
 from mcrage.datasets.roles import read_roles
-from mcrage.figures.samples import Sample, each_row_once
+from mcrage.figures.samples import Sample, same_rows
 from mcrage.figures.style import save
-from mcrage.figures.umap_embedding import draw_umap
+from mcrage.figures.umap_embedding import MAX_ROWS, draw_umap
 from mcrage.stage import run_stage
-from mcrage.tables import read_table
 
 
 def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     roles = read_roles(input.roles)
-    original = Sample.of(read_table(input.original), roles)
+    seed = params["seeds"]["umap"]
+    original = Sample.read(input.original, roles, MAX_ROWS, seed)
     panels = {"original": original}
-    for treatment, path in zip(params["settings"]["treatments"], input.rebalanced, strict=True):
-        panels[treatment] = Sample.of(
-            each_row_once(read_table(path), len(roles.target.levels)), roles
-        )
+    paths = dict(zip(params["settings"]["treatments"], input.rebalanced, strict=True))
+    for treatment, path in paths.items():
+        panels[treatment] = Sample.read(path, roles, MAX_ROWS, seed)
     # Where nothing was taken away, the imbalanced rows are the original ones.
-    if any(sample.equals(original) for name, sample in panels.items() if name != "original"):
+    others = (path for treatment, path in paths.items() if treatment != "original")
+    if any(same_rows(path, input.original, roles) for path in others):
         del panels["original"]
-    figure = draw_umap(roles, original, panels, seed=params["seeds"]["umap"])
+    figure = draw_umap(roles, original, panels, seed=seed)
     save(figure, output.svg, output.png, origin)
 
 

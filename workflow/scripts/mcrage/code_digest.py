@@ -6,7 +6,8 @@ The digest is over the import closure of a script within this project, of the sy
 without docstrings, comments and formatting, so it changes when, and only when, the code does.
 Imports inside functions count; what a registry loads by name is passed in as a further root. Files
 of a package that are not Python (the report's templates) count by their bytes. A few modules that
-no result depends on are passed over (`BESIDE_RESULTS`).
+no result depends on are passed over (`BESIDE_RESULTS`). A generator of another package is a root
+like any other, with what it imports of its own package and of this project.
 
 To parse the library takes a second, which each dry run would pay, so what was found of a file is
 noted beside Snakemake's records, with the hash of its bytes: it holds for these bytes alone.
@@ -23,6 +24,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 SCRIPTS = Path(__file__).resolve().parents[1]
@@ -97,8 +99,7 @@ def remember() -> None:
 def closure(script: str, *modules: str) -> tuple[str, ...]:
     """Return the names of the modules that `code_digest` of the same arguments is over."""
     names = (
-        ".".join(path.relative_to(SCRIPTS).with_suffix("").parts)
-        for path in _closure(script, modules)
+        ".".join(Path(_name(path)).with_suffix("").parts) for path in _closure(script, modules)
     )
     return tuple(name.removesuffix(".__init__") for name in names)
 
@@ -217,6 +218,7 @@ def _analyse(path: Path) -> tuple[str, tuple[str, ...]]:
         case [noted, str(digest), [*names]] if noted == read:
             return digest, tuple(names)
     tree = ast.parse(content)
+    own = Path(_name(path)).parts[0]
     imported: list[str] = []
     for node in ast.walk(tree):
         match node:
@@ -231,7 +233,7 @@ def _analyse(path: Path) -> tuple[str, tuple[str, ...]]:
     names = {
         ".".join(parts[:depth])
         for parts in (name.split(".") for name in imported)
-        if parts[0] == "mcrage"
+        if parts[0] in ("mcrage", own)
         for depth in range(1, len(parts) + 1)
     }
     digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
@@ -248,13 +250,19 @@ def _imported(path: Path) -> tuple[Path | None, ...]:
 
 @cache
 def _name(path: Path) -> str:
-    return str(path.relative_to(SCRIPTS))
+    """Return a file's path from where its package lies."""
+    home = SCRIPTS
+    if not path.is_relative_to(home):
+        home = path.parent
+        while (home / "__init__.py").is_file():
+            home = home.parent
+    return str(path.relative_to(home))
 
 
 @cache
 def _file_of(module: str) -> Path | None:
     *packages, name = module.split(".")
-    folder = SCRIPTS.joinpath(*packages)
+    folder = _home(module.partition(".")[0]).joinpath(*packages)
     # Most names are not of modules but of what is in them.
     names = _names_in(folder)
     if f"{name}.py" in names and (path := folder / f"{name}.py").is_file():
@@ -262,6 +270,18 @@ def _file_of(module: str) -> Path | None:
     if name in names and (path := folder / name / "__init__.py").is_file():
         return path
     return None
+
+
+@cache
+def _home(package: str) -> Path:
+    """Return where a package or a module lies: of this project, or an installed one."""
+    if package == "mcrage":
+        return SCRIPTS
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        return SCRIPTS
+    file = Path(spec.origin)
+    return file.parents[1] if file.name == "__init__.py" else file.parent
 
 
 @cache
@@ -273,6 +293,6 @@ def _names_in(folder: Path) -> frozenset[str]:
 
 
 _READING = (
-    *(_analyse, _imported, _file_of, _names_in, _data_of, _name, _notes, _version),
+    *(_analyse, _imported, _file_of, _home, _names_in, _data_of, _name, _notes, _version),
     rules_digest,
 )

@@ -24,6 +24,7 @@ def check_groups(
     rare_groups: Mapping[str, Any],
     smallest: Mapping[str, int],
     judged_on_validation: Sequence[str],
+    for_two_levels: Sequence[Sequence[str]] = (),
 ) -> None:
     """Refuse a training set that the treatments asked for can't learn from.
 
@@ -39,11 +40,23 @@ def check_groups(
     judged_on_validation : sequence of str
         Generators whose checkpoint is chosen by a classifier's F1 on the validation set.
 
+    for_two_levels : sequence of pairs of str
+        Key and value of what a target of more levels can't have.
+
     Raises
     ------
     UserError
         One line for each problem.
     """
+    if (n_levels := schema.shape[-1]) > 2 and for_two_levels:
+        raise UserError(
+            "\n".join(
+                f"{key}: '{value}' is for a target of two levels; this one has {n_levels} "
+                f"({', '.join(schema.levels[-1])}). Leave '{value}' out, or join levels by "
+                "replace in the card"
+                for key, value in for_two_levels
+            )
+        )
     rare = {schema.label(k): int(n) for k, n in enumerate(train) if n < rare_groups["fewer_than"]}
     if rare and rare_groups["then"] == "stop":
         raise UserError(refusal(rare, **rare_groups))

@@ -105,13 +105,23 @@ class Plan:
     def _problems_of_many_levels(self) -> list[str]:
         """Return a line for each thing that is for two levels, where a target is known for more.
 
-        Levels that a card does not name are found when the dataset is prepared; the jobs say so.
+        Levels that a card does not name are found when the dataset is prepared; `check_groups`
+        says so, before anything is trained.
         """
         many = {
             name: len(card.target.levels)
             for name, card in self.cards.items()
             if len(card.target.levels or ()) > 2
         }
+        return [
+            f"{key}: '{value}' is for a target of two levels, and that of {dataset} has {n}; leave "
+            f"out {value} or {dataset}"
+            for dataset, n in many.items()
+            for key, value in self.for_two_levels()
+        ]
+
+    def for_two_levels(self) -> list[tuple[str, str]]:
+        """Return the key and the value of each thing that a target of more levels can't have."""
         rules = [rule for rule in self.config.experiment.thresholds if rule != HALF]
         lotteries = [
             name
@@ -119,13 +129,7 @@ class Plan:
             if self.config.classifiers[name].kind == "exponentiated_gradient"
         ]
         found = [("experiment.thresholds", rule) for rule in rules]
-        found += [("experiment.classifiers", name) for name in lotteries]
-        return [
-            f"{key}: '{value}' is for a target of two levels, and that of {dataset} has {n}; leave "
-            f"out {value} or {dataset}"
-            for dataset, n in many.items()
-            for key, value in found
-        ]
+        return found + [("experiment.classifiers", name) for name in lotteries]
 
     def fits_decisions(self) -> bool:
         """Say whether a rule for decisions is fitted on scores of held-out training rows."""
@@ -415,6 +419,7 @@ class Plan:
             "smallest": self.smallest_groups(),
             "rare_groups": self.rare_groups,
             "judged_on_validation": self.judged_on_validation(),
+            "for_two_levels": self.for_two_levels(),
         }
 
     def science(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from mcrage.accelerator import given_device
 from mcrage.bands import within_bands
 from mcrage.config.base import closest, explain
 from mcrage.config.defaults import GENERATORS
-from mcrage.config.generators import GeneratorSettings
+from mcrage.config.generators import KINDS as SETTINGS
 from mcrage.config.rare_groups import RareGroups
 from mcrage.errors import UserError
 from mcrage.frames import Frame
@@ -297,14 +297,10 @@ def generator_settings(generator: str | Mapping[str, Any] | None) -> dict[str, A
                 f"{', '.join(known)}, or a dict of settings"
             )
         generator = GENERATORS.get(generator, {"kind": generator})
-    models = {
-        get_args(model.model_fields["kind"].annotation)[0]: model
-        for model in get_args(get_args(GeneratorSettings)[0])
-    }
-    model = models.get(generator.get("kind"))
+    model = SETTINGS.get(generator.get("kind"))
     if model is None:
         raise UserError(
-            f"generator: kind: found {generator.get('kind')!r}; allowed: {', '.join(models)}"
+            f"generator: kind: found {generator.get('kind')!r}; allowed: {', '.join(SETTINGS)}"
         )
     preset = {}
     if "preset" in model.model_fields:

@@ -16,6 +16,8 @@ from mcrage.tables import sweep
 
 logger = logging.getLogger(__name__)
 
+_ON_TERMINAL = ("mcrage.progress", "mcrage.datasets.completing")
+
 
 def configure_logging(path: str | None) -> None:
     """Log to a file, when one is given, and to stderr.
@@ -39,9 +41,9 @@ def configure_logging(path: str | None) -> None:
         force=True,
     )
     # A line for each job is Snakemake's business; ours goes to the log and, from warnings on, to
-    # the terminal, except progress, which people wait for.
+    # the terminal, except progress, which people wait for, and what columns were taken for.
     handlers[0].addFilter(
-        lambda record: record.levelno >= logging.WARNING or record.name == "mcrage.progress"
+        lambda record: record.levelno >= logging.WARNING or record.name in _ON_TERMINAL
     )
 
 

@@ -24,8 +24,8 @@ def _card(spec: str) -> str:
 class Experiment(Closed):
     """What is run: names from the sections below, and how often."""
 
-    title: str = Field(
-        "MCRAGE on the diabetes table of scikit-learn", description="Heading of the report."
+    title: str | None = Field(
+        None, description="Heading of the report; null: the titles of the datasets."
     )
     datasets: list[Annotated[str, AfterValidator(_card)]] = Field(
         ["diabetes"],

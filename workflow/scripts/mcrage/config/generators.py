@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Settings of the generators: closed models, importable without torch and scikit-learn."""
 
-from typing import Annotated
+from typing import Annotated, Union
 
 from pydantic import Discriminator
 
@@ -14,8 +14,9 @@ from mcrage.config.generators_baselines import (
 )
 from mcrage.config.generators_cddpm import CddpmSettings
 from mcrage.config.generators_tabddpm import TabddpmSettings
+from mcrage.plugins import plugins
 
-# By `kind`.
+# By `kind`, those of installed packages last.
 KINDS: dict[str, type[Closed]] = {
     "cddpm": CddpmSettings,
     "smote": SmoteSettings,
@@ -23,13 +24,6 @@ KINDS: dict[str, type[Closed]] = {
     "copula": CopulaSettings,
     "cart": CartSettings,
     "tabddpm": TabddpmSettings,
+    **{kind: plugin.Settings for kind, plugin in plugins().items()},
 }
-GeneratorSettings = Annotated[
-    CddpmSettings
-    | SmoteSettings
-    | MixtureSettings
-    | CopulaSettings
-    | CartSettings
-    | TabddpmSettings,
-    Discriminator("kind"),
-]
+GeneratorSettings = Annotated[Union[tuple(KINDS.values())], Discriminator("kind")]  # noqa: UP007

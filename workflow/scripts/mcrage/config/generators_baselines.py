@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Settings of the cheap generators: SMOTE, mixture, copula and CART; seconds to minutes each."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mcrage.config.base import Closed
-from mcrage.config.generators_shared import MEMORISING, Memorising, told
+from mcrage.config.generators_shared import MEMORISING, TRAINED_ON, Memorising, PlainSettings
 
 _DERIVE = "true: columns with a formula are recomputed, so identities hold. false: they are "
-_TRAINED_ON = "Name of a treatment whose rebalanced table is learnt from; null: the training set."
 _MAX_ROWS = (
     "Of a table with more training rows so many are learnt from, drawn at random within each "
     "group; a group keeps up to 1,000 rows in any case. null: all, and time and memory grow with "
@@ -21,27 +19,7 @@ _PRIOR_ROWS = (
 )
 
 
-class _Cheap(Closed):
-    """What all have in common; none has presets."""
-
-    def resolved(self) -> dict[str, Any]:
-        """Return all values, plain JSON."""
-        return self.model_dump()
-
-    def departures_told(self) -> str:
-        """Return a sentence for the reader of the report, or nothing."""
-        given = self.resolved()
-        usual = type(self)(kind=given["kind"]).resolved()
-        return told(
-            {key: (value, usual[key]) for key, value in given.items() if value != usual[key]}
-        )
-
-    def shortfall_told(self) -> str:
-        """Return nothing: none has a published budget of training."""
-        return ""
-
-
-class SmoteSettings(_Cheap):
+class SmoteSettings(PlainSettings):
     """SMOTE with the group as label; SMOTENC where there are levels, SMOTEN of levels alone."""
 
     kind: Literal["smote"]
@@ -58,11 +36,11 @@ class SmoteSettings(_Cheap):
     memorising: Memorising = Field("keep", description=MEMORISING)
 
 
-class MixtureSettings(_Cheap):
+class MixtureSettings(PlainSettings):
     """Gaussian and latent class mixture: components of all groups, weights of each group."""
 
     kind: Literal["mixture"]
-    trained_on: str | None = Field(None, description=_TRAINED_ON)
+    trained_on: str | None = Field(None, description=TRAINED_ON)
     scaling: Literal["standard", "quantile", "within_subgroup", "within_group"] = Field(
         "quantile",
         description="What numbers are Gaussian after, within a component. quantile: normal "
@@ -105,11 +83,11 @@ class MixtureSettings(_Cheap):
     memorising: Memorising = Field("keep", description=MEMORISING)
 
 
-class CopulaSettings(_Cheap):
+class CopulaSettings(PlainSettings):
     """Gaussian copula: one correlation for all groups, margins of main effects and own rows."""
 
     kind: Literal["copula"]
-    trained_on: str | None = Field(None, description=_TRAINED_ON)
+    trained_on: str | None = Field(None, description=TRAINED_ON)
     prior_rows: Annotated[float, Field(gt=0)] = Field(
         25.0,
         description=_PRIOR_ROWS + "main effects of attributes and target let expect.",
@@ -118,11 +96,11 @@ class CopulaSettings(_Cheap):
     memorising: Memorising = Field("keep", description=MEMORISING)
 
 
-class CartSettings(_Cheap):
+class CartSettings(PlainSettings):
     """CART synthesiser (synthpop): a decision tree for each column, whose leaves lend values."""
 
     kind: Literal["cart"]
-    trained_on: str | None = Field(None, description=_TRAINED_ON)
+    trained_on: str | None = Field(None, description=TRAINED_ON)
     min_leaf: int = Field(
         5,
         ge=1,

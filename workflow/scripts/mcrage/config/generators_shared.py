@@ -5,6 +5,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from pydantic import Field
+
+from mcrage.config.base import Closed
+
 Memorising = Literal["keep", "drop", "stop"]
 MEMORISING = (
     "What becomes of drawn rows that lie nearer to a training row of their group than all but 1 % "
@@ -13,6 +17,38 @@ MEMORISING = (
     "explains. No held-out row is looked at. Cost: about 1 % of the rows are drawn again, of "
     "SMOTE's most."
 )
+
+TRAINED_ON = "Name of a treatment whose rebalanced table is learnt from; null: the training set."
+
+
+class PlainSettings(Closed):
+    """Settings without presets."""
+
+    def resolved(self) -> dict[str, Any]:
+        """Return all values, plain JSON."""
+        return self.model_dump()
+
+    def departures_told(self) -> str:
+        """Return a sentence for the reader of the report, or nothing."""
+        given = self.resolved()
+        usual = type(self)(kind=given["kind"]).resolved()
+        return told(
+            {key: (value, usual[key]) for key, value in given.items() if value != usual[key]}
+        )
+
+    def shortfall_told(self) -> str:
+        """Return nothing: none has a published budget of training."""
+        return ""
+
+
+class PluginSettings(PlainSettings):
+    """What settings of a generator from another package begin with; see docs/library.md.
+
+    They add ``kind: Literal["NAME"]`` and fields of their own, each with a default.
+    """
+
+    trained_on: str | None = Field(None, description=TRAINED_ON)
+    memorising: Memorising = Field("keep", description=MEMORISING)
 
 
 _UNITS = ("epochs", "steps")

@@ -36,6 +36,7 @@ __all__ = [
     "Card",
     "download_settings",
     "known_cards",
+    "own_files",
     "parse_card",
     "prepare_settings",
     "read_card",
@@ -115,6 +116,15 @@ def download_settings(card: Card, file: str | None = None) -> dict[str, Any]:
     files = [item for item in card.files if file in (None, item.name)]
     settings = DownloadSettings(name=card.name, files=files, format=card.format)
     return settings.model_dump(mode="json")
+
+
+def own_files(card: Card) -> dict[str, str]:
+    """Return the files that are one's own, by name: the path on this machine, their only source."""
+    return {
+        file.name: file.sources[0].path
+        for file in card.files
+        if len(file.sources) == 1 and file.sources[0].path is not None
+    }
 
 
 def prepare_settings(card: Card) -> dict[str, Any]:

@@ -79,7 +79,9 @@ class CsvFile:
         )
         self.num_rows = self._spool.num_rows
         if self.num_rows == 0:
-            raise UserError(f"{path}: the file has a header but no rows; save or download it again")
+            raise UserError(
+                f"{path}: the file has a header but no rows; write the table anew, with its rows"
+            )
 
     def column(self, name: str) -> pa.ChunkedArray:
         """Return a column as text, nothing missing."""
@@ -105,7 +107,7 @@ class CsvFile:
             except csv.Error:
                 raise self._unreadable() from None
         if first is None:
-            raise UserError(f"{self.path}: the file is empty; save or download it again")
+            raise UserError(f"{self.path}: the file is empty; write the table anew")
         if first[-1].endswith("\n"):
             raise self._unreadable()
         if not self.layout.header:
@@ -233,7 +235,8 @@ class _Records(io.RawIOBase):
             return self._source.read(BLOCK)
         except (OSError, EOFError, zlib.error):
             raise UserError(
-                f"{self._path}: not a readable gzip file; save or download it again"
+                f"{self._path}: not a readable gzip file; compress the table anew, or give it "
+                "uncompressed"
             ) from None
 
     def _checked(self, raw: bytes) -> bytes:

@@ -161,6 +161,12 @@ def redact(url: str) -> str:
 
 
 def _by_hand(file: File, output: str | os.PathLike, dataset: str, mirror: str | None) -> str:
+    if all(source.path is not None for source in file.sources):
+        return (
+            "It is a table of this machine, which is not downloaded: put it there, or correct its "
+            "path in the card. If it was changed since this run was planned, run again; if the "
+            "card says its sha256, write what `sha256sum FILE` prints now, or remove the key."
+        )
     if mirror is None:
         place = Path(output).absolute()
         also = f" (or as FOLDER/{dataset}/{file.name}, with mirror: FOLDER in the config)"

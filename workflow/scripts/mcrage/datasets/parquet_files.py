@@ -65,7 +65,9 @@ class ParquetFile:
         }
         self.num_rows = self._file.metadata.num_rows
         if self.num_rows == 0:
-            raise UserError(f"{path}: the file has columns but no rows; save or download it again")
+            raise UserError(
+                f"{path}: the file has columns but no rows; write the table anew, with its rows"
+            )
 
     def column(self, name: str) -> pa.ChunkedArray:
         """Return a column in its own type; numbers that are none are missing.
@@ -89,7 +91,10 @@ class ParquetFile:
         with self.path.open("rb") as stream:
             whole = stream.read(4) == b"PAR1"
         if whole:
-            return UserError(f"{self.path}: the Parquet file is damaged; save or download it again")
+            return UserError(
+                f"{self.path}: the Parquet file is damaged, or was not copied whole; "
+                "copy or write it anew"
+            )
         return UserError(
             f"{self.path}: not a Parquet file, whatever its name says; rename it (CSV files end in "
             ".csv or .csv.gz), or write it anew"

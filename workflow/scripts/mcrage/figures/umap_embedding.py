@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+MAX_ROWS = 5000
+"""Rows fitted and rows drawn per panel at most."""
+
 _MAX_COLOURS = 8
 _TURNS = 8
 
@@ -58,14 +61,6 @@ def coordinates(reference: np.ndarray, rows: np.ndarray, features: Sequence[Feat
         hot = codes[:, None] == levels
         parts.append(np.column_stack([hot, ~hot.any(axis=1)]) / np.sqrt(2))
     return np.concatenate(parts, axis=1).astype(np.float32)
-
-
-def thin(sample: Sample, max_rows: int, seed: int) -> Sample:
-    """Return at most `max_rows` rows, drawn without replacement, in their order."""
-    if len(sample) <= max_rows:
-        return sample
-    rows = np.random.default_rng(seed).choice(len(sample), max_rows, replace=False)
-    return sample.take(np.sort(rows))
 
 
 def embed(
@@ -125,7 +120,7 @@ def draw_umap(
     panels: Mapping[str, Sample],
     *,
     seed: int,
-    max_rows: int = 5000,
+    max_rows: int = MAX_ROWS,
     embedding: Callable[..., dict[str, np.ndarray]] = embed,
 ) -> "Figure":
     """Draw one panel per table in the axes of the original real table.
@@ -149,9 +144,9 @@ def draw_umap(
     """
     from matplotlib.lines import Line2D
 
-    shown = {name: thin(sample, max_rows, seed) for name, sample in panels.items()}
+    shown = {name: sample.thinned(max_rows, seed) for name, sample in panels.items()}
     positions = embedding(
-        thin(original, max_rows, seed).features,
+        original.thinned(max_rows, seed).features,
         {name: sample.features for name, sample in shown.items()},
         roles.features,
         seed=seed,
@@ -173,11 +168,10 @@ def draw_umap(
         for axis, (name, sample) in zip(axes, shown.items(), strict=True):
             place = part_of(roles, parts, sample.groups)
             _panel(axis, sample, place, positions[name], styles, scale)
-            full = panels[name]
-            n_synthetic = int(full.synthetic.sum())
-            told = f"{len(full) - n_synthetic:,} real"
+            n_real, n_synthetic = sample.whole
+            told = f"{n_real:,} real"
             told += f" + {n_synthetic:,} synthetic rows" if n_synthetic else " rows"
-            if len(sample) < len(full):
+            if len(sample) < n_real + n_synthetic:
                 told += f" ({len(sample):,} drawn)"
             axis.set_title(f"{treatment_name(name)}\n", fontsize=10)
             axis.text(0, 1.02, told, transform=axis.transAxes, fontsize=8.5, color=INK)

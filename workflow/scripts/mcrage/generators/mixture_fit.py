@@ -127,6 +127,13 @@ def fit(
     best = candidates[0]
     if len(candidates) > 1:
         best = _choose(rows, candidates, fitted, settings["choose_by"], train, seed, tried)
+        if best == 1:
+            logger.warning(
+                "one component did best of %s, so rows of all groups are drawn alike; columns of "
+                "many rare levels may be why: leave them out (type: ignored), or write one number "
+                "under the generator's components, e.g. [8]",
+                ", ".join(tried),
+            )
     mixture = fitted(rows, best)
     facts = {"n_components": best, "n_iterations": mixture.n_iterations, "tried": tried}
     return Found(mixture.arrays(), facts)

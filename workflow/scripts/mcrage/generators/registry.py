@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mcrage.errors import UserError
+from mcrage.plugins import plugins
 
 if TYPE_CHECKING:
     from mcrage.generators.base import Generator
@@ -72,6 +73,26 @@ class Kind:
     iterated: bool = False
 
 
+def kind_of(plugin: type) -> Kind:
+    """Return what a generator's class from another package says of itself.
+
+    Parameters
+    ----------
+    plugin : type
+        Its attributes ``libraries`` (packages whose version decides its results), ``on_gpu`` and
+        ``iterated`` are as in `Kind`, and may be left out. All settings are of training.
+    """
+    needs = Needs(libraries=tuple(getattr(plugin, "libraries", ())))
+    return Kind(
+        module=plugin.__module__,
+        name=plugin.__name__,
+        train=needs,
+        sample=needs,
+        on_gpu=bool(getattr(plugin, "on_gpu", False)),
+        iterated=bool(getattr(plugin, "iterated", False)),
+    )
+
+
 KINDS: dict[str, Kind] = {
     "cddpm": Kind(
         module="mcrage.generators.cddpm",
@@ -127,6 +148,7 @@ KINDS: dict[str, Kind] = {
         guard=Needs(("mcrage.leakage.learnt_cart",), ("numpy",)),
         sampling_settings=("smooth",),
     ),
+    **{kind: kind_of(plugin) for kind, plugin in plugins().items()},
 }
 # Quantiles are fitted with scikit-learn, and applied with scipy in both directions.
 _SCALING = {

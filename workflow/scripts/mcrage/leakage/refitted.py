@@ -32,7 +32,7 @@ def check_refitted(
     roles: Roles,
     predictions: pa.Table,
     *,
-    real: pa.Table,
+    real: pa.Table | None,
     held_out: pa.Table | None = None,
     seed: int,
     threads: int = 1,
@@ -51,8 +51,8 @@ def check_refitted(
     roles : Roles
     predictions : pyarrow.Table
         As the run wrote them.
-    real : pyarrow.Table
-        All real training rows, with row_id.
+    real : pyarrow.Table or None
+        All real training rows, with row_id, where the treatment may leave some out.
     held_out : pyarrow.Table, optional
         See `mcrage.leakage.judged.check_run`.
     seed, threads : int

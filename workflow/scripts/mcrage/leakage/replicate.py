@@ -27,12 +27,13 @@ from mcrage.leakage.judged import check_run
 from mcrage.leakage.refitted import check_refitted
 from mcrage.leakage.rows import check_treatment
 from mcrage.leakage.stored import StoredModel
+from mcrage.leakage.table_file import TableFile
 from mcrage.leakage.treated import check_labels, check_made
 from mcrage.lineage import Lineage
 from mcrage.provenance import read_origin
 from mcrage.rare_groups import settle
 from mcrage.rebalancing import Labels
-from mcrage.tables import content_hash, read_json, read_table
+from mcrage.tables import ROW_ID, content_hash_of_file, read_json, read_table
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Replicate:
 
     Attributes
     ----------
-    tables : mapping of str to pyarrow.Table
+    tables : mapping of str to TableFile
         ``train``, ``original``, ``validation`` and ``test``, each with row_id.
     held_out : mapping of str to str
         ``"validation"``, ``"test"``: the file.
@@ -84,7 +85,7 @@ class Replicate:
         Classifiers that label synthetic rows, fitted once for all treatments.
     """
 
-    tables: Mapping[str, pa.Table]
+    tables: Mapping[str, TableFile]
     held_out: Mapping[str, str]
     roles: Roles
     settings: Mapping[str, Any]
@@ -98,7 +99,7 @@ class Replicate:
 
     def check_treatment(
         self, treatment: Mapping[str, Any], rebalanced: str, weights: str, synthetic: str | None
-    ) -> tuple[list[str], dict[str, int], pa.Table]:
+    ) -> tuple[list[str], dict[str, int]]:
         """Check one treatment's table and weights.
 
         Parameters
@@ -116,11 +117,9 @@ class Replicate:
         problems : list of str
         facts : dict of str to int
             See `mcrage.leakage.rows.check_treatment`.
-        table : pyarrow.Table
-            The rebalanced one.
         """
         name = treatment["name"]
-        table, beside = read_table(rebalanced), read_table(weights)
+        table, beside = TableFile(rebalanced), read_table(weights)
         problems, facts = check_treatment(
             name,
             table,
@@ -146,20 +145,20 @@ class Replicate:
             labels = self._taught(treatment, (read_origin(weights) or {}).get("seeds", {}))
             n_real = self.tables[treatment["train_on"]].num_rows
             problems += check_labels(
-                name, beside, table, self.schema, n_real, labels, weighted=treatment["made"]
+                name, beside, table.whole(), self.schema, n_real, labels, weighted=treatment["made"]
             )
         made = {f"{name}'s rebalanced table": rebalanced, f"{name}'s weights": weights}
-        return problems + self._check_ancestors(made, treatment["generator"]), facts, table
+        return problems + self._check_ancestors(made, treatment["generator"]), facts
 
     def check_generator(
-        self, generator: str, trained_on: pa.Table, model: str, arrays: str, synthetic: str
+        self, generator: str, trained_on: TableFile, model: str, arrays: str, synthetic: str
     ) -> list[str]:
         """Check what one generator learnt, and from what.
 
         Parameters
         ----------
         generator : str
-        trained_on : pyarrow.Table
+        trained_on : TableFile
             The table it may learn from.
         model, arrays, synthetic : str
             The files.
@@ -167,7 +166,7 @@ class Replicate:
         facts = read_json(model)
         seed = (read_origin(model) or {"seeds": {"train": 0}})["seeds"]["train"]
         data, borrowed = settle(
-            TrainingData.of(trained_on, self.roles, compactly=True),
+            TrainingData.read(trained_on.path, self.roles),
             self.settings["rare_groups"],
             seed,
         )
@@ -176,7 +175,11 @@ class Replicate:
         stored = StoredModel(generator, read_arrays(arrays), facts, data, seed)
         made = {f"{generator}'s model": model, f"{generator}'s synthetic rows": synthetic}
         return [
-            *check_model(generator, facts["trained_on"]["content"], content_hash(trained_on)),
+            *check_model(
+                generator,
+                facts["trained_on"]["content"],
+                content_hash_of_file(trained_on.path),
+            ),
             *check_borrowed(generator, facts.get("rare_groups", []), borrowed),
             *check_scaler(stored),
             *check_stored_rows(stored),
@@ -191,14 +194,18 @@ class Replicate:
             run.name,
             read_table(run.metrics),
             read_table(run.predictions),
-            self.tables["test"],
+            self._told_apart("test"),
             self.schema,
             self.settings["thresholds"],
             self.settings["references"],
             held_out=run.held_out_scores(),
-            train=self.tables[run.treatment["train_on"]],
+            train=self._told_apart(run.treatment["train_on"]),
             seed=facts["seeds"].get("decisions", 0),
         )
+
+    def _told_apart(self, name: str) -> pa.Table:
+        """Return the numbers and the groups of a table's rows."""
+        return self.tables[name].select([ROW_ID, *self.schema.columns])
 
     def check_refitted(self, run: Run, rebalanced: str, weights: str, threads: int) -> list[str]:
         """Fit one run's classifier anew on what its treatment made, which the files hold."""
@@ -208,20 +215,25 @@ class Replicate:
             facts["settings"],
             read_table(rebalanced),
             read_table(weights),
-            self.tables["test"],
+            self.tables["test"].whole(),
             self.roles,
             read_table(run.predictions),
-            real=self.tables[run.treatment["train_on"]],
+            real=self._left_out_of(run.treatment),
             held_out=run.held_out_scores(),
             seed=facts["seeds"]["classifier"],
             threads=threads,
         )
 
+    def _left_out_of(self, treatment: Mapping[str, Any]) -> pa.Table | None:
+        """Return the real rows where a treatment leaves some of them out of its table."""
+        left_out = treatment["made"].get("undersample")
+        return self.tables[treatment["train_on"]].whole() if left_out else None
+
     def _taught(self, treatment: Mapping[str, Any], seeds: Mapping[str, int]) -> Labels:
         facts = treatment["teacher"], treatment["train_on"], seeds.get("teacher", 0)
         key = json.dumps(facts, sort_keys=True)
         if key not in self.taught:
-            train = self.tables[treatment["train_on"]]
+            train = self.tables[treatment["train_on"]].whole()
             self.taught[key] = soft_labels(facts[0], train, self.roles, seed=facts[2])
         return self.taught[key]
 
@@ -275,11 +287,9 @@ def check_all(
     drawn = dict(zip(settings["trained_on"], synthetic, strict=True))
     for treatment, *files in zip(settings["treatments"], rebalanced, weights, strict=True):
         name, rows = treatment["name"], drawn.get(treatment["generator"])
-        found, facts[name], table = replicate.check_treatment(treatment, *files, rows)
+        found, facts[name] = replicate.check_treatment(treatment, *files, rows)
         problems += found
-        # Only what a generator learnt from is looked at again.
-        if name in settings["trained_on"].values():
-            tables[name] = table
+        tables[name] = TableFile(files[0])
     for (name, source), *files in zip(trained_on, models, arrays, synthetic, strict=True):
         table = tables[source] if source else replicate.tables["train"]
         problems += replicate.check_generator(name, table, *files)

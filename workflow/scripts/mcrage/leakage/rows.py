@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Rows: that tables share none which should be apart, by number and by content."""
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mcrage.errors import UserError
-from mcrage.leakage.keys import row_keys
+from mcrage.leakage.keys import Keys, row_digests, row_keys
+from mcrage.leakage.table_file import TableFile
 from mcrage.tables import IS_SYNTHETIC, LABEL_WEIGHT, ROW_ID
 
 # Where columns are coarse, honest synthetic rows equal held-out rows by chance: this share of them
@@ -20,22 +20,22 @@ _COMMONER = 2.0
 
 
 def check_tables(
-    tables: Mapping[str, pa.Table],
+    tables: Mapping[str, pa.Table | TableFile],
     columns: Sequence[str],
     cluster: Sequence[str],
-    whole: pa.Table | None = None,
+    whole: pa.Table | TableFile | None = None,
 ) -> list[str]:
     """Check that the training tables share no row, and no patient, with those held out.
 
     Parameters
     ----------
-    tables : mapping of str to pyarrow.Table
+    tables : mapping of str to pyarrow.Table or TableFile
         ``train``, ``original``, ``validation`` and ``test``, each with row_id.
     columns : sequence of str
         The user's columns: a row's content.
     cluster : sequence of str
         Columns that name the patient or hospital.
-    whole : pyarrow.Table, optional
+    whole : pyarrow.Table or TableFile, optional
         The prepared table. Different patients may have the same values; content that it holds
         more than once proves nothing and is passed over.
 
@@ -45,30 +45,43 @@ def check_tables(
         One line for each problem; empty when all is well.
     """
     problems = []
-    alike = set() if whole is None else repeated(row_keys(whole, columns))
+    rows = {name: _Digests(table, columns, cluster) for name, table in tables.items()}
+    alike = repeated(row_digests(whole, columns)) if whole is not None else _NONE
     pairs = [(seen, held) for seen in ("train", "original") for held in ("validation", "test")] + [
         ("validation", "test")
     ]
     for seen, held in pairs:
-        ids = _shared(tables[seen], tables[held], [ROW_ID])
-        if ids:
+        one, other = rows[seen], rows[held]
+        if ids := _shared(one.ids, other.ids):
             problems.append(f"{ids} row(s) of {held} are in {seen}, by row_id")
-        content = _shared(tables[seen], tables[held], columns, alike)
-        if content:
+        if content := _shared(one.content, other.content, alike):
             problems.append(f"{content} row(s) of {held} are in {seen}, by content")
         for column in cluster:
-            patients = _shared(tables[seen], tables[held], [column])
-            if patients:
+            if patients := _shared(one.clusters[column], other.clusters[column]):
                 problems.append(f"{patients} value(s) of {column} are in both {held} and {seen}")
     return problems
 
 
+_NONE = np.empty(0, dtype=np.uint64)
+
+
+class _Digests:
+    """What the rows of a table are compared by, each value once, rising."""
+
+    def __init__(
+        self, table: pa.Table | TableFile, columns: Sequence[str], cluster: Sequence[str]
+    ) -> None:
+        self.ids = np.unique(row_digests(table, [ROW_ID]))
+        self.content = np.unique(row_digests(table, columns))
+        self.clusters = {name: np.unique(row_digests(table, [name])) for name in cluster}
+
+
 def check_treatment(
     treatment: str,
-    rebalanced: pa.Table,
+    rebalanced: pa.Table | TableFile,
     weights: pa.Table,
-    learnt_from: pa.Table,
-    held_out: Sequence[pa.Table],
+    learnt_from: pa.Table | TableFile,
+    held_out: Sequence[pa.Table | TableFile],
     columns: Sequence[str],
     group: Sequence[str] = (),
 ) -> tuple[list[str], dict[str, int]]:
@@ -77,11 +90,11 @@ def check_treatment(
     Parameters
     ----------
     treatment : str
-    rebalanced, weights : pyarrow.Table
+    rebalanced, weights : pyarrow.Table or TableFile
         As `mcrage.rebalancing.rebalance` wrote them.
-    learnt_from : pyarrow.Table
+    learnt_from : pyarrow.Table or TableFile
         The table that the treatment may use, with row_id.
-    held_out : sequence of pyarrow.Table
+    held_out : sequence of pyarrow.Table or TableFile
         Validation and test rows.
     columns : sequence of str
         The user's columns.
@@ -103,38 +116,30 @@ def check_treatment(
     ids = weights.column(ROW_ID)
     if pc.any(pc.and_(synthetic, pc.is_valid(ids))).as_py():
         problems.append(f"{treatment}: a row marked synthetic has a row_id")
-    real = rebalanced.filter(pc.invert(synthetic))
-    real_ids = ids.filter(pc.invert(synthetic)).to_pylist()
-    allowed = dict(
-        zip(
-            learnt_from.column(ROW_ID).to_pylist(),
-            row_keys(learnt_from, columns, group),
-            strict=True,
-        )
+    drawn_rows = synthetic.to_numpy()
+    keys = row_keys(rebalanced, columns, group)
+    real, drawn = keys.digests[~drawn_rows], keys.take(drawn_rows)
+    trained = row_keys(learnt_from, columns, group)
+    known, place = _places(
+        learnt_from.column(ROW_ID).to_numpy(), pc.fill_null(ids, -1).to_numpy()[~drawn_rows]
     )
-    foreign = sum(row_id not in allowed for row_id in real_ids)
-    if foreign:
+    if foreign := int(np.sum(~known)):
         problems.append(
             f"{treatment}: {foreign} real row(s) are not of its training set, by row_id"
         )
-    altered = sum(
-        allowed.get(row_id, key) != key
-        for row_id, key in zip(real_ids, row_keys(real, columns, group), strict=True)
-    )
-    if altered:
+    if altered := int(np.sum(trained.digests[place[known]] != real[known])):
         problems.append(
             f"{treatment}: {altered} real row(s) differ from their original, by content"
         )
-    drawn = row_keys(rebalanced.filter(synthetic), columns, group)
-    trained = list(allowed.values())
-    held = {key for table in held_out for key in row_keys(table, columns, group)}
-    fresh = held - set(trained)
-    copies = sum(key in fresh for key in drawn)
-    allowed_copies = by_chance(drawn, trained, held, range(1, 1 + len(group)))
+    held = Keys.together([row_keys(table, columns, group) for table in held_out])
+    fresh = np.setdiff1d(held.digests, trained.digests)
+    copies = int(np.isin(drawn.digests, fresh).sum())
+    allowed_copies = by_chance(drawn, trained, held)
     n_drawn = len(drawn)
     if LABEL_WEIGHT in rebalanced.column_names:
         # One that stands in the table with every label is one row, and weighs as one.
-        n_drawn = round(pc.sum(rebalanced.column(LABEL_WEIGHT).filter(synthetic)).as_py() or 0)
+        weighted = rebalanced.column(LABEL_WEIGHT).filter(synthetic)
+        n_drawn = round(pc.sum(weighted).as_py() or 0)
     # Of no more rows than there are to learn from: a share of many would hide a test set.
     passed_over = MAX_SHARE_OF_COPIES * min(n_drawn, len(trained))
     if copies > max(passed_over, allowed_copies):
@@ -143,19 +148,23 @@ def check_treatment(
             "more than chance explains"
         )
     facts = {
-        "real_rows": real.num_rows,
+        "real_rows": len(real),
         "synthetic_rows": n_drawn,
         "synthetic_rows_equal_to_a_held_out_row": copies,
     }
     return problems, facts
 
 
-def by_chance(
-    drawn: Sequence[tuple],
-    trained: Sequence[tuple],
-    held: Set[tuple],
-    group: Sequence[int] = (),
-) -> float:
+def _places(known: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return which of the numbers asked for there are, and the place of each that there is."""
+    order = np.argsort(known, kind="stable")
+    place = np.searchsorted(known[order], asked, side="right") - 1
+    place = order[place.clip(0)] if len(known) else np.zeros(len(asked), dtype=np.int64)
+    found = known[place] == asked if len(known) else np.zeros(len(asked), dtype=bool)
+    return found, place
+
+
+def by_chance(drawn: Keys, trained: Keys, held: Keys) -> float:
     """Return how many synthetic rows may equal a held-out row that is no training row.
 
     Two things bound it, each with four standard deviations:
@@ -172,49 +181,45 @@ def by_chance(
     rows that are suspected. Where many real rows are alike, neither can tell a copy from a
     coincidence.
 
+    A rate is of a group: most rows are drawn for groups that have few training rows, so a rate over
+    all groups would be theirs of others.
+
     Parameters
     ----------
-    drawn : sequence of tuple
-        Synthetic rows' content, or keys of it (`mcrage.leakage.keys.row_keys`).
-    trained : sequence of tuple
-        Training rows' content.
-    held : set of tuple
-        Held-out rows' content.
-    group : sequence of int
-        Which values of a row name its group. Most rows are drawn for groups that have few training
-        rows, so a rate over all groups would be theirs of others.
+    drawn, trained, held : Keys
+        Of synthetic, training and held-out rows.
 
     Examples
     --------
-    >>> patients = [(number,) for number in range(300)]
-    >>> trained, held = patients[:200], patients[200:]
-    >>> round(by_chance(trained + held, trained, set(held)))
+    >>> patients = Keys(np.arange(300, dtype=np.uint64), np.zeros(300, dtype=np.uint64))
+    >>> trained, held = patients.take(slice(0, 200)), patients.take(slice(200, 300))
+    >>> round(by_chance(patients, trained, held))
     11
     """
-    if not trained:
+    if not len(trained):
         return 0.0
-    times = Counter(drawn)
-    met = defaultdict(list)
-    for key in set(trained):
-        met[_values(key, group)].append(times[key])
+    values, times = np.unique(drawn.digests, return_counts=True)
+    trained_once, held_once = trained.unique(), held.unique()
+    found, place = _places(values, trained_once.digests)
+    met = np.where(found, times[place] if len(times) else 0, 0)
+    fresh = held_once.take(~np.isin(held_once.digests, trained_once.digests))
     like_training = spread = 0.0
-    for name, fresh in Counter(_values(key, group) for key in held.difference(trained)).items():
-        known = np.array(met.get(name, [0]))
+    for group, n in zip(*np.unique(fresh.groups, return_counts=True), strict=True):
+        known = met[trained_once.groups == group]
+        known = known if len(known) else np.zeros(1)
         # One more than was seen: none seen is not none possible.
         rate = (known.sum() + 1) / len(known)
-        like_training += rate * fresh
-        spread += max(rate, known.var()) * fresh * (1 + fresh / len(known))
+        like_training += rate * n
+        spread += max(rate, known.var()) * n * (1 + n / len(known))
     draws = len(drawn) / len(trained)
-    like_fresh = (sum(key in held for key in trained) + 1) * draws
-    return min(
-        like_training + 4 * spread**0.5,
-        # Both counts are Poisson, that of training rows scaled up.
-        _COMMONER * like_fresh + 4 * (like_fresh * (1 + draws)) ** 0.5,
+    like_fresh = (int(np.isin(trained.digests, held_once.digests).sum()) + 1) * draws
+    return float(
+        min(
+            like_training + 4 * spread**0.5,
+            # Both counts are Poisson, that of training rows scaled up.
+            _COMMONER * like_fresh + 4 * (like_fresh * (1 + draws)) ** 0.5,
+        )
     )
-
-
-def _values(key: tuple, places: Sequence[int]) -> tuple:
-    return tuple(key[place] for place in places)
 
 
 def refuse(problems: Sequence[str], context: str) -> None:
@@ -228,12 +233,13 @@ def refuse(problems: Sequence[str], context: str) -> None:
         )
 
 
-def repeated(keys: Sequence[tuple]) -> set[tuple]:
-    """Return the values that occur more than once."""
-    return {key for key, n in Counter(keys).items() if n > 1}
+def repeated(digests: np.ndarray) -> np.ndarray:
+    """Return the values that occur more than once, rising."""
+    values, times = np.unique(digests, return_counts=True)
+    return values[times > 1]
 
 
-def _shared(
-    first: pa.Table, second: pa.Table, columns: Sequence[str], but: Set[tuple] = frozenset()
-) -> int:
-    return len((set(row_keys(first, columns)) & set(row_keys(second, columns))) - but)
+def _shared(first: np.ndarray, second: np.ndarray, but: np.ndarray = _NONE) -> int:
+    """Return how many different values both have, of two rising arrays."""
+    both = np.intersect1d(first, second, assume_unique=True)
+    return int(np.sum(~np.isin(both, but)))

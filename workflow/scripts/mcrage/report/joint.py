@@ -75,8 +75,10 @@ class Joint:
     rope: list[Table] = field(default_factory=list)
 
 
-def remedy_name(remedy: Remedy, plain: Remedy) -> str:
+def remedy_name(remedy: Remedy, plain: Remedy, *, binary: bool = True) -> str:
     """Return a remedy in words: what it departs from plain training in.
+
+    Of more than two outcomes (not `binary`) there is one rule: the likeliest is taken.
 
     >>> plain = Remedy("imbalanced", "random_forest", "0.5")
     >>> remedy_name(plain, plain)
@@ -85,6 +87,7 @@ def remedy_name(remedy: Remedy, plain: Remedy) -> str:
     'group dro, cut tuned for F1'
     """
     rule = RULES.get(remedy.threshold, f"cut at {remedy.threshold}")
+    rule = rule if binary else "the likeliest outcome"
     told = (treatment_name(remedy.treatment), treatment_name(remedy.classifier), rule)
     own = [words for words, one, other in zip(told, remedy, plain, strict=True) if one != other]
     return ", ".join(own or told)
@@ -133,7 +136,7 @@ def joint_sections(
         for title, columns in _columns(means, roles[dataset]):
             entries = tuple(
                 (
-                    capital(remedy_name(one, remedies[0])),
+                    capital(remedy_name(one, remedies[0], binary=roles[dataset].target.is_binary)),
                     tuple(
                         _entry(
                             means[one].get(where),

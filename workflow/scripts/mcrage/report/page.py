@@ -24,6 +24,7 @@ from mcrage.report.downloads import Download
 from mcrage.report.fairness import gap_tables, theil_table
 from mcrage.report.joint import Joint
 from mcrage.report.levelling import levelling_tables
+from mcrage.report.many_outcomes import note
 from mcrage.report.primary import primary_verdict
 from mcrage.report.rare import HEADS as RARE_HEADS
 from mcrage.report.rare import RareGroupsTable
@@ -393,5 +394,6 @@ def _section(
             kind: [_figure(figure) for figure in mine if figure.kind == kind] for kind in FIGURES
         },
         "threshold": capital(results.decided),
+        "many_outcomes": note(results.roles.target),
         "n_replicates": results.n_replicates,
     }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcrage.figures.words import EVERYONE, subgroup_words
 from mcrage.metrics.names import is_of_attribute
+from mcrage.metrics.rules import LIKELIEST
 from mcrage.metrics.rules import WORDS as RULE_WORDS
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class Results:
     @property
     def decided(self) -> str:
         """How scores became decisions, in words."""
+        if self.threshold == LIKELIEST:
+            return "decisions for the likeliest outcome"
         return RULE_WORDS.get(self.threshold, f"threshold {self.threshold}")
 
     @property

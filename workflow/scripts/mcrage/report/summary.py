@@ -6,6 +6,7 @@ import math
 from mcrage.figures.differences import verdict
 from mcrage.figures.words import EVERYONE, is_intersection, metric_name, treatment_name
 from mcrage.report.answer import ONE_REPLICATE, headline
+from mcrage.report.many_outcomes import short_note
 from mcrage.report.numbers import count, number, signed
 from mcrage.report.results import Results
 
@@ -32,6 +33,8 @@ def summary_text(sections: list[Results], report: str) -> str:
     for results in sections:
         lines += [headline(results), ""]
         lines += _table(results)
+        if told := short_note(results.roles.target):
+            lines.append(told)
         lines.append("")
     compared = [results for results in sections if results.baselines]
     if any(results.n_replicates > 1 for results in compared):

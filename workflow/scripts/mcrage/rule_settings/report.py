@@ -11,11 +11,15 @@ from mcrage.rule_settings.base import RuleSettings
 class ReportSettings(RuleSettings):
     """Of what tells of an experiment as a whole."""
 
+    def _title(self) -> str:
+        told = ", ".join(card.title for card in self.plan.cards.values())
+        return self.plan.config.experiment.title or f"MCRAGE on {told}"
+
     def _report(self, wildcards: Any) -> dict:
         told = {"title", "description", "licence", "citation", "homepage"}
         return {
             "settings": {
-                "title": self.plan.config.experiment.title,
+                "title": self._title(),
                 "induced": any(
                     self.plan.config.scenarios[name].keep for name in self.plan.scenarios
                 ),
