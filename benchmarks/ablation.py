@@ -146,17 +146,28 @@ class Replicate:
         share = params["settings"][fraction]
         return split(groups, share, params["seeds"][seed], self.schema.n_groups, clusters)
 
-    def synthetic(self, name: str, transfer: float | None = None) -> pa.Table:
-        """Train a generator and draw the rows that treatments take."""
-        train = self.real["train"]
-        data = TrainingData.of(train, self.roles)
-        params, drawing = (
-            self.params(rule, generator=name) for rule in ("train_generator", "sample_generator")
-        )
+    def fitted(self, name: str) -> Any:
+        """Train a generator."""
+        params, drawing = self._params_of(name)
         settings = {**params["settings"]["generator"], **drawing["settings"]["sampling"]}
         generator = generator_class(settings["kind"])(settings)
+        data = TrainingData.of(self.real["train"], self.roles)
         learnt, _ = settle(data, params["settings"]["rare_groups"], params["seeds"]["train"])
         generator.fit(learnt, seed=params["seeds"]["train"], threads=1)
+        return generator
+
+    def _params_of(self, generator: str) -> list[dict[str, Any]]:
+        rules = ("train_generator", "sample_generator")
+        return [self.params(rule, generator=generator) for rule in rules]
+
+    def synthetic(
+        self, name: str, transfer: float | None = None, fitted: Any | None = None
+    ) -> pa.Table:
+        """Draw the rows that treatments take; train the generator unless it is given."""
+        train = self.real["train"]
+        data = TrainingData.of(train, self.roles)
+        _, drawing = self._params_of(name)
+        generator = self.fitted(name) if fitted is None else fitted
         counts = self.schema.counts(data.groups)
         plans = [
             rows_to_add(counts, self.schema, **demand) for demand in drawing["settings"]["demands"]
