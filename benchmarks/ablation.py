@@ -71,7 +71,7 @@ from mcrage.tables import (  # noqa: E402
     write_table,
 )
 from project import merge  # noqa: E402
-from sample_generator import draw_past_gate  # noqa: E402
+from sample_generator import past_gate  # noqa: E402
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -181,9 +181,11 @@ class Replicate:
         elif memorising == "keep":
             features = generator.sample(groups, seed=seed)
         else:
-            features, _ = draw_past_gate(
-                memorising, lambda g, s: generator.sample(g, seed=s), groups, data, seed
+            chunks = generator.draw(np.bincount(groups), seed=seed)
+            chunks, _ = past_gate(
+                memorising, chunks, lambda g, s: generator.sample(g, seed=s), data, seed
             )
+            features = np.concatenate([rows for rows, _ in chunks])
         return synthetic_table(features, groups, train, self.roles)
 
     def treated(self, name: str, synthetic: pa.Table | None) -> tuple[pa.Table, pa.Table]:

@@ -23,6 +23,7 @@ No test row has a part in any of it. ``--read FILE`` prints the tables of an ear
 
 import argparse
 import os
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
@@ -64,14 +65,15 @@ class Trial:
         self._replicate, self._schema = replicate, replicate.schema
         self._train, self._roles = replicate.real["train"], replicate.roles
         self._data = TrainingData.of(self._train, self._roles)
-        self._generator = replicate.fitted(OWN)
+        self._name = replicate.plan.recipes[OWN].generator
+        self._generator = replicate.fitted(self._name)
         self._settings = replicate.params("rebalance", treatment=TAUGHT)
         self._seed = self._settings["seeds"]["teacher"]
 
     def treatments(self) -> dict[str, Treated]:
         """Return what each treatment makes of the training set."""
         replicate = self._replicate
-        drawn = replicate.synthetic(OWN, fitted=self._generator)
+        drawn = replicate.synthetic(self._name, fitted=self._generator)
         own, taught = (replicate.treated(name, drawn) for name in (OWN, TAUGHT))
         out_of_fold = self._taught(drawn, self._out_of_fold())
         return {
@@ -218,15 +220,21 @@ def run(number: int, given: dict[str, Any], mirror: Path) -> pa.Table:
     return pa.concat_tables(found)
 
 
-def told(metrics: pa.Table, plan: Plan) -> str:
+def told(metrics: pa.Table, plan: Plan, asked: Sequence[str] | None) -> str:
     """Return the tables of the differences to doing nothing, and to the teacher's labels."""
     frame = metrics.to_pandas()
     names = list(dict.fromkeys(frame["treatment"]))
     parts = []
     for baseline in (BASELINE, TAUGHT):
         comparisons = compare(frame, [baseline], plan.test_to_train(), [])
-        asked = shown(frame, SHOWN)
-        parts.append(tables(frame, comparisons, shown=asked, columns="metric", treatments=names))
+        parts.append(
+            tables(
+                *(frame, comparisons),
+                shown=shown(frame, asked),
+                columns="metric",
+                treatments=names,
+            )
+        )
     return "\n".join(parts)
 
 
@@ -244,7 +252,7 @@ def main() -> None:
     given = merge(given, yaml.safe_load(CONFIG.read_text(encoding="utf-8")))
     plan = make_plan(given)
     if arguments.read:
-        print(told(pa.concat_tables(map(read_table, arguments.read)), plan))
+        print(told(pa.concat_tables(map(read_table, arguments.read)), plan, SHOWN))
         return
     numbers = range(
         arguments.first, arguments.first + (arguments.replicates or len(plan.replicates))
@@ -256,7 +264,7 @@ def main() -> None:
             found.append(job.result())
             if arguments.output:
                 write_table(pa.concat_tables(found), arguments.output)
-    print(told(pa.concat_tables(found), plan))
+    print(told(pa.concat_tables(found), plan, SHOWN))
 
 
 if __name__ == "__main__":
