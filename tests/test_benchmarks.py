@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.compute as pc
@@ -194,7 +195,9 @@ def synthetic(pair):
     return pair[0].filter(flags), pair[1].filter(flags).column("weight").to_numpy()
 
 
-def test_labelling_starts_from_what_the_ablation_runs(given, mirror):
+def test_labelling_starts_from_what_the_ablation_runs(given, mirror, treated, monkeypatch):
+    made = SimpleNamespace(treatments=lambda: treated)
+    monkeypatch.setattr(labelling, "Trial", lambda replicate: made)
     metrics = labelling.run(0, given, mirror)
     own = ablation.run("diabetes", SCENARIO, 0, given, mirror)
     shared = metrics.filter(pc.is_in(metrics["treatment"], pc.unique(own["treatment"])))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import cdist
 
+import sample_generator
 from conftest import make_table
 from mcrage.datasets.roles import Feature
 from mcrage.encoding.numeric import NumericEncoding
@@ -307,6 +308,16 @@ def test_an_honest_generator_is_let_through_chunk_by_chunk(copier):
     copied = gate.honest([(draw(part, 0), part) for part in np.split(groups, 4)])
     with pytest.raises(UserError, match=r"SEX=F, SOURCE=in: \d+ of 200 rows"):
         list(copied)
+
+
+def test_drawn_chunks_are_gathered_to_portions_of_bounded_size(monkeypatch):
+    monkeypatch.setattr(sample_generator, "_AT_ONCE", 5)
+    groups = np.repeat(np.arange(4), [3, 3, 0, 1])
+    chunks = [(np.full((sum(groups == k), 2), float(k)), groups[groups == k]) for k in range(4)]
+    found = list(sample_generator._gathered(chunks))
+    assert [len(own) for _, own in found] == [6, 1]
+    np.testing.assert_array_equal(np.concatenate([own for _, own in found]), groups)
+    np.testing.assert_array_equal(np.concatenate([rows for rows, _ in found])[:, 1], groups)
 
 
 def test_what_is_too_near_is_drawn_anew_and_counted(copier, schema):
