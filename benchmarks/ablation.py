@@ -19,6 +19,9 @@ written after each replicate of each dataset, so that a run that is stopped leav
 classifier and rule), the classifier or the rule (each with the baseline's rows), compared with the
 baseline by the first classifier and rule.
 
+A generator that is chosen on the validation set is, too: experiments/mcrage-full.yaml is for
+`--device cuda`, where its 2,500 forests a replicate take most of the time.
+
 With --transfer SIGMA one more treatment, `transfer`, does as `within_subgroup` in that file, but
 its rows start from real ones of the largest subgroup with the same outcome, noised to SIGMA,
 instead of from noise, and are told the group they are to become.
@@ -26,6 +29,7 @@ instead of from noise, and are told the group they are to become.
 
 import argparse
 import json
+import multiprocessing
 import os
 import resource
 import sys
@@ -47,6 +51,7 @@ from study_tables import COLUMNS, joint_tables, shown, tables  # noqa: E402
 
 from mcrage.classifiers.judged import fit_and_judge  # noqa: E402
 from mcrage.classifiers.registry import fit  # noqa: E402
+from mcrage.classifiers.validation import validation_f1  # noqa: E402
 from mcrage.clusters import clusters_of  # noqa: E402
 from mcrage.config.load import load_config  # noqa: E402
 from mcrage.datasets.card_model import PrepareSettings  # noqa: E402
@@ -129,6 +134,7 @@ class Replicate:
             "train": pool_table.take(induced[train]),
             "original": pool_table.take(original),
         }
+        self.validation = pool_table.take(held)
 
     def params(self, rule: str, **names: str) -> dict[str, Any]:
         """Return a rule's params."""
@@ -146,14 +152,20 @@ class Replicate:
         share = params["settings"][fraction]
         return split(groups, share, params["seeds"][seed], self.schema.n_groups, clusters)
 
-    def fitted(self, name: str) -> Any:
+    def fitted(self, name: str, *, device: str = "cpu", threads: int = 1) -> Any:
         """Train a generator."""
         params, drawing = self._params_of(name)
         settings = {**params["settings"]["generator"], **drawing["settings"]["sampling"]}
         generator = generator_class(settings["kind"])(settings)
         data = TrainingData.of(self.real["train"], self.roles)
         learnt, _ = settle(data, params["settings"]["rare_groups"], params["seeds"]["train"])
-        generator.fit(learnt, seed=params["seeds"]["train"], threads=1)
+        seed, criterion = params["seeds"]["train"], None
+        if judge := params["settings"].get("judge"):
+            tables = (self.real["train"], self.validation)
+            criterion = validation_f1(judge, *tables, self.roles, seed=seed, threads=threads)
+        generator.fit(learnt, criterion=criterion, seed=seed, device=device, threads=threads)
+        if criterion is not None:
+            print(json.dumps({**self.names, "generator": name, **generator.facts}), flush=True)
         return generator
 
     def _params_of(self, generator: str) -> list[dict[str, Any]]:
@@ -161,13 +173,19 @@ class Replicate:
         return [self.params(rule, generator=generator) for rule in rules]
 
     def synthetic(
-        self, name: str, transfer: float | None = None, fitted: Any | None = None
+        self,
+        name: str,
+        transfer: float | None = None,
+        fitted: Any | None = None,
+        *,
+        device: str = "cpu",
+        threads: int = 1,
     ) -> pa.Table:
         """Draw the rows that treatments take; train the generator unless it is given."""
         train = self.real["train"]
         data = TrainingData.of(train, self.roles)
         _, drawing = self._params_of(name)
-        generator = self.fitted(name) if fitted is None else fitted
+        generator = fitted or self.fitted(name, device=device, threads=threads)
         counts = self.schema.counts(data.groups)
         plans = [
             rows_to_add(counts, self.schema, **demand) for demand in drawing["settings"]["demands"]
@@ -230,8 +248,12 @@ def run(
     given: dict,
     mirror: Path,
     transfer: float | None = None,
+    **local: Any,
 ) -> pa.Table:
-    """Return the metrics of every treatment and classifier of one replicate."""
+    """Return the metrics of every treatment and classifier of one replicate.
+
+    `local` are device and threads of trainings.
+    """
     start = perf_counter()
     plan = make_plan(given)
     replicate = Replicate(plan, prepared_of(plan, dataset, mirror), dataset, scenario, number)
@@ -240,11 +262,12 @@ def run(
     for name in plan.treatments:
         generator = plan.recipes[name].generator
         if generator and generator not in drawn:
-            drawn[generator] = replicate.synthetic(generator)
+            drawn[generator] = replicate.synthetic(generator, **local)
         treated = replicate.treated(name, drawn.get(generator))
         out += [replicate.judged(name, treated, classifier) for classifier in plan.classifiers]
     if transfer is not None:
-        rows = replicate.synthetic(plan.recipes[TRANSFERRED].generator, transfer)
+        generator = plan.recipes[TRANSFERRED].generator
+        rows = replicate.synthetic(generator, transfer, **local)
         treated = replicate.treated(TRANSFERRED, rows)
         out += [replicate.judged("transfer", treated, name) for name in plan.classifiers]
     told = f"{dataset}, {scenario}, replicate {number}: {perf_counter() - start:.0f} s"
@@ -281,9 +304,18 @@ def draw(comparisons: "pd.DataFrame", plan: Plan, roles: Roles, stem: Path) -> N
 
 def run_all(plan: Plan, given: dict, arguments: argparse.Namespace, replicates: int) -> pa.Table:
     """Run all replicates of all datasets, and write what there is after each."""
-    work = partial(run, given=given, mirror=Path(arguments.mirror), transfer=arguments.transfer)
+    work = partial(
+        run,
+        given=given,
+        mirror=Path(arguments.mirror),
+        transfer=arguments.transfer,
+        device=arguments.device,
+        threads=arguments.threads,
+    )
     found: list[pa.Table] = []
-    with ProcessPoolExecutor(arguments.processes) as pool:
+    # Spawned, since CUDA can't go on in a process that was forked.
+    spawned = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(arguments.processes, spawned) as pool:
         jobs = [
             pool.submit(work, dataset, scenario, number)
             for number in range(arguments.first, arguments.first + replicates)
@@ -307,6 +339,8 @@ def parsed() -> argparse.ArgumentParser:
     add("--replicates", type=int, help="as the file says, if left out")
     add("--first", type=int, default=0, help="number of the first replicate")
     add("--processes", type=int, default=os.cpu_count())
+    add("--device", default="cpu", help="of trainings: cpu or cuda")
+    add("--threads", type=int, default=1, help="of each process, for trainings and their forests")
     add("--transfer", type=float, help="noise level of the start; 1 is usual")
     add("--output", help="Parquet file for the metrics of every replicate")
     add("--read", nargs="+", help="such files of earlier runs: only print and draw them")
@@ -333,7 +367,7 @@ def main() -> None:
     if arguments.transfer is not None and TRANSFERRED not in plan.treatments:
         parser.error(f"--transfer needs the treatment {TRANSFERRED}, as in strength.yaml")
     for name in plan.generators:
-        if plan.trained_on(name) or name in plan.judged_on_validation():
+        if plan.trained_on(name):
             parser.error(f"generator {name} needs the whole workflow: run it with snakemake")
     if arguments.read:
         metrics = pa.concat_tables(map(read_table, arguments.read))

@@ -21,7 +21,8 @@ What is reported, for each generator and seed, and for the real training rows in
   regression or XGBoost. Where real training rows stand, they are held against the test rows.
 - DCR share: of rows nearer to a training row than to one of as many test rows; .5 is neutral.
 - The share of rows with each number's three commonest values in the training rows (a second table).
-- Seconds of CPU time for training and for drawing; GPU time is not in them.
+- Seconds of CPU time for training and for drawing, and with ``--device cuda`` those that training
+  held the GPU.
 
 Published on Adult, synthetic rows only (generators.md of the project's references): TabDDPM AUC
 .9136 and macro F1 .7951 (real .9276 and .8152); TabSyn .910, TabDiff .913, TabPC .916; shape .99,
@@ -227,7 +228,7 @@ def compare(
                 "seed": seed,
                 "train_seconds": trained - started,
                 "draw_seconds": drawn - trained,
-                "n_parameters": generator.facts.get("n_parameters"),
+                **{key: generator.facts.get(key) for key in ("n_parameters", "gpu_seconds")},
             } | judged(rows, adult, real, seed, max_rows)
 
 
@@ -243,6 +244,7 @@ _SHOWN = {
     "nearer_to_training": "DCR share",
     "train_seconds": "train s",
     "draw_seconds": "draw s",
+    "gpu_seconds": "GPU s",
 }
 
 
@@ -259,14 +261,16 @@ def shares_as_markdown(lines: list[dict[str, Any]]) -> str:
 
 def as_markdown(lines: list[dict[str, Any]]) -> str:
     """Return the table, a row a generator: the mean over seeds and, of several, its deviation."""
+    shown = {key: told for key, told in _SHOWN.items() if any(line.get(key) for line in lines)}
     out = [
-        f"| rows | {' | '.join(_SHOWN.values())} |",
-        f"|---|{'---|' * len(_SHOWN)}",
+        f"| rows | {' | '.join(shown.values())} |",
+        f"|---|{'---|' * len(shown)}",
     ]
     for name in dict.fromkeys(line["rows"] for line in lines):
         cells = []
-        for key in _SHOWN:
-            values = np.array([line[key] for line in lines if line["rows"] == name and key in line])
+        for key in shown:
+            own = (line.get(key) for line in lines if line["rows"] == name)
+            values = np.array([value for value in own if value is not None])
             digits = 0 if key.endswith("seconds") else 4
             cell = f"{values.mean():.{digits}f}" if len(values) else ""
             if len(values) > 1:

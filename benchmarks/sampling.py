@@ -3,10 +3,12 @@
 
     .venv/bin/python benchmarks/sampling.py                   # on a made-up table
     .venv/bin/python benchmarks/sampling.py --mirror DIR      # on patient-treatment
+    .venv/bin/python benchmarks/sampling.py --device cuda --rows 200000
 
 Trains `tuned` on half of the rows, and the same networks to predict the velocity of a chain of 100
 and of 1000 steps. Every sampler then draws rows of each group in the shares of the other half, in
-turns of one run, on one thread. Times are the processor's; read them as ratios. Fidelity:
+turns of one run, on one thread. Times are the processor's, or on a GPU those of a clock; read them
+as ratios. Fidelity:
 
 - variance: largest error of the variance along a principal axis, and of a column, against the
   same model drawn with 400 steps, so that it is the sampler's alone;
@@ -63,28 +65,37 @@ def halves(mirror: str | None) -> tuple[TrainingData, TrainingData]:
     )
 
 
-def fitted(train: TrainingData, steps: int | None, **settings) -> CddpmGenerator:
+def now(device: str) -> float:
+    """Return the processor's seconds, or on a GPU the clock's when all its work is done."""
+    if device == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def fitted(train: TrainingData, steps: int | None, device: str, **settings) -> CddpmGenerator:
     """Return `tuned`, but for some settings, fitted on the training rows."""
     given = {**settings, **({"steps": steps} if steps else {})}
     values = CddpmSettings(kind="cddpm", preset="tuned", **given).resolved()
-    started = time.process_time()
-    generator = CddpmGenerator(values).fit(train, seed=0)
-    print(f"trained in {time.process_time() - started:.0f} s: {settings or 'tuned'}", flush=True)
+    started = now(device)
+    generator = CddpmGenerator(values).fit(train, seed=0, device=device)
+    print(f"trained in {now(device) - started:.0f} s: {settings or 'tuned'}", flush=True)
     return generator
 
 
 def drawn(
-    model: CddpmGenerator, plan: np.ndarray, **settings
+    model: CddpmGenerator, plan: np.ndarray, device: str, **settings
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Return encoded rows, their groups, and the seconds that they took."""
     settings = {**model.settings, **settings}
     generator = CddpmGenerator.__new__(CddpmGenerator)
     generator.__dict__ = {**model.__dict__, "settings": settings}
-    parts: Parts = generator._parts(torch.device("cpu"))
-    started = time.process_time()
-    parts_drawn = list(draw_groups(settings, parts, model._weights, plan, 1))
-    took = time.process_time() - started
-    rows, groups = (np.concatenate(part) for part in zip(*parts_drawn, strict=True))
+    parts: Parts = generator._parts(torch.device(device))
+    weights = model._weights.to(device)
+    started = now(device)
+    chunks = list(draw_groups(settings, parts, weights, plan, 1))
+    took = now(device) - started
+    rows, groups = (np.concatenate(part) for part in zip(*chunks, strict=True))
     return rows, groups, took
 
 
@@ -117,18 +128,20 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="of training; the preset's if left out")
     parser.add_argument("--rows", type=int, default=20_000, help="to draw, of all groups together")
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     train, held = halves(arguments.mirror)
     plan = np.round(held.counts * arguments.rows / held.counts.sum()).astype(np.int64)
-    tuned = fitted(train, arguments.steps)
-    chains = {T: fitted(train, arguments.steps, **CHAIN, timesteps=T) for T in (100, 1000)}
+    device = arguments.device
+    tuned = fitted(train, arguments.steps, device)
+    chains = {T: fitted(train, arguments.steps, device, **CHAIN, timesteps=T) for T in (100, 1000)}
     scaling = tuned.settings["scaling"]
     real, known = (
         tuned._encoding.transform(table.features, within=table.within(scaling))
         for table in (held, train)
     )
-    print(f"{plan.sum():,} rows of {real.shape[1]} encoded columns, 1 thread")
+    print(f"{plan.sum():,} rows of {real.shape[1]} encoded columns, {device}, 1 thread")
 
     candidates = {"ancestral 100": (chains[100], {}), "ancestral 1000": (chains[1000], {})}
     for steps in (10, 12, 16, 20, 32):
@@ -142,12 +155,12 @@ def main() -> None:
         for name, (model, settings) in candidates.items():
             if name == "ancestral 1000" and turn:
                 continue
-            rows[name], groups[name], took = drawn(model, plan, **settings)
+            rows[name], groups[name], took = drawn(model, plan, device, **settings)
             seconds[name].append(took)
-    reference = {id(tuned): drawn(tuned, plan, **REFERENCE)[0]}
+    reference = {id(tuned): drawn(tuned, plan, device, **REFERENCE)[0]}
     for chain in chains.values():
         # The finest that a chain can be drawn: all its steps, without fresh noise.
-        reference[id(chain)] = drawn(chain, plan, sampler="unipc", sampling_steps=1000)[0]
+        reference[id(chain)] = drawn(chain, plan, device, sampler="unipc", sampling_steps=1000)[0]
 
     print(f"{'':<16}{'rows/s':>10}{'x T=100':>9}{'axis':>8}{'column':>8}", end="")
     print(f"{'sliced':>9}{'KS':>7}{'C2ST':>7}")

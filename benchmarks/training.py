@@ -11,6 +11,11 @@ core the clock is that of the processor, so that other work on the machine matte
 ratios all the same. The share of the matrix-product rate is the products' operations in a step
 (torch counts them), by the time of the step, by the rate at which this machine, in this run,
 multiplies the largest matrices of that step.
+
+On a GPU the trainer's steps are replayed from a graph; "launched" is the same trainer without.
+The floor of a step is the longer of two times: its operations at the rate of a large product in
+float32, and the fewest bytes at the rate of a large copy (parameters, two moments and the average,
+where there is one, each read and written once). Both rates are measured in the same run.
 """
 
 import argparse
@@ -36,6 +41,7 @@ from mcrage.diffusion.condition import Condition, group_condition  # noqa: E402
 from mcrage.diffusion.memory import member_bytes  # noqa: E402
 from mcrage.diffusion.network import Network, PaperNetwork, ResidualNetwork, sinusoids  # noqa: E402
 from mcrage.diffusion.process import DiscreteProcess, EdmProcess, Process  # noqa: E402
+from mcrage.diffusion.recording import WARM_UP  # noqa: E402
 from mcrage.diffusion.schedule import linear_schedule  # noqa: E402
 from mcrage.diffusion.training import Member, Trainer, TrainingSettings  # noqa: E402
 
@@ -112,7 +118,7 @@ class Case:
                 shape["d"], self.condition, width=shape["width"], depth=shape["depth"]
             )
 
-    def trainer(self, n_members: int) -> Trainer:
+    def trainer(self, n_members: int, *, recorded: bool = True) -> Trainer:
         """Return the batched trainer; like a grid, members of one seed."""
         options = {"optimizer": "adam", "ema_decay": 0.0} if self.paper else {"clip_norm": 1.0}
         settings = TrainingSettings(10**6, **options)
@@ -124,6 +130,7 @@ class Case:
         return Trainer(
             *(self.network, self.condition, self.process, self.rows, self.groups),
             *(members, settings, self.device),
+            recorded=recorded,
         )
 
     def usual_loop(self) -> Callable[[], None]:
@@ -206,26 +213,59 @@ class Clock:
         return [min(times) for times in zip(*rounds, strict=True)]
 
 
-def compare(case: Case, members: list[int], clock: Clock) -> dict[int, tuple[float, float]]:
+class Roof:
+    """What a GPU does at most: operations and bytes a second, of large tensors in float32."""
+
+    def __init__(self, device: str, clock: Clock) -> None:
+        left, right = (torch.randn(8192, 8192, device=device) for _ in range(2))
+        out = torch.empty_like(left)
+        source = torch.randn(2**28, device=device)
+        target = torch.empty_like(source)
+        product, copy_ = clock.best(
+            lambda: torch.mm(left, right, out=out), lambda: target.copy_(source)
+        )
+        self.operations, self.bytes = 2 * 8192**3 / product, 2 * source.nbytes / copy_
+        print(f"roof: {self.operations / 1e12:.1f} TFLOP/s, {self.bytes / 1e12:.2f} TB/s")
+
+    def floor(self, trainer: Trainer, operations: int) -> float:
+        """Return the least seconds of a step."""
+        kept = 3 + (trainer.average is not trainer.parameters.flat)
+        moved = 2 * kept * trainer.parameters.flat.nbytes
+        return max(operations / self.operations, moved / self.bytes)
+
+
+def compare(
+    case: Case, members: list[int], clock: Clock, roof: Roof | None
+) -> dict[int, tuple[float, float]]:
     """Print a line a number of members; return seconds of a step of the loop and of ours."""
     usual = case.usual_loop()
     print(f"\n{case.name}: {', '.join(f'{k} {v}' for k, v in case.shape.items())}")
-    print("  members   usual loop    batched  times faster   GFLOP/s   of the product rate")
+    head = "  members   usual loop    batched  times faster   GFLOP/s   of the product rate"
+    print(head + ("   launched      floor" if roof else ""))
     found = {}
     for n_members in members:
         trainer = case.trainer(n_members)
         with FlopCounterMode(display=False) as counter:
             trainer.step()
-        product = case.largest_product(n_members)
-        loop, ours, alone = clock.best(usual, trainer.step, product)
+        operations = counter.get_total_flops()
+        for _ in range(WARM_UP):
+            trainer.step()
+        works = [usual, trainer.step, case.largest_product(n_members)]
+        if roof:
+            works.append(case.trainer(n_members, recorded=False).step)
+        loop, ours, alone, *launched = clock.best(*works)
         width, batch = case.shape["width"], case.shape["batch"]
         rate = 2 * n_members * batch * width**2 / alone
-        done = counter.get_total_flops() / ours
-        print(
+        done = operations / ours
+        line = (
             f"  {n_members:7d} {n_members * loop * 1e3:9.2f} ms {ours * 1e3:8.2f} ms "
-            f"{n_members * loop / ours:13.1f} {done / 1e9:9.1f}   {done / rate:.0%} of "
-            f"{rate / 1e9:.1f}"
+            f"{n_members * loop / ours:13.1f} {done / 1e9:9.1f}   {done / rate:4.0%} of "
+            f"{rate / 1e9:8.1f}"
         )
+        if roof:
+            floor = roof.floor(trainer, operations)
+            line += f" {launched[0] * 1e3:8.2f} ms {floor * 1e3:7.3f} ms, {floor / ours:.0%} of it"
+        print(line, flush=True)
         found[n_members] = (loop, ours)
     memory = member_bytes(case.network, case.shape["batch"], averaged=not case.paper)
     print(f"  reckoned memory: {memory / 2**20:.1f} MiB a member")
@@ -267,7 +307,7 @@ def tell_judging(case: Case, step_seconds: float, n_members: int, clock: Clock) 
         columns = dict(zip("ABCN", rows.features.T, strict=True))
         return pa.table({**columns, **rows.schema.columns_of(rows.groups)})
 
-    forest = {"kind": "random_forest", **RandomForest().model_dump()}
+    forest = RandomForest(kind="random_forest").resolved({})
     criterion = validation_f1(forest, table(train), table(validation), ROLES, seed=0, threads=1)
     plan = plan_rows(filling_plan(train.counts))
     rows = train.features[np.random.default_rng(0).integers(0, len(train.features), len(plan))]
@@ -305,10 +345,11 @@ def main() -> None:
         "tuned": {"d": 6, "width": 64, "depth": 2, "batch": 256},
         "residual, wide": {"d": 6, "width": 256, "depth": 3, "batch": 256},
     }
+    roof = Roof(arguments.device, clock) if arguments.device == "cuda" else None
     found, made = {}, {}
     for name, shape in cases.items():
         made[name] = Case(name, arguments.device, **shape)
-        found[name] = compare(made[name], arguments.members, clock)
+        found[name] = compare(made[name], arguments.members, clock, roof)
     if PAPER_SETTINGS in found["paper"]:
         tell_grid(found["paper"], found["tuned"], tuned_settings["steps"])
         tell_judging(made["paper"], found["paper"][PAPER_SETTINGS][1], PAPER_SETTINGS, clock)

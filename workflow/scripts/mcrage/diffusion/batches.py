@@ -131,6 +131,15 @@ class Batches:
         mean, std = torch.tensor(filled, dtype=torch.float32, device=device).unsqueeze(2).unbind(1)
         return replace(self._process, noise_mean=mean, noise_std=std)
 
+    def generators(self) -> list[torch.Generator]:
+        """Return what the present members' batches are drawn with, on the device."""
+        purposes = ["batch"]
+        if self._drops_condition or self._factor_dropout:
+            purposes.append("condition")
+        if self.drops:
+            purposes.append("dropout")
+        return self.streams.generators(purposes)
+
     def rows_and_levels(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return rows (U, B, d), groups, uniforms of the noise level (U, B) and noise (U, B, d).
 

@@ -7,13 +7,18 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
+_STREAMS = 16
+"""Most calls of the fused update at a time on a GPU."""
+
 
 class StackedAdam:
     """Adam (Kingma and Ba 2015) or AdamW (Loshchilov and Hutter 2019) over a buffer (M, P).
 
     Equal to running ``torch.optim.Adam`` or ``AdamW`` on each member alone. Once the buffers no
     longer fit a cache, a step costs the time to move them, and a temporary of their size costs
-    even more; so torch's fused update reads and writes each number once and needs none.
+    even more; so torch's fused update reads and writes each number once and needs none. It knows
+    one rate a call. On a GPU the call for one member occupies a fraction of the processors, so
+    calls for different members are made side by side.
 
     Parameters
     ----------
@@ -32,7 +37,6 @@ class StackedAdam:
     ----------
     first, second : Tensor of float32, shape (M, P)
         Moments.
-    n_steps : int
     """
 
     def __init__(
@@ -52,7 +56,6 @@ class StackedAdam:
         self.decoupled = decoupled
         self.betas, self.epsilon = betas, epsilon
         self.first, self.second = torch.zeros_like(flat), torch.zeros_like(flat)
-        self.n_steps = 0
         # A call for each run of neighbours that share rate and decay: one for members that
         # differ by their seed alone.
         self._runs: list[tuple[slice, float, float]] = []
@@ -68,30 +71,53 @@ class StackedAdam:
             self._decays = torch.tensor(weight_decays, **column).unsqueeze(1)
             self._residual_decays = torch.tensor(residual_weight_decays, **column).unsqueeze(1)
         self._count = torch.zeros((), device=flat.device)
+        n_streams = min(len(self._runs), _STREAMS) if flat.is_cuda and len(self._runs) > 1 else 0
+        self._streams = [torch.cuda.Stream(flat.device) for _ in range(n_streams)]
+
+    def start_after(self, n_steps: int) -> None:
+        """Go on as after so many steps, but for the moments."""
+        self._count.fill_(float(n_steps))
 
     @torch.no_grad()
-    def step(self, factor: float = 1.0) -> None:
-        """Take one step at `factor` times the learning rates; nothing waits for the device."""
-        self.n_steps += 1
-        self._count.fill_(float(self.n_steps))
+    def step(self, factor: float | Tensor = 1.0) -> None:
+        """Take one step at `factor` times the learning rates; nothing waits for the device.
+
+        A factor that lies on the device, float32 of shape (), is read in each replay of a graph.
+        """
+        self._count.add_(1.0)
         if self._residual is not None:
             self._decay_residual(factor)
+        # All that is computed for the calls is, before the first of them.
+        rates = [rate * factor for _, rate, _ in self._runs]
+        if not self._streams:
+            for (members, _, decay), rate in zip(self._runs, rates, strict=True):
+                self._update(members, rate, decay)
+            return
+        present = torch.cuda.current_stream(self.flat.device)
+        for stream in self._streams:
+            stream.wait_stream(present)
+        for call, ((members, _, decay), rate) in enumerate(zip(self._runs, rates, strict=True)):
+            with torch.cuda.stream(self._streams[call % len(self._streams)]):
+                self._update(members, rate, decay)
+        for stream in self._streams:
+            present.wait_stream(stream)
+
+    def _update(self, members: slice, rate: float | Tensor, decay: float) -> None:
         update = torch._fused_adamw_ if self.decoupled else torch._fused_adam_
         buffers = (self.flat, self.gradient, self.first, self.second)
-        for members, rate, decay in self._runs:
-            flat, gradient, first, second = ([buffer[members]] for buffer in buffers)
-            update(
-                *(flat, gradient, first, second, [], [self._count]),
-                lr=rate * factor,
-                beta1=self.betas[0],
-                beta2=self.betas[1],
-                weight_decay=decay,
-                eps=self.epsilon,
-                amsgrad=False,
-                maximize=False,
-            )
+        update(
+            *([buffer[members]] for buffer in buffers),
+            *([], [self._count]),
+            lr=rate,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            weight_decay=decay,
+            eps=self.epsilon,
+            amsgrad=False,
+            maximize=False,
+        )
 
-    def _decay_residual(self, factor: float) -> None:
+    def _decay_residual(self, factor: float | Tensor) -> None:
         """Make the update that follows, which knows one decay a member, decay these columns."""
         flat = self.flat[:, self._residual]
         if self.decoupled:

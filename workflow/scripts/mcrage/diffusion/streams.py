@@ -47,6 +47,10 @@ class Streams:
         self._drawing = [self.seeds.index(seed) for seed in kept]
         return [kept.index(seed) for seed in seeds]
 
+    def generators(self, purposes: Sequence[str]) -> list[torch.Generator]:
+        """Return the generators that are drawn from now for these purposes."""
+        return [self._generators[purpose][place] for purpose in purposes for place in self._drawing]
+
     def uniform(self, *shape: int, purpose: str = "batch") -> Tensor:
         """Return numbers in [0, 1), float32 of shape (S, *shape)."""
         out = torch.empty(len(self._drawing), *shape, device=self.device)

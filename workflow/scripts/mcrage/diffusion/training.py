@@ -3,7 +3,7 @@
 
 Members differ by their seed, their settings and the rows they learn from; each ends as it would
 alone. Nothing in a step waits for the device: rates are numbers known in advance, and losses add
-up on the device until they are asked for.
+up on the device until they are asked for. On a GPU a step is recorded as a graph and replayed.
 """
 
 import math
@@ -19,6 +19,7 @@ from mcrage.diffusion.condition import Condition
 from mcrage.diffusion.network import Network, StackedParameters
 from mcrage.diffusion.optimizer import StackedAdam, clip_members
 from mcrage.diffusion.process import Process
+from mcrage.diffusion.recording import Recording
 
 _EMA_RAMP = 0.05
 
@@ -120,6 +121,9 @@ class Trainer:
     device : torch.device or str
     subsets : sequence of Tensor of int64
         Indices of rows, for `Member.subset`.
+    recorded : bool
+        On a GPU, replay a step from a graph instead of launching each of its kernels; the same
+        result, sooner.
 
     Attributes
     ----------
@@ -149,10 +153,16 @@ class Trainer:
         settings: TrainingSettings,
         device: torch.device | str = "cpu",
         subsets: Sequence[Tensor] = (),
+        *,
+        recorded: bool = True,
     ) -> None:
         self.network, self.process, self.settings = network, process, settings
         self.members = tuple(members)
         self.device = torch.device(device)
+        self._is_recorded = recorded and self.device.type == "cuda"
+        # What a step multiplies the rates by, and what the average takes of the parameters: on the
+        # device where steps are recorded, as plain numbers elsewhere.
+        self._scalars = torch.zeros(2, device=device) if self._is_recorded else None
         self.n_steps = 0
         self.budgets = [member.steps or settings.steps for member in members]
         self.last_step = max(self.budgets)
@@ -206,8 +216,11 @@ class Trainer:
             n_main=self.parameters.n_main,
             decoupled=settings.optimizer == "adamw",
         )
-        self.optimizer.n_steps = self.n_steps
+        self.optimizer.start_after(self.n_steps)
         self._active = torch.tensor(self.active, device=self.device)
+        if self._is_recorded:
+            generators = self.batches.generators()
+            self._recording = Recording(lambda: self._update(*self._scalars), generators)
 
     def _compact(self) -> None:
         """Set members aside whose steps are done, unless they are the last of all."""
@@ -253,6 +266,17 @@ class Trainer:
 
     def step(self) -> None:
         """Take one step of all active members."""
+        factor, taken = self.rate_factor(self.n_steps), 1.0 - self.ema_decay(self.n_steps + 1)
+        if self._is_recorded:
+            self._scalars[0].fill_(factor)
+            self._scalars[1].fill_(taken)
+            self._recording()
+        else:
+            self._update(factor, taken)
+        self.n_steps += 1
+        self._compact()
+
+    def _update(self, factor: float | Tensor, taken: float | Tensor) -> None:
         batch = self.batches.draw()
         drop = self.batches.drop if self.batches.drops else None
         output = self.network(self._values, batch.inputs, batch.level, batch.condition, drop)
@@ -260,12 +284,10 @@ class Trainer:
         losses.sum().backward()
         if self.settings.clip_norm is not None:
             clip_members(self._gradient, self.settings.clip_norm)
-        self.optimizer.step(self.rate_factor(self.n_steps))
-        self.n_steps += 1
+        self.optimizer.step(factor)
         if self.average is not self.parameters.flat:
-            self.average.lerp_(self.parameters.flat, 1.0 - self.ema_decay(self.n_steps))
+            self.average.lerp_(self.parameters.flat, taken)
         self._loss_sum.index_add_(0, self._active, losses.detach())
-        self._compact()
 
     def read_losses(self) -> list[float]:
         """Return each member's mean loss since the last reading; waits for the device.
