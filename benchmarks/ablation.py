@@ -78,7 +78,7 @@ from mcrage.tables import (  # noqa: E402
     write_table,
 )
 from project import merge  # noqa: E402
-from sample_generator import draw_past_gate  # noqa: E402
+from sample_generator import past_gate  # noqa: E402
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,25 +154,40 @@ class Replicate:
         share = params["settings"][fraction]
         return split(groups, share, params["seeds"][seed], self.schema.n_groups, clusters)
 
-    def synthetic(
-        self, name: str, transfer: float | None = None, *, device: str = "cpu", threads: int = 1
-    ) -> pa.Table:
-        """Train a generator and draw the rows that treatments take."""
-        train = self.real["train"]
-        data = TrainingData.of(train, self.roles)
-        params, drawing = (
-            self.params(rule, generator=name) for rule in ("train_generator", "sample_generator")
-        )
+    def fitted(self, name: str, *, device: str = "cpu", threads: int = 1) -> Any:
+        """Train a generator."""
+        params, drawing = self._params_of(name)
         settings = {**params["settings"]["generator"], **drawing["settings"]["sampling"]}
         generator = generator_class(settings["kind"])(settings)
+        data = TrainingData.of(self.real["train"], self.roles)
         learnt, _ = settle(data, params["settings"]["rare_groups"], params["seeds"]["train"])
         seed, criterion = params["seeds"]["train"], None
         if judge := params["settings"].get("judge"):
-            tables = (train, self.validation)
+            tables = (self.real["train"], self.validation)
             criterion = validation_f1(judge, *tables, self.roles, seed=seed, threads=threads)
         generator.fit(learnt, criterion=criterion, seed=seed, device=device, threads=threads)
         if criterion is not None:
             print(json.dumps({**self.names, "generator": name, **generator.facts}), flush=True)
+        return generator
+
+    def _params_of(self, generator: str) -> list[dict[str, Any]]:
+        rules = ("train_generator", "sample_generator")
+        return [self.params(rule, generator=generator) for rule in rules]
+
+    def synthetic(
+        self,
+        name: str,
+        transfer: float | None = None,
+        fitted: Any | None = None,
+        *,
+        device: str = "cpu",
+        threads: int = 1,
+    ) -> pa.Table:
+        """Draw the rows that treatments take; train the generator unless it is given."""
+        train = self.real["train"]
+        data = TrainingData.of(train, self.roles)
+        _, drawing = self._params_of(name)
+        generator = fitted or self.fitted(name, device=device, threads=threads)
         counts = self.schema.counts(data.groups)
         plans = [
             rows_to_add(counts, self.schema, **demand) for demand in drawing["settings"]["demands"]
@@ -186,9 +201,11 @@ class Replicate:
         elif memorising == "keep":
             features = generator.sample(groups, seed=seed)
         else:
-            features, _ = draw_past_gate(
-                memorising, lambda g, s: generator.sample(g, seed=s), groups, data, seed
+            chunks = generator.draw(np.bincount(groups), seed=seed)
+            chunks, _ = past_gate(
+                memorising, chunks, lambda g, s: generator.sample(g, seed=s), data, seed
             )
+            features = np.concatenate([rows for rows, _ in chunks])
         return synthetic_table(features, groups, train, self.roles)
 
     def treated(self, name: str, synthetic: pa.Table | None) -> tuple[pa.Table, pa.Table]:

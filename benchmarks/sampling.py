@@ -39,6 +39,7 @@ from mcrage.datasets.card_model import PrepareSettings  # noqa: E402
 from mcrage.datasets.cards import prepare_settings, read_card  # noqa: E402
 from mcrage.datasets.prepare import prepare  # noqa: E402
 from mcrage.generators import TrainingData  # noqa: E402
+from mcrage.generators.base import standardised_within  # noqa: E402
 from mcrage.generators.cddpm import CddpmGenerator  # noqa: E402
 from mcrage.generators.cddpm_draw import draw_groups  # noqa: E402
 from mcrage.generators.cddpm_parts import Parts  # noqa: E402
@@ -84,16 +85,18 @@ def fitted(train: TrainingData, steps: int | None, device: str, **settings) -> C
 
 def drawn(
     model: CddpmGenerator, plan: np.ndarray, device: str, **settings
-) -> tuple[np.ndarray, float]:
-    """Return encoded rows, and the seconds that they took."""
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return encoded rows, their groups, and the seconds that they took."""
     settings = {**model.settings, **settings}
     generator = CddpmGenerator.__new__(CddpmGenerator)
     generator.__dict__ = {**model.__dict__, "settings": settings}
     parts: Parts = generator._parts(torch.device(device))
     weights = model._weights.to(device)
     started = now(device)
-    rows = np.concatenate([r for r, _ in draw_groups(settings, parts, weights, plan, 1)])
-    return rows, now(device) - started
+    chunks = list(draw_groups(settings, parts, weights, plan, 1))
+    took = now(device) - started
+    rows, groups = (np.concatenate(part) for part in zip(*chunks, strict=True))
+    return rows, groups, took
 
 
 def variance_errors(rows: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
@@ -133,8 +136,11 @@ def main() -> None:
     device = arguments.device
     tuned = fitted(train, arguments.steps, device)
     chains = {T: fitted(train, arguments.steps, device, **CHAIN, timesteps=T) for T in (100, 1000)}
-    real = tuned._encoding.transform(held.features)
-    known = tuned._encoding.transform(train.features)
+    scaling = tuned.settings["scaling"]
+    real, known = (
+        tuned._encoding.transform(table.features, within=table.within(scaling))
+        for table in (held, train)
+    )
     print(f"{plan.sum():,} rows of {real.shape[1]} encoded columns, {device}, 1 thread")
 
     candidates = {"ancestral 100": (chains[100], {}), "ancestral 1000": (chains[1000], {})}
@@ -144,12 +150,12 @@ def main() -> None:
         candidates[f"dpm2m {steps}"] = (tuned, {"sampler": "dpm2m", "sampling_steps": steps})
     candidates["heun 13"] = (tuned, {"sampler": "heun", "sampling_steps": 13})
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
-    rows = {}
+    rows, groups = {}, {}
     for turn in range(arguments.turns):
         for name, (model, settings) in candidates.items():
             if name == "ancestral 1000" and turn:
                 continue
-            rows[name], took = drawn(model, plan, device, **settings)
+            rows[name], groups[name], took = drawn(model, plan, device, **settings)
             seconds[name].append(took)
     reference = {id(tuned): drawn(tuned, plan, device, **REFERENCE)[0]}
     for chain in chains.values():
@@ -164,9 +170,11 @@ def main() -> None:
     size = np.random.default_rng(1)
     for name, (model, _) in candidates.items():
         axis, column = variance_errors(rows[name], reference[id(model)])
-        sample = rows[name][size.permutation(len(rows[name]))[: len(real)]]
+        taken = size.permutation(len(rows[name]))[: len(real)]
+        within = standardised_within(scaling, groups[name][taken], held.schema)
         # As recorded: a forest would tell unrounded rows at a glance.
-        told = distances(tuned._encoding.transform(model._encoding.inverse(sample)), real)
+        recorded = model._encoding.inverse(rows[name][taken], within)
+        told = distances(tuned._encoding.transform(recorded, within=within), real)
         took = median(seconds[name])
         print(
             f"{name:<16}{plan.sum() / took:>10,.0f}{base / took:>8.1f}x{axis:>8.2%}{column:>8.2%}"

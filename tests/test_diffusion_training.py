@@ -2,6 +2,7 @@
 """Networks, optimiser and trainer: an ensemble equals its members, torch is the oracle."""
 
 import math
+import random
 from dataclasses import replace
 
 import pytest
@@ -109,6 +110,31 @@ def test_members_without_dropout_meet_the_same_batches_beside_some_with():
     plain = Member(1, batch_size=32)
     beside = [plain, replace(plain, dropout=0.5), replace(plain, condition_dropout=0.5)]
     assert_as_alone(train(beside, factor_dropout=0.0), factor_dropout=0.0)
+
+
+@pytest.mark.parametrize("network", ["residual", "paper"])
+def test_five_hundred_members_train_as_each_alone(network):
+    source = random.Random(0)
+    members = [
+        Member(
+            source.randrange(40),
+            source.choice([1e-3, 2e-3, 3e-3]),
+            source.choice([0.0, 0.2, 0.6]),
+            source.choice([0.0, 0.01, 0.3]),
+            source.choice([0.0, 0.2]),
+            batch_size=16,
+            subset=source.choice([None, 0, 1]),
+            steps=source.choice([7, 12]),
+        )
+        for _ in range(500)
+    ]
+    together = train(members, 12, network=network)
+    assert len(together.active) == sum(member.steps == 12 for member in members)
+    for place in (0, 499, *source.sample(range(1, 499), 8)):
+        alone = train([members[place]], members[place].steps, network=network)
+        for averaged in (True, False):
+            left, right = (each.weights(averaged=averaged) for each in (together, alone))
+            torch.testing.assert_close(left[place], right[0], atol=2e-5, rtol=1e-4)
 
 
 def test_members_that_have_stopped_take_no_memory_and_keep_their_result():

@@ -2,6 +2,7 @@
 """What is said of synthetic rows: structure, likeness, memorising, and the gate."""
 
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import cdist
 
+import sample_generator
 from conftest import make_table
 from mcrage.datasets.roles import Feature
 from mcrage.encoding.numeric import NumericEncoding
@@ -271,15 +273,62 @@ def copier(schema):
     return Gate.of(train, groups, schema, NUMBERS), draw, asked
 
 
+def past(gate, draw, wanted, sizes=None):
+    """Draw rows in chunks that end where `sizes` says, and let them pass."""
+    parts = np.split(wanted, sizes or [])
+    chunks = [(draw(part, 1 + place), part) for place, part in enumerate(parts)]
+    dropped = np.zeros(gate.schema.n_groups, dtype=np.int64)
+    found = list(gate.passed(chunks, draw, 1, dropped))
+    assert np.array_equal(np.concatenate([groups for _, groups in found]), wanted)
+    return np.concatenate([features for features, _ in found]), dropped
+
+
+def test_chunks_pass_one_by_one_and_none_repeats_another(copier):
+    gate, draw, asked = copier
+    wanted = np.repeat(np.arange(4), [300, 0, 500, 100])
+    features, dropped = past(gate, draw, wanted, [450])
+    assert gate.keep(features, wanted).all()
+    assert dropped.sum() == sum(asked[2:])
+    assert len(np.unique(features, axis=0)) == len(features)
+    whole, _ = past(gate, draw, wanted)
+    first, _ = past(gate, draw, wanted[:450])
+    assert np.array_equal(features[:450], first)
+    assert not np.array_equal(features, whole)
+    # One at a time: nothing is drawn before it is asked for.
+    endless = ((draw(wanted, seed), wanted) for seed in count())
+    assert len(next(iter(gate.passed(endless, draw, 1, dropped)))[0]) == 900
+
+
+def test_an_honest_generator_is_let_through_chunk_by_chunk(copier):
+    gate, draw, _ = copier
+    rng = np.random.default_rng(22)
+    groups = np.repeat(np.arange(4), 200)
+    chunks = [(rng.normal(part[:, None], 1, (len(part), 3)), part) for part in np.split(groups, 4)]
+    assert [id(rows) for rows, _ in gate.honest(chunks)] == [id(rows) for rows, _ in chunks]
+    copied = gate.honest([(draw(part, 0), part) for part in np.split(groups, 4)])
+    with pytest.raises(UserError, match=r"SEX=F, SOURCE=in: \d+ of 200 rows"):
+        list(copied)
+
+
+def test_drawn_chunks_are_gathered_to_portions_of_bounded_size(monkeypatch):
+    monkeypatch.setattr(sample_generator, "_AT_ONCE", 5)
+    groups = np.repeat(np.arange(4), [3, 3, 0, 1])
+    chunks = [(np.full((sum(groups == k), 2), float(k)), groups[groups == k]) for k in range(4)]
+    found = list(sample_generator._gathered(chunks))
+    assert [len(own) for _, own in found] == [6, 1]
+    np.testing.assert_array_equal(np.concatenate([own for _, own in found]), groups)
+    np.testing.assert_array_equal(np.concatenate([rows for rows, _ in found])[:, 1], groups)
+
+
 def test_what_is_too_near_is_drawn_anew_and_counted(copier, schema):
     gate, draw, asked = copier
     wanted = np.repeat(np.arange(4), [300, 0, 500, 100])
-    features, dropped = gate.draw(draw, wanted, seed=1)
+    features, dropped = past(gate, draw, wanted)
     assert gate.keep(features, wanted).all()
     assert dropped.sum() == sum(asked[1:])
     assert dropped[1] == 0
     assert abs(dropped[2] / 500 - 1) < 0.2  # as many as are kept, at one copy in two
-    again, _ = gate.draw(draw, wanted, seed=1)
+    again, _ = past(gate, draw, wanted)
     assert np.array_equal(features, again)
     # What passed at once is not touched.
     first = draw(wanted, 1)
@@ -315,7 +364,7 @@ def test_who_does_nothing_but_copy_is_given_up_with_the_group(copier):
         return first * space.scale + space.centre
 
     with pytest.raises(UserError, match=r"drop: after 50 rounds .*'SEX=F, SOURCE=in': 3"):
-        gate.draw(copy, np.array([2, 2, 2]), seed=0)
+        past(gate, copy, np.array([2, 2, 2]))
 
 
 def test_smote_keeps_identities_only_where_it_derives(roles):

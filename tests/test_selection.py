@@ -244,21 +244,22 @@ def test_a_group_that_a_fold_would_empty_is_refused():
 @given(
     sizes=st.lists(st.sampled_from([32, 64]), min_size=1, max_size=40),
     limit=st.integers(0, 100),
+    shared=st.integers(0, 60),
 )
-def test_ensembles_in_turn_fit_and_hold_every_member_once(sizes, limit):
+def test_ensembles_in_turn_fit_and_hold_every_member_once(sizes, limit, shared):
     members = [Member(place, batch_size=size) for place, size in enumerate(sizes)]
 
     def bytes_of(member: Member) -> int:
         return member.batch_size // 8
 
-    parts = partition(members, bytes_of, limit)
+    parts = partition(members, bytes_of, limit, shared)
     assert sorted(place for part in parts for place in part) == list(range(len(members)))
     for part in parts:
         (size,) = {sizes[place] for place in part}
-        assert len(part) == 1 or len(part) * size // 8 <= limit
+        assert len(part) == 1 or shared + len(part) * size // 8 <= limit
     for size in set(sizes):
         own = [len(part) for part in parts if sizes[part[0]] == size]
-        fitting = max(1, limit // (size // 8))
+        fitting = max(1, (limit - shared) // (size // 8))
         assert len(own) == math.ceil(sizes.count(size) / fitting)
         assert max(own) - min(own) <= 1
 

@@ -15,7 +15,7 @@ from mcrage import tables
 from mcrage.groups import GroupSchema
 from mcrage.rebalanced_file import rebalance_files
 from mcrage.rebalancing import rebalance
-from mcrage.spool import ColumnSpool, RowSpool
+from mcrage.spool import ColumnSpool, PortionSpool, RowSpool
 from mcrage.tables import read_table, take_rows, write_table
 
 SCHEMA = GroupSchema(("sex", "died"), (("f", "m"), ("no", "yes")))
@@ -41,6 +41,18 @@ def small_portions(monkeypatch):
 
 
 @settings(max_examples=40, deadline=None)
+@given(portions=st.lists(ROWS, max_size=3))
+def test_portions_come_back_one_by_one_as_they_were(portions):
+    schema = pa.schema([(name, kind) for name, (kind, _) in TYPES.items()])
+    spool = PortionSpool(schema)
+    for rows in portions:
+        spool.put(pa.Table.from_pylist(rows, schema))
+    for _ in range(2):
+        found = list(spool.portions())
+        assert [rows.to_pylist() for rows in found] == portions
+        assert all(rows.schema.equals(schema) for rows in found)
+
+
 @given(ROWS)
 def test_what_is_put_down_is_taken_up(rows):
     table = pa.Table.from_pylist(rows, pa.schema([(n, kind) for n, (kind, _) in TYPES.items()]))

@@ -110,6 +110,42 @@ class ColumnSpool:
             yield pa.table(arrays, schema=self.schema)
 
 
+class PortionSpool:
+    """Portions of rows that are put down, and taken up again one after the other as they were.
+
+    Parameters
+    ----------
+    schema : pyarrow.Schema
+        Of every portion.
+
+    Examples
+    --------
+    >>> spool = PortionSpool(pa.schema([("a", pa.int64())]))
+    >>> for number in range(2):
+    ...     spool.put(pa.table({"a": [number]}))
+    >>> [portion.to_pydict() for portion in spool.portions()]
+    [{'a': [0]}, {'a': [1]}]
+    """
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self.schema = schema
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - gone with the spool
+        self._starts: list[int] = []
+
+    def put(self, rows: pa.Table) -> None:
+        """Put the next portion down."""
+        self._starts.append(self._file.seek(0, os.SEEK_END))
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        with pa.ipc.new_stream(self._file, self.schema, options=options) as writer:
+            writer.write_table(rows.cast(self.schema).unify_dictionaries().combine_chunks())
+        self._file.flush()
+
+    def portions(self) -> Iterator[pa.Table]:
+        """Take all portions up."""
+        for start in self._starts:
+            yield pa.ipc.open_stream(_From(self._file.fileno(), start)).read_all()
+
+
 class _From(io.RawIOBase):
     """A file from some byte on, with a position of its own: one open file serves all columns."""
 

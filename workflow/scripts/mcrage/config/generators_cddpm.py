@@ -314,8 +314,9 @@ class CddpmSettings(Closed):
     max_memory_gib: float | None = Field(
         None,
         gt=0,
-        description="What training may take; a larger grid is trained in parts, one after the "
-        "other. null: 80 % of what is free on the GPU, or half of this machine's memory.",
+        description="What training may take, the table and held-out rows among it, as reckoned in "
+        "advance and said in the log; a larger grid is trained in parts, one after the other. "
+        "null: 80 % of what is free on the GPU, or half of this machine's memory.",
     )
 
     memorising: Memorising | None = Field(None, description=MEMORISING)

@@ -10,6 +10,9 @@ from mcrage.diffusion.condition import Condition
 from mcrage.diffusion.network import Network, StackedParameters
 from mcrage.diffusion.process import Process
 
+LEVELS, MAX_ROWS = 8, 1024
+"""Noise levels a row, and most rows of a group of each subset, by default."""
+
 
 class HeldOut:
     """Group-macro denoising loss on fixed noise.
@@ -48,8 +51,8 @@ class HeldOut:
         held: Sequence[Tensor],
         *,
         seed: int,
-        n_levels: int = 8,
-        max_rows: int = 1024,
+        n_levels: int = LEVELS,
+        max_rows: int = MAX_ROWS,
         chunk_rows: int = 1024,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -99,6 +102,11 @@ class HeldOut:
             output = self._network(values, inputs, level, condition)
             total += (self._process.row_losses(output, target) * spread).sum(dim=1)
         return total.tolist()
+
+
+def most_held(held: Sequence[Tensor], groups: Tensor, max_rows: int = MAX_ROWS) -> int:
+    """Return how many rows are judged of the subset that leaves most out; see `HeldOut`."""
+    return max(int(torch.bincount(groups[index]).clamp_(max=max_rows).sum()) for index in held)
 
 
 def _thinned(index: Tensor, groups: Tensor, most: int, generator: torch.Generator) -> Tensor:

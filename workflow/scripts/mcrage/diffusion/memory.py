@@ -7,13 +7,15 @@ from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
+from mcrage.diffusion.heldout import LEVELS, most_held
 from mcrage.diffusion.network import Network
 
 if TYPE_CHECKING:
     from mcrage.diffusion.training import Member
 
-_FLOAT = 4
+_FLOAT, _LONG = 4, 8
 # Parameters, their gradient and two moments.
 _COPIES = 4
 _SHARE_OF_GPU, _SHARE_OF_RAM = 0.8, 0.5
@@ -51,8 +53,55 @@ def member_bytes(network: Network, batch_size: int, *, averaged: bool) -> int:
     return _FLOAT * (copies * n_parameters + network.activations(batch_size))
 
 
+def table_bytes(rows: Tensor, groups: Tensor, n_subsets: int, device: torch.device) -> int:
+    """Return what a trainer keeps of the table, in bytes, however many members share it.
+
+    Parameters
+    ----------
+    rows : Tensor of float32, shape (n, d)
+    groups : Tensor of int64, shape (n,)
+    n_subsets : int
+        Subsets of rows that members learn from; 1 if all learn from all rows.
+    device : torch.device
+
+    Returns
+    -------
+    int
+        Of rows and groups sorted by group, of where each row's share of every subset ends, and of
+        what is needed for a moment to reckon that. On the CPU a table that is not sorted stays
+        beside its copy, and counts, too.
+    """
+    unsorted = bool((groups[1:] < groups[:-1]).any())
+    copies = 2 if unsorted and device.type == "cpu" else 1
+    # Made one by one and then stacked; the first takes half a dozen columns to make.
+    bounds = 2 * n_subsets * (_LONG + 1) + 6 * _LONG
+    return copies * (rows.nbytes + groups.nbytes) + len(groups) * bounds
+
+
+def heldout_bytes(
+    rows: Tensor, groups: Tensor, held: Sequence[Tensor], n_condition_columns: int
+) -> int:
+    """Return what `mcrage.diffusion.heldout.HeldOut` keeps with its defaults, in bytes.
+
+    Parameters
+    ----------
+    rows, groups, held
+        As it is given them.
+    n_condition_columns : int
+        C of an encoded condition.
+    """
+    if not held:
+        return 0
+    # Rows, noise, condition, level and weight; in the making also the places and their groups.
+    noised = _FLOAT * (2 * rows.shape[1] + n_condition_columns + 2) + 3 * _LONG
+    return len(held) * LEVELS * most_held(held, groups) * noised
+
+
 def partition(
-    members: "Sequence[Member]", bytes_of: "Callable[[Member], int]", limit: int
+    members: "Sequence[Member]",
+    bytes_of: "Callable[[Member], int]",
+    limit: int,
+    shared: int = 0,
 ) -> list[list[int]]:
     """Divide members into ensembles to be trained one after the other.
 
@@ -66,6 +115,8 @@ def partition(
         What a member takes in training; the same for all of one batch size.
     limit : int
         Bytes that an ensemble may take. A member that takes more by itself is one all the same.
+    shared : int
+        What each ensemble takes beside its members: the table.
 
     Returns
     -------
@@ -76,7 +127,7 @@ def partition(
     by_size = sorted(range(len(members)), key=lambda place: members[place].batch_size)
     for _, same in groupby(by_size, key=lambda place: members[place].batch_size):
         places = list(same)
-        fitting = max(1, limit // max(1, bytes_of(members[places[0]])))
+        fitting = max(1, (limit - shared) // max(1, bytes_of(members[places[0]])))
         n_parts = -(-len(places) // fitting)
         bounds = [len(places) * i // n_parts for i in range(n_parts + 1)]
         parts += [places[a:b] for a, b in pairwise(bounds)]

@@ -21,7 +21,7 @@ default: where it would matter, the generator is the trouble.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +41,9 @@ _SURE = 0.999
 
 Draw = Callable[[np.ndarray, int], np.ndarray]
 """(groups (m,), seed) -> features (m, d) in raw units."""
+
+Chunks = Iterable[tuple[np.ndarray, np.ndarray]]
+"""Features (m, d) in raw units and groups (m,), of one part of the rows after another."""
 
 logger = logging.getLogger(__name__)
 
@@ -103,45 +106,57 @@ class Gate:
         # A hair's breadth, since equal distances are not equal to the last bit.
         return self.nearest.distances(features, groups)[:, 0] >= limit * (1 - 1e-9)
 
-    def draw(self, draw: Draw, groups: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Draw a row for each entry of `groups`, anew until none is too near.
+    def passed(self, chunks: Chunks, draw: Draw, seed: int, dropped: np.ndarray) -> Chunks:
+        """Yield drawn rows chunk by chunk, those that are too near drawn anew until none is.
 
         Parameters
         ----------
+        chunks : iterable of (ndarray of float64, shape (m, d), ndarray of int64, shape (m,))
+            Drawn rows and their groups; the rows are written to.
         draw : callable
-        groups : ndarray of int64, shape (m,)
         seed : int
-            Of the first round; those of the others are derived from it.
-
-        Returns
-        -------
-        features : ndarray of float64, shape (m, d)
+            The rows' own; those of rows drawn anew are derived from it.
         dropped : ndarray of int64, shape (n_groups,)
-            Rows of each group that were drawn and left out.
+            Rows of each group that were drawn and left out are added to it.
 
         Raises
         ------
         UserError
             If a row is still too near after `ROUNDS` rounds.
         """
-        features = draw(groups, seed)
-        dropped = np.zeros(self.schema.n_groups, dtype=np.int64)
-        todo = np.flatnonzero(~self.keep(features, groups))
-        for number in range(1, ROUNDS + 1):
-            if not len(todo):
-                return features, dropped
-            dropped += self.schema.counts(groups[todo])
-            features[todo] = draw(groups[todo], derive(seed, "drawn anew", number))
-            todo = todo[~self.keep(features[todo], groups[todo])]
-        if len(todo):
-            told = self.schema.counts_by_label(groups[todo])
-            raise UserError(
-                f"memorising: drop: after {ROUNDS} rounds of drawing anew, rows still lie nearer "
-                f"to a training row than all but 1 % of training rows do to each other: {told}. "
-                "The generator does little but copy this group; train it for fewer steps, or set "
-                "memorising: keep."
-            )
-        return features, dropped
+        for place, (features, groups) in enumerate(chunks):
+            own = derive(seed, "chunk", place) if place else seed
+            todo = np.flatnonzero(~self.keep(features, groups))
+            for number in range(1, ROUNDS + 1):
+                if not len(todo):
+                    break
+                dropped += self.schema.counts(groups[todo])
+                features[todo] = draw(groups[todo], derive(own, "drawn anew", number))
+                todo = todo[~self.keep(features[todo], groups[todo])]
+            if len(todo):
+                told = self.schema.counts_by_label(groups[todo])
+                raise UserError(
+                    f"memorising: drop: after {ROUNDS} rounds of drawing anew, rows still lie "
+                    f"nearer to a training row than all but 1 % of training rows do to each "
+                    f"other: {told}. The generator does little but copy this group; train it for "
+                    "fewer steps, or set memorising: keep."
+                )
+            yield features, groups
+
+    def honest(self, chunks: Chunks) -> Chunks:
+        """Yield drawn rows chunk by chunk, and `refuse` them after the last if need be.
+
+        Parameters
+        ----------
+        chunks
+            See `passed`.
+        """
+        near, drawn = np.zeros((2, self.schema.n_groups), dtype=np.int64)
+        for features, groups in chunks:
+            near += self.schema.counts(groups[~self.keep(features, groups)])
+            drawn += self.schema.counts(groups)
+            yield features, groups
+        self.refuse(near, drawn)
 
     def refuse(self, near: np.ndarray, drawn: np.ndarray) -> None:
         """Stop if more rows of a group are too near than chance explains.

@@ -15,7 +15,13 @@ import torch
 from torch import Tensor
 
 from mcrage.diffusion.heldout import HeldOut
-from mcrage.diffusion.memory import device_limit, member_bytes, partition
+from mcrage.diffusion.memory import (
+    device_limit,
+    heldout_bytes,
+    member_bytes,
+    partition,
+    table_bytes,
+)
 from mcrage.diffusion.schedule import diameter, timesteps_rule
 from mcrage.diffusion.training import Member, Trainer, TrainingSettings
 from mcrage.encoding.rows import parts_of
@@ -103,6 +109,10 @@ def fit(
     data = (torch.from_numpy(rows), torch.from_numpy(groups))
     shared = training_settings(settings, len(rows))
     epoch = steps_per_epoch(settings, len(rows))
+    n_condition = parts.condition.n_factor_columns + parts.condition.n_residual_columns
+    table = table_bytes(*data, max(1, len(learnt)), place)
+    table += heldout_bytes(*data, held, n_condition)
+    divided = _partition(settings, parts, place, table)
     scoring = None
     if settings["selection"] == "criterion":
         judge = _judge(settings, parts, encoding, train, criterion, seed)
@@ -121,7 +131,7 @@ def fit(
             parts.network, parts.condition, parts.process, *data, members, shared, place, learnt
         ),
         make_members(settings, seed),
-        _partition(settings, parts, place),
+        divided,
         shared.steps,
         epoch,
         averaged=settings["use_ema"],
@@ -203,8 +213,8 @@ def _heldout_losses(
     moments are a fact that all settings share, so it shifts losses and favours none. The losses
     choose, and are no estimate of what new rows would have.
     """
-    # As many rows at a time as a few batches, whose memory has been reckoned with.
-    chunk = 4 * settings["batch_size"]
+    # Without gradients, twice as many rows take no more than a batch does, which is reckoned with.
+    chunk = 2 * settings["batch_size"]
     heldout = HeldOut(
         *(parts.network, parts.condition, parts.process, *data, held),
         seed=seed,
@@ -246,7 +256,7 @@ def _judge(
 
 
 def _partition(
-    settings: dict[str, Any], parts: Parts, place: torch.device
+    settings: dict[str, Any], parts: Parts, place: torch.device, table: int
 ) -> Callable[[list[Member]], list[list[int]]]:
     """Return what divides members into ensembles that fit the device, and says so."""
     averaged = settings["ema_decay"] > 0 and settings["use_ema"]
@@ -256,17 +266,24 @@ def _partition(
         return member_bytes(parts.network, member.batch_size, averaged=averaged)
 
     def divided(members: list[Member]) -> list[list[int]]:
-        ensembles = partition(members, bytes_of, limit)
+        ensembles = partition(members, bytes_of, limit, table)
         largest = max(sum(bytes_of(members[i]) for i in places) for places in ensembles)
         logger.info(
-            "%d members of %d parameters on %s: %.0f MiB at a time, of %.0f MiB allowed%s",
+            "%d members of %d parameters on %s: %.0f MiB at a time and %.0f MiB for the table, of "
+            "%.0f MiB allowed%s",
             len(members),
             sum(parameter.size for parameter in parts.network.parameters),
             device_name(place),
             largest / 2**20,
+            table / 2**20,
             limit / 2**20,
             f", as {len(ensembles)} ensembles in turn" if len(ensembles) > 1 else "",
         )
+        if table + largest > limit:
+            logger.warning(
+                "the table and one member take more than is allowed, which no splitting mends: "
+                "raise max_memory_gib, learn from fewer rows, or take a smaller batch_size or width"
+            )
         return ensembles
 
     return divided
