@@ -36,12 +36,12 @@ What each way to share strength gave, as the difference in women's AUROC (Nadeau
 95 %, 20 replicates of patient-treatment that judge nothing else, every group filled with rows that
 keep their labels; ``benchmarks/ablation.py --configfile experiments/strength.yaml --transfer 1``):
 
-- additive condition instead of the group's index: +.005 [-.005, +.014]
-- a shrunken embedding of each group beside it: -.001 [-.015, +.014]
-- batches with groups as often as they are, instead of the square root: +.005 [-.011, +.020]
-- standardised within the subgroup instead of together: +.002 [-.012, +.016]
-- standardised within the group: -.004 [-.017, +.010]
-- rows that start from noised majority rows with the condition switched: +.007 [-.007, +.022]
+- additive condition instead of the group's index: +.002 [-.012, +.017]
+- a shrunken embedding of each group beside it: +.000 [-.014, +.014]
+- batches with groups as often as they are, instead of the square root: +.001 [-.014, +.015]
+- standardised within the subgroup instead of together: +.002 [-.008, +.012]
+- standardised within the group: -.007 [-.019, +.004]
+- rows that start from noised majority rows with the condition switched: +.006 [-.003, +.016]
 
 None can be told from nothing, and none makes filled groups better than no filling at all: who
 labels the rows decides (`mcrage.classifiers.teacher`). The last is left out, since a model would
