@@ -286,8 +286,10 @@ def test_a_treatment_that_learnt_less_than_published_is_told():
     assert told == {"mcrage_paper": short}
     whole = planned(ROOT / "experiments" / "mcrage-full.yaml")
     assert whole.params("report")(job())["settings"]["shortfalls"] == {}
-    tabddpm = SMALLER[0].parent.with_suffix(".yaml")
-    told = planned(tabddpm, SMALLER[0]).params("report")(job())["settings"]["shortfalls"]
+    tabddpm = ROOT / "experiments" / "tabddpm-reweighing.yaml"
+    told = planned(tabddpm, tabddpm.with_suffix("") / "small.yaml").params("report")(job())[
+        "settings"
+    ]["shortfalls"]
     assert set(told.values()) == {"2,000 of the 30,000 steps of preset paper"}
 
 

@@ -13,7 +13,8 @@ FOR_TWO_OUTCOMES = (
     *("spread_selection_rate", "spread_true_positive_rate", "spread_false_positive_rate"),
     *("signed_statistical_parity_difference", "signed_disparate_impact"),
     *("signed_equal_opportunity_difference", "signed_average_odds_difference"),
-    *("absolute_average_odds_difference", "btgan_parity_gap"),
+    *("absolute_average_odds_difference", "absolute_equalised_odds_difference"),
+    "btgan_parity_gap",
 )
 """Metrics that `mcrage.metrics.judge.judge` has of two levels alone."""
 
