@@ -5,12 +5,13 @@
     .venv/bin/python benchmarks/training.py --members 1 25 --device cuda
 
 The usual loop is written here: a DataLoader over a TensorDataset, one model after the other,
-torch.optim.Adam or AdamW, `loss.item()` in every step. Both see made-up rows of the size of
-patient-treatment. Everything is measured by turns and the best of several rounds counts. On one
-core the clock is that of the processor, so that other work on the machine matters less; read the
-ratios all the same. The share of the matrix-product rate is the products' operations in a step
-(torch counts them), by the time of the step, by the rate at which this machine, in this run,
-multiplies the largest matrices of that step.
+torch.optim.Adam or AdamW, `loss.item()` in every step. It keeps a moving average of the weights, as
+the paper's notebook does; of the batched networks the paper's doesn't, since nothing is drawn from
+it. Both see made-up rows of the size of patient-treatment. Everything is measured by turns and the
+best of several rounds counts. On one core the clock is that of the processor, so that other work on
+the machine matters less; read the ratios all the same. The share of the matrix-product rate is the
+products' operations in a step (torch counts them), by the time of the step, by the rate at which
+this machine, in this run, multiplies the largest matrices of that step.
 
 On a GPU the trainer's steps are replayed from a graph; "launched" is the same trainer without.
 The floor of a step is the longer of two times: its operations at the rate of a large product in
@@ -175,8 +176,8 @@ class Case:
 
         return step
 
-    def largest_product(self, n_members: int) -> Callable[[], float]:
-        """Return what multiplies the largest matrices of a step, and its operations."""
+    def largest_product(self, n_members: int) -> Callable[[], torch.Tensor]:
+        """Return what multiplies the largest matrices of a step."""
         width, batch = self.shape["width"], self.shape["batch"]
         left = torch.randn(n_members, batch, width, device=self.device)
         right = torch.randn(n_members, width, width, device=self.device)

@@ -42,11 +42,6 @@ class DiscreteSchedule:
         return torch.cumprod(self.alphas, dim=0)
 
     @property
-    def alphas_bar_before(self) -> Tensor:
-        """ᾱ_{t-1}, which is 1 before the first step, shape (T,)."""
-        return torch.cat([torch.ones(1, dtype=self.betas.dtype), self.alphas_bar[:-1]])
-
-    @property
     def sigmas(self) -> Tensor:
         """Noise-to-signal ratio √((1 - ᾱ_t) / ᾱ_t), shape (T,): the σ of the EDM frame."""
         # 1 - cumprod loses all digits while β is near 1e-10; expm1 of the summed logs does not.
