@@ -102,13 +102,15 @@ def test_rows_of_any_mix_of_columns_survive_the_round_trip(features, n, seed, sc
             assert set(usual) <= set(wanted)
             wanted = np.where(np.isnan(wanted), back[:, place], wanted)
         np.testing.assert_array_equal(back[:, place], wanted)
-    # Jitter is rounded away, and what stands for no amount decodes to nothing.
-    if scaling != "quantile":
-        numbers, _ = encoding.transform(rows, jitter_seed=seed, within=within)
-        again = encoding.inverse(numbers, codes, within)
-        for place, feature in enumerate(features):
-            reach = 0 if feature.levels else 0.25 if feature.kind == "continuous" else 1
-            np.testing.assert_allclose(again[:, place], back[:, place], rtol=1e-12, atol=reach)
+    # Jitter is rounded away, and what stands for no amount decodes to nothing. Spread to the very
+    # edge of its interval a single precision may put a value into the next one: of few, by a grain.
+    numbers, _ = encoding.transform(rows, jitter_seed=seed, within=within)
+    again = encoding.inverse(numbers, codes, within)
+    for place, feature in enumerate(features):
+        grain = 0 if feature.levels else 0.25 if feature.kind == "continuous" else 1
+        np.testing.assert_allclose(again[:, place], back[:, place], rtol=1e-12, atol=grain)
+        moved = (again[:, place] != back[:, place]) & ~np.isnan(back[:, place])
+        assert moved.sum() <= 2, (feature, scaling)
     # From disk it is the same.
     arrays, facts = encoding.state()
     rebuilt = MixedEncoding.from_state(arrays, json.loads(json.dumps(facts)))
