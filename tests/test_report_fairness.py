@@ -350,7 +350,7 @@ def test_verdicts_by_the_margin_are_the_posteriors(results):
         "Gaps by sex", "Gaps by race", "Gaps by sex and race"
     ]  # fmt: skip
     of_gaps = [head for head in gaps[0].columns if "worst-off" not in head]
-    assert len(of_gaps) == 4
+    assert len(of_gaps) == 5
     assert all(head.endswith("(±0.020)") for head in of_gaps)
     heads = [head.partition(" (")[0] for head in everyone.columns]
     lower, within, higher = posterior(results, "accuracy", "smote", 0.005)
@@ -437,6 +437,19 @@ def test_levelling_down_and_verdicts_are_told_of_rules_and_classifiers_too(table
     assert "Cut tuned for F1" in dict(joint.rope[0].rows)
     html = render_report(sections_of(table), settings=settings(), figures=[], joint=[joint])
     assert "Who gains and who loses by each remedy" in html
+    assert "What these comparisons could have found" in html
+    auroc = compared[(compared["metric"] == "auroc") & (compared["subgroup"] == "all")]
+    [entry] = [
+        entry
+        for head, entry in zip(
+            joint.detectable[0].columns,
+            dict(joint.detectable[0].rows)[next(iter(dict(joint.detectable[0].rows)))],
+            strict=True,
+        )
+        if head == "AUROC"
+    ]
+    known = auroc["detectable_difference"][auroc["detectable_difference"] > 0]
+    assert entry.text == f"{known.median():.3f}"
 
 
 def test_remedies_are_judged_as_treatments_are(table, results):

@@ -205,10 +205,14 @@ def difference_entry(row: Mapping | None, support: float, *, with_tests: bool = 
         return Entry(text, "one replicate: no interval", kind=f"unclear{few}")
     if not with_tests:
         return Entry(text, kind=f"{verdict(row)}{few}")
-    small = f"{p_value(row['p_adjusted'])} adjusted"
-    if (found := row.get("detectable_difference", float("nan"))) == found:
-        small += f"; detectable {number(found)}"
+    small = f"{p_value(row['p_adjusted'])} adjusted{detectable(row)}"
     return Entry(text, small, kind=f"{verdict(row)}{few}")
+
+
+def detectable(row: Mapping) -> str:
+    """Return the smallest detectable difference of a comparison, to stand behind it, if any."""
+    found = row.get("detectable_difference", float("nan"))
+    return f"; detectable {number(found)}" if found == found else ""
 
 
 def _mean(
