@@ -101,8 +101,6 @@ def read_adult(mirror: Path, n_rows: int | None = None, seed: int = 0) -> Adult:
     """
     card = yaml.safe_load((ROOT / "resources" / "datasets" / "adult.yaml").read_text())
     card["columns"] |= {name: card["columns"][name] | own for name, own in _PUBLISHED.items()}
-    for file in card["files"]:
-        file.pop("keep", None)
     settings = PrepareSettings.model_validate(prepare_settings(parse_card(card, "adult.yaml")))
     files = [mirror / "adult" / name for name in ("adult.data", "adult.test")]
     for file in files:

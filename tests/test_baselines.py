@@ -6,9 +6,10 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from sklearn.neighbors import NearestNeighbors
 
 from mcrage.encoding.mixed import MixedEncoding
-from mcrage.generators import cart_draw, mixture_fit, uniform_draws
+from mcrage.generators import cart_draw, mixture_fit, smote_draw, uniform_draws
 from mcrage.generators.cart_fit import _tree
 from mcrage.generators.cart_trees import leaves, ordered
 from mcrage.generators.copula_fit import fit as fit_copula
@@ -78,6 +79,26 @@ def test_smote_of_levels_is_that_of_imbalanced_learn(name):
     expected = encoding.inverse(rows[:, :n_numbers], rows[:, n_numbers:].astype(int))
     found = drawn(fitted("smote", name), np.array([0, 0, 50]))[:, :-1]
     np.testing.assert_array_equal(found, expected[:50])
+
+
+@pytest.mark.parametrize("name", ["numbers", "levels", "mixed"])
+def test_smote_looks_for_neighbours_once_a_group(name, monkeypatch):
+    """As imbalanced-learn draws them, which looks anew for every chunk: quadratic each time."""
+    monkeypatch.setattr(smote_draw, "_CHUNK_ROWS", 16)
+    monkeypatch.setattr(smote_draw, "_CHUNK_ROWS_WITH_LEVELS", 16)
+    plan, model, looked = np.array([50, 0, 50]), fitted("smote", name), []
+    search = NearestNeighbors.kneighbors
+
+    def counted(self, *args, **kwargs):
+        looked.append(self)
+        return search(self, *args, **kwargs)
+
+    monkeypatch.setattr(NearestNeighbors, "kneighbors", counted)
+    found = drawn(model, plan)
+    assert len(looked) == 2
+    monkeypatch.setattr(smote_draw, "_Neighbours", NearestNeighbors)
+    np.testing.assert_array_equal(found, drawn(model, plan))
+    assert len(looked) == 2 + 2 * 4
 
 
 def test_smote_of_levels_draws_none_that_its_group_has_not():

@@ -225,8 +225,9 @@ def test_long_tables_are_thinned_in_each_group_and_small_groups_stay():
     np.testing.assert_array_equal(train.groups[places], few.groups)
 
 
-@pytest.mark.parametrize("kind", ["mixture", "cart"])
-def test_a_generator_of_a_long_table_learns_from_max_rows(kind, monkeypatch):
+@pytest.mark.parametrize("kind", ["mixture", "cart", "smote"])
+def test_a_generator_of_a_long_table_learns_from_max_rows(kind, monkeypatch, caplog):
+    caplog.set_level("INFO")
     monkeypatch.setattr("mcrage.generators.thinning._ROWS_KEPT", 20)
     train = data((300, 400, 200, 600))
     own = {"max_rows": 1_000, **({"components": [2]} if kind == "mixture" else {})}
@@ -236,8 +237,13 @@ def test_a_generator_of_a_long_table_learns_from_max_rows(kind, monkeypatch):
     part.fit(thinned(train, 1_000, 4), seed=4)
     groups = np.repeat(np.arange(4), 10)
     np.testing.assert_array_equal(long.sample(groups, seed=1), part.sample(groups, seed=1))
-    if kind == "cart":
+    if kind != "mixture":
         assert 995 < len(long._rows) <= 1_000
+    told = long.facts["learnt_from"]
+    assert 995 < told["rows"] <= 1_000
+    assert told["of"] == 1_500
+    assert f"learns from {told['rows']} of 1500 training rows" in caplog.text
+    assert "learnt_from" not in part.facts
 
 
 VALUES = {

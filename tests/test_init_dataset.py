@@ -14,6 +14,7 @@ import yaml
 from mcrage.config.load import load_config
 from mcrage.config.model import Config
 from mcrage.datasets.cards import own_files, prepare_settings, read_card, read_cards
+from mcrage.datasets.first_card import experiment_text
 from mcrage.errors import UserError
 from mcrage.plan import Plan
 from project import ROOT, Project
@@ -91,6 +92,34 @@ def test_the_first_experiment_is_a_config_of_the_natural_scenario(folder):
     assert config.experiment.scenarios == ["natural"]
     assert config.rebalanced_csv
     assert config.scenarios["natural"].keep == []
+
+
+def test_the_first_experiment_goes_by_the_rows_of_the_table():
+    small, large = (experiment_text("ward", n) for n in (9_999, 10_000))
+    assert "label_weight" not in small
+    assert "mcrage_own_labels" in small
+    assert "  # 10,000 rows: MCRAGE is mcrage_tuned_large" in large
+    for text, preset in ((small, "tuned"), (large, "tuned_large")):
+        written = yaml.safe_load(text)
+        config = load_config(_over(written))
+        name = config.experiment.treatments[-1]
+        generator = config.generators[config.treatments[name].generator]
+        assert (generator.kind, generator.preset) == ("cddpm", preset)
+        assert "smote" in config.experiment.treatments
+        assert config.figures.density_treatments == [name]
+    tuned, of_large = (config.treatments[f"mcrage_tuned{end}"] for end in ("", "_large"))
+    own = {"generator", "description"}
+    assert tuned.model_dump(exclude=own) == of_large.model_dump(exclude=own)
+
+
+def test_what_is_left_of_the_table_decides_the_experiment(folder):
+    table = pd.concat([patients()] * 35, ignore_index=True)
+    table.loc[N * 33 :, "died"] = None  # 9,900 of 10,500 rows have an outcome
+    table.to_csv("patients.csv", index=False)
+    init(path="patients.csv", target="died", sensitive="sex")
+    assert "mcrage_own_labels" in (folder / "experiments" / "patients.yaml").read_text()
+    init(path="patients.csv", target="sex", sensitive="ward", name="all")
+    assert "# 10,500 rows: MCRAGE" in (folder / "experiments" / "all.yaml").read_text()
 
 
 def _over(sections: dict) -> dict:

@@ -314,6 +314,14 @@ def test_generator_costs_tell_the_device(tmp_path):
     assert row == ["cddpm tuned", "3", "a GPU", "20 s", "100 steps/s", "1,234", "1.20 h", "3.0 GiB"]
 
 
+def test_generator_costs_tell_of_a_part_that_was_learnt_from(tmp_path):
+    facts = {"device": "cpu", "seconds": 1.0, "learnt_from": {"rows": 100_000, "of": 640_000}}
+    (tmp_path / "smote").mkdir()
+    (tmp_path / "smote" / "train_facts.json").write_text(json.dumps(facts))
+    [row] = generator_costs(tmp_path.rglob("*"))
+    assert row[0] == "smote (learnt from 100,000 of 640,000 rows, max_rows)"
+
+
 # --- the page --------------------------------------------------------------------------------
 
 

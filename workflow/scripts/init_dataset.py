@@ -67,7 +67,7 @@ def main(input, output, params, wildcards, threads, origin) -> None:
         # Else the next call, with what is wrong mended, would find a card there already.
         card.unlink()
         raise
-    _write(experiment, experiment_text(name))
+    _write(experiment, experiment_text(name, sum(prepared.group_counts.values())))
     text = "\n".join(
         [
             f"{path}: {table.num_rows:,} rows, {table.num_columns} columns",

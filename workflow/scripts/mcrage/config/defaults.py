@@ -30,6 +30,7 @@ GENERATORS = {
     "copula": {"kind": "copula"},
     "cart": {"kind": "cart"},
     "cddpm_tuned": {"kind": "cddpm", "preset": "tuned"},
+    "cddpm_tuned_large": {"kind": "cddpm", "preset": "tuned_large"},
     "cddpm_paper": {"kind": "cddpm", "preset": "paper"},
     "cddpm_after_smote": {"kind": "cddpm", "preset": "tuned", "trained_on": "smote"},
 }
@@ -99,6 +100,13 @@ TREATMENTS = {
         "description": "Every subgroup filled by the diffusion model with the settings that work "
         "best for us; each row has both outcomes, weighted as an ensemble fitted on the real rows "
         "finds them likely.",
+    },
+    "mcrage_tuned_large": {
+        "generator": "cddpm_tuned_large",
+        "fill_by": "subgroup",
+        "size": 2.5,
+        "labels": "ensemble",
+        "description": "The same with the diffusion model for ten thousand rows and more.",
     },
     "mcrage_own_labels": {
         "generator": "cddpm_tuned",

@@ -30,6 +30,11 @@ class SmoteSettings(PlainSettings):
         description="Neighbours to draw towards; every group needs more rows than this, borrowed "
         "ones (rare_groups) among them.",
     )
+    max_rows: Annotated[int, Field(ge=1_000)] | None = Field(
+        100_000,
+        description=_MAX_ROWS + "Time to look for neighbours grows with the square of a group's "
+        "rows; of a table of levels alone memory does, too.",
+    )
     derive: bool = Field(
         False, description=_DERIVE + "interpolated like the others, as SMOTE is published."
     )

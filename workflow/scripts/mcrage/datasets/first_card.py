@@ -19,6 +19,8 @@ from mcrage.errors import UserError
 
 _WIDE = 10_000
 _SHOWN_LEVELS = 40
+LARGE_TABLE = 10_000
+"""Rows from which on the diffusion model is that for large tables."""
 
 
 def dataset_name(path: str, name: str | None) -> str:
@@ -114,17 +116,27 @@ def card_text(
     return "\n".join(lines) + "\n"
 
 
-def experiment_text(name: str) -> str:
+def experiment_text(name: str, n_rows: int) -> str:
     """Return the config of an experiment on the table as it is.
 
     Parameters
     ----------
     name : str
         The dataset's.
+    n_rows : int
+        That the card leaves of it.
     """
+    large = n_rows >= LARGE_TABLE
+    mcrage = "mcrage_tuned_large" if large else "mcrage_own_labels"
     treatments = ["imbalanced", "target_weights", "group_weights", "group_oversampling", "smote"]
-    treatments += ["mcrage_own_labels"]
-    shown = ["imbalanced", "mcrage_own_labels"]
+    treatments += [mcrage]
+    shown = ["imbalanced", mcrage]
+    why = f"""\
+  # {n_rows:,} rows: MCRAGE is {mcrage}, whose diffusion model is meant for {LARGE_TABLE:,} and
+  # more, and follows heavy tails. Its synthetic rows stand there twice, once with either outcome:
+  # train with label_weight as sample weight. smote learns from at most generators.smote.max_rows
+  # rows, drawn within each group.
+"""
     return f"""\
 # An experiment on {name}, for: snakemake --cores all --configfile FILE
 # Every key, and every treatment that there is, is explained in config.yaml.
@@ -132,6 +144,7 @@ experiment:
   title: {_flow(f"{name}, rebalanced")}
   datasets: [{name}]
   scenarios: [natural] # the table as it is, no rows taken away
+{why if large else ""}\
   treatments: {_flow(treatments)}
   classifiers: [random_forest]
   baselines: [imbalanced]
@@ -140,7 +153,7 @@ experiment:
 rebalanced_csv: true # beside each rebalanced.parquet
 figures:
   umap_treatments: {_flow(shown)}
-  density_treatments: [mcrage_own_labels]
+  density_treatments: [{mcrage}]
   roc_treatments: {_flow(shown)}
 """
 

@@ -25,7 +25,7 @@ from mcrage.generators.storage import (
     schema_facts,
     schema_from,
 )
-from mcrage.generators.thinning import thinned
+from mcrage.generators.thinning import thinned, thinning_facts
 
 KIND = "cart"
 
@@ -65,7 +65,7 @@ class CartGenerator(Generator):
         `mcrage.generators.thinning.thinned`.
         """
         started = time.perf_counter()
-        train = thinned(train, self.settings["max_rows"], seed)
+        given, train = train, thinned(train, self.settings["max_rows"], seed)
         self._schema, self._features = train.schema, train.roles.features
         self._rows = np.ascontiguousarray(train.features)
         self._groups = np.asarray(train.groups, dtype=np.int64)
@@ -81,6 +81,7 @@ class CartGenerator(Generator):
         )
         self.facts = {
             "device": "cpu",
+            **thinning_facts(given, train),
             "seconds": time.perf_counter() - started,
             "n_parameters": int(
                 sum(len(x) for name, x in self._trees.items() if name.endswith("feature"))

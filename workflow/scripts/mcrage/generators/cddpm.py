@@ -47,7 +47,8 @@ None can be told from nothing, and none makes filled groups better than no filli
 labels the rows decides (`mcrage.classifiers.teacher`). The last is left out, since a model would
 have to keep real rows for it.
 
-With categories, `tuned` first draws them, and what is missing or zero, by masked diffusion, one
+With categories, `tuned` first draws them, and what is missing or one of the values that stand out
+(zeros among them: `mcrage.encoding.spikes`), by masked diffusion, one
 after the other in random order, and then the numbers given them (`mcrage.diffusion.masked`).
 `tuned_large` is the same for some ten thousand rows and more: quantiles, a wider network, one of
 them, larger batches and more steps. What either gives on Adult is told in docs/generators.md.

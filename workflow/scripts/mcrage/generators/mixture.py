@@ -32,7 +32,7 @@ from mcrage.generators.storage import (
     schema_facts,
     schema_from,
 )
-from mcrage.generators.thinning import thinned
+from mcrage.generators.thinning import thinned, thinning_facts
 
 KIND = "mixture"
 _ENCODING = "encoding."
@@ -76,7 +76,7 @@ class MixtureGenerator(Generator):
         """
         started = time.perf_counter()
         scaling = self.settings["scaling"]
-        train = thinned(train, self.settings["max_rows"], seed)
+        given, train = train, thinned(train, self.settings["max_rows"], seed)
         within = train.within(scaling)
         self._schema = train.schema
         self._encoding = MixedEncoding.fit(
@@ -101,6 +101,7 @@ class MixtureGenerator(Generator):
         self._components = found.arrays
         self.facts = {
             "device": "cpu",
+            **thinning_facts(given, train),
             "seconds": time.perf_counter() - started,
             "n_parameters": int(sum(array.size for array in found.arrays.values())),
             **found.facts,

@@ -18,9 +18,17 @@ import numpy as np
 from mcrage.encoding.mixed import MixedEncoding
 from mcrage.encoding.numeric import NumericEncoding
 from mcrage.generators.base import Checkpoint, Criterion, Generator, TrainingData
-from mcrage.generators.storage import load_model, save_model, schema_facts, schema_from
+from mcrage.generators.storage import (
+    arrays_below,
+    load_model,
+    save_model,
+    schema_facts,
+    schema_from,
+)
+from mcrage.generators.thinning import thinned, thinning_facts
 
 KIND = "smote"
+_ENCODING = "encoding."
 
 
 class SmoteGenerator(Generator):
@@ -60,8 +68,13 @@ class SmoteGenerator(Generator):
         threads: int = 1,
         checkpoint: Checkpoint | None = None,
     ) -> Self:
-        """Keep the training rows; nothing else is used, since nothing is iterated."""
+        """Keep the training rows; nothing else is used, since nothing is iterated.
+
+        Of a table of more than ``max_rows`` rows a part is kept; see
+        `mcrage.generators.thinning.thinned`.
+        """
         started = time.perf_counter()
+        given, train = train, thinned(train, self.settings["max_rows"], seed)
         self._schema = train.schema
         features, derive = train.roles.features, self.settings["derive"]
         if all(feature.is_numeric and feature.missing == "none" for feature in features):
@@ -82,7 +95,12 @@ class SmoteGenerator(Generator):
             )
             self._rows, self._codes = self._encoding.transform(train.rows)
         self._groups = np.asarray(train.groups, dtype=np.int64)
-        self.facts = {"device": "cpu", "seconds": time.perf_counter() - started, "n_parameters": 0}
+        self.facts = {
+            "device": "cpu",
+            **thinning_facts(given, train),
+            "seconds": time.perf_counter() - started,
+            "n_parameters": 0,
+        }
         return self
 
     def draw(
@@ -116,7 +134,7 @@ class SmoteGenerator(Generator):
                 "rows": self._rows,
                 "groups": self._groups,
                 **({} if self._codes is None else {"codes": self._codes}),
-                **{f"encoding.{name}": array for name, array in arrays.items()},
+                **{f"{_ENCODING}{name}": array for name, array in arrays.items()},
             },
             {
                 "kind": KIND,
@@ -135,8 +153,5 @@ class SmoteGenerator(Generator):
         self._rows, self._groups = arrays.pop("rows"), arrays.pop("groups")
         self._codes = arrays.pop("codes", None)
         encoding = NumericEncoding if self._codes is None else MixedEncoding
-        self._encoding = encoding.from_state(
-            {name.removeprefix("encoding."): array for name, array in arrays.items()},
-            facts["encoding"],
-        )
+        self._encoding = encoding.from_state(arrays_below(_ENCODING, arrays), facts["encoding"])
         return self

@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 from imblearn.over_sampling import SMOTE, SMOTEN, SMOTENC
+from sklearn.neighbors import NearestNeighbors
 
 from mcrage.errors import UserError
 from mcrage.groups import GroupSchema
@@ -76,6 +77,7 @@ def draw_groups(
     if not plan.any():
         yield parts(matrix[:0], 0)
     for group, wanted in enumerate(plan.tolist()):
+        neighbours = _Neighbours(n_neighbors=k_neighbors + 1)
         for number, start in enumerate(range(0, wanted, chunk_rows)):
             drawn = np.empty((chunk_rows, 0))
             # Features that are all constant are none to draw.
@@ -83,11 +85,32 @@ def draw_groups(
                 sampler = _sampler(rows.shape[1], n_codes)(
                     # imbalanced-learn takes final counts, and puts new rows behind those given.
                     sampling_strategy={group: int(present[group]) + chunk_rows},
-                    k_neighbors=k_neighbors,
+                    k_neighbors=neighbours,
                     random_state=derive(seed, group, number),
                 )
                 drawn = sampler.fit_resample(matrix, row_groups)[0][len(matrix) :]
             yield parts(drawn[: min(chunk_rows, wanted - start)], group)
+
+
+class _Neighbours(NearestNeighbors):
+    """The neighbours of one group's rows, the row itself first: looked for once for all its chunks.
+
+    imbalanced-learn looks for them whenever it draws, which takes the square of a group's rows.
+    """
+
+    def __sklearn_clone__(self) -> "_Neighbours":
+        """Return itself: a sampler that is made anew for a chunk finds what was found."""
+        return self
+
+    def fit(self, X, y=None) -> "_Neighbours":
+        """Take the group's rows, the first time."""
+        return self if hasattr(self, "_found") else super().fit(X)
+
+    def kneighbors(self, X=None, n_neighbors=None, return_distance=True):
+        """Return the places of the neighbours of each of the rows that it was fitted to."""
+        if not hasattr(self, "_found"):
+            self._found = super().kneighbors(X, return_distance=False)
+        return self._found
 
 
 def _sampler(n_numbers: int, n_codes: int) -> Callable[..., SMOTE]:

@@ -2,10 +2,13 @@
 """Fewer rows to learn from, for generators whose cost grows faster than what more rows tell them.
 
 Trees with leaves of a few rows, and mixtures of some ten components, are what they are long before
-a million rows; the time and the memory that they take go on growing.
+a million rows; the time and the memory that they take go on growing. Neighbours of rows, between
+which SMOTE draws, are looked for in a time that grows with the square of the rows.
 """
 
+import logging
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +16,8 @@ from mcrage.encoding.rows import CompactRows
 from mcrage.generators.base import TrainingData
 from mcrage.seeds import derive
 
-THINNED = ("cart", "mixture")
+logger = logging.getLogger(__name__)
+THINNED = ("cart", "mixture", "smote")
 """Kinds that learn from a part of a long table, as their setting ``max_rows`` says."""
 _ROWS_KEPT = 1_000
 
@@ -49,6 +53,10 @@ def thinned(train: TrainingData, max_rows: int | None, seed: int) -> TrainingDat
         rng = np.random.default_rng(derive(seed, "thinned", int(group)))
         kept[rng.choice(own, size=wanted, replace=False)] = True
     places = np.flatnonzero(kept)
+    logger.info(
+        "learns from %d of %d training rows, drawn within each group (max_rows: %d)",
+        len(places), n_rows, max_rows,
+    )  # fmt: skip
     rows = train.rows
     return replace(
         train,
@@ -57,3 +65,15 @@ def thinned(train: TrainingData, max_rows: int | None, seed: int) -> TrainingDat
         clusters=None if train.clusters is None else train.clusters[places],
         n_borrowed=int(kept[n_rows - train.n_borrowed :].sum()) if train.n_borrowed else 0,
     )
+
+
+def thinning_facts(train: TrainingData, part: TrainingData) -> dict[str, Any]:
+    """Return what the report says of a part that was learnt from: nothing where that is all.
+
+    Parameters
+    ----------
+    train, part : TrainingData
+        As given, and as `thinned` returned it.
+    """
+    n_rows, n_kept = len(train.groups), len(part.groups)
+    return {} if n_kept == n_rows else {"learnt_from": {"rows": n_kept, "of": n_rows}}

@@ -115,7 +115,10 @@ def _peak(values: Iterable[float]) -> float:
 
 
 def generator_costs(files: Iterable[Path]) -> list[list[str]]:
-    """Return a row per generator: fits, device, times, speed, parameters, GPU hours and memory."""
+    """Return a row per generator: fits, device, times, speed, parameters, GPU hours and memory.
+
+    Of one that learnt from a part of its training rows (``max_rows``) the name says of how many.
+    """
     by_name: dict[str, list[dict]] = {}
     for path in sorted(path for path in files if path.name == _FACTS):
         facts = json.loads(path.read_text(encoding="utf-8"))
@@ -130,7 +133,7 @@ def generator_costs(files: Iterable[Path]) -> list[list[str]]:
         peak = max(float(fact.get("peak_memory_bytes") or 0) for fact in facts)
         rows.append(
             [
-                name.replace("_", " "),
+                name.replace("_", " ") + _part_told(facts),
                 count(len(facts)),
                 ", ".join(devices),
                 _short(seconds[len(seconds) // 2]),
@@ -141,6 +144,15 @@ def generator_costs(files: Iterable[Path]) -> list[list[str]]:
             ]
         )
     return rows
+
+
+def _part_told(facts: Iterable[dict]) -> str:
+    """Return how many rows were learnt from, where they are a part: the longest table's."""
+    parts = [fact["learnt_from"] for fact in facts if "learnt_from" in fact]
+    if not parts:
+        return ""
+    most = max(parts, key=lambda part: part["of"])
+    return f" (learnt from {count(most['rows'])} of {count(most['of'])} rows, max_rows)"
 
 
 def _short(seconds: float) -> str:
