@@ -33,6 +33,7 @@ from mcrage.report.primary import primary_verdict
 from mcrage.report.results import Results, split_results
 from mcrage.report.rope import rope_tables, rope_verdict
 from mcrage.report.signed import MOST_PAIRS, SIGNED, signed_frame, signed_tables
+from mcrage.report.tables import subgroup_tables
 from mcrage.report.weighted import WITHOUT_WEIGHTS, weights_note
 from mcrage.report.within import Within, within_tables
 from mcrage.statistics.joint import all_remedies, compare_remedies
@@ -340,6 +341,25 @@ def posterior(results: Results, metric: str, treatment: str, margin: float) -> t
     away = own - plain
     t = stats.t(3, away.mean(), away.std(ddof=1) * np.sqrt(1 / 4 + RATIO))
     return t.cdf(-margin), t.cdf(margin) - t.cdf(-margin), t.sf(margin)
+
+
+def test_calibration_of_each_subgroup_has_its_tables(table, results):
+    found = {one.title: one for one in subgroup_tables(results, RATIO)}
+    for title, metric in (
+        ("AUPRC", "auprc"),
+        ("Calibration in the large (mean score − rate)", "calibration_in_the_large"),
+        ("Calibration slope", "calibration_slope"),
+        ("Debiased calibration error", "debiased_calibration_error"),
+    ):
+        own = table[
+            (table["metric"] == metric)
+            & (table["subgroup"] == "SEX=F")
+            & (table["treatment"] == "imbalanced")
+            & (table["threshold"] == "0.5")
+        ]
+        assert own["value"].notna().all()
+        texts = [entry.text for _, entries in found[title].rows for entry in entries]
+        assert any(text.startswith(number(own["value"].mean())) for text in texts), title
 
 
 def test_verdicts_by_the_margin_are_the_posteriors(results):

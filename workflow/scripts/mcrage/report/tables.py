@@ -15,8 +15,9 @@ from mcrage.statistics.paired import corrected_interval
 
 OVERALL_METRICS = ("accuracy", "f1", "balanced_accuracy", "auroc", "auprc", "brier")
 SUBGROUP_METRICS = (
-    "accuracy", "f1", "balanced_accuracy", "auroc", "brier",
+    "accuracy", "f1", "balanced_accuracy", "auroc", "auprc", "brier",
     "true_positive_rate", "false_positive_rate", "selection_rate",
+    "calibration_in_the_large", "calibration_slope", "debiased_calibration_error",
 )  # fmt: skip
 FEW_ROWS = 30
 MAX_COLUMNS = 8
