@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from mcrage.groups import GroupSchema
 from mcrage.metrics.confusion import confusion, decide
 from mcrage.metrics.fairness import (
+    OF_ALL_ROWS,
+    WORST_OF_COUNTS,
     accuracy_gap,
     average_odds,
     between_group_theil_index,
@@ -242,6 +244,29 @@ def test_permuted_counts_have_both_margins_and_the_mean_of_moved_rows():
     assert expected == pytest.approx(np.mean(gaps), abs=4 * error)
     observed = equal_opportunity(counts)
     assert p_value == pytest.approx(np.mean(np.array(gaps) >= observed - 1e-12), abs=0.1)
+
+
+def test_outcomes_more_frequent_in_one_subgroup_are_a_gap_in_parity_and_not_its_null():
+    """True and false positive rates are those of all, base rates .31 and .11."""
+    positives, negatives = np.array([310, 110]), np.array([690, 890])
+    hits, alarms = np.round(0.6 * positives), np.round(0.06 * negatives)
+    counts = np.zeros((2, 2, 2), dtype=int)
+    counts[:, 1, 1], counts[:, 1, 0] = hits, positives - hits
+    counts[:, 0, 1], counts[:, 0, 0] = alarms, negatives - alarms
+    nulls = null_of_counts(counts)
+    cells = np.repeat(np.tile([0, 1, 2, 3], 2), counts.ravel())
+    part = np.repeat([0, 1], counts.sum(axis=(1, 2)))
+    rng = np.random.default_rng(0)
+    moved = [
+        np.stack([np.bincount(cells[mixed == k], minlength=4) for k in (0, 1)]).reshape(2, 2, 2)
+        for mixed in (rng.permutation(part) for _ in range(400))
+    ]
+    for name in OF_ALL_ROWS:
+        gaps = [float(WORST_OF_COUNTS[name](each)) for each in moved]
+        mean, p_value = nulls[name]
+        assert mean == pytest.approx(np.mean(gaps), abs=4 * np.std(gaps) / 20)
+        assert p_value < 0.005
+    assert nulls["worst_equalised_odds_difference"][1] > 0.5
 
 
 def test_the_null_of_a_fair_classifier_is_that_of_the_reference():

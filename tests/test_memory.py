@@ -2,8 +2,10 @@
 """What an ensemble is said to take beside what it takes, and grids that are split by it."""
 
 import logging
+import tracemalloc
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -15,7 +17,7 @@ from mcrage.diffusion.network import Network, PaperNetwork, ResidualNetwork
 from mcrage.diffusion.process import DiscreteProcess, EdmProcess
 from mcrage.diffusion.schedule import linear_schedule
 from mcrage.diffusion.training import Member, Trainer, TrainingSettings
-from mcrage.generators import cddpm_fit
+from mcrage.generators import blocks, cddpm_fit
 from test_generators import fitted
 
 CPU = torch.device("cpu")
@@ -32,6 +34,16 @@ def peak_bytes(work: Callable[[], object]) -> int:
         held += event.nbytes()
         most = max(most, held)
     return most
+
+
+def peak_of_numpy(work: Callable[[], object]) -> int:
+    """Return the most that Python and NumPy held at a time, in bytes."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_measure_is_of_what_is_held_at_a_time():
@@ -145,3 +157,18 @@ def test_a_table_that_is_too_large_by_itself_is_told(caplog):
     with caplog.at_level(logging.WARNING):
         fitted("crossed")
     assert not caplog.text
+
+
+@pytest.mark.parametrize("name", ["tuned", "paper"])
+def test_drawing_holds_no_more_for_more_rows(name, monkeypatch):
+    """Rows leave as they are drawn, so that ten million take the memory of some thousands."""
+    monkeypatch.setattr(blocks, "_CHUNK_ROWS", 2048)
+    generator = fitted(name, override={"sampling_steps": 2})
+
+    def draw(n_rows: int) -> None:
+        drawn = generator.draw(np.full(4, n_rows // 4), seed=1)
+        assert sum(len(groups) for _, groups in drawn) == n_rows
+
+    for peak in (peak_bytes, peak_of_numpy):
+        few, many = (peak(lambda n=n: draw(n)) for n in (4_096, 16_384))
+        assert many < 1.2 * few, peak.__name__

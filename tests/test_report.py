@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import optimize, stats
 
 from example_tables import ROLES, TREATMENTS, metrics
 from mcrage.config.published import read_published
@@ -83,6 +84,17 @@ def settings() -> dict:
         "seed": 2310,
         "induced": True,
     }
+
+
+def test_limits_tell_of_test_rows_that_are_always_the_same():
+    html = render_report(sections(), settings=settings(), figures=[])
+    assert "another split and another seed" in html
+    assert "the same in every replicate" not in html
+    own = settings()
+    own["config"]["scenarios"] = {SCENARIO: {"split": "official"}, "natural": {"split": "random"}}
+    html = render_report(sections(), settings=own, figures=[])
+    assert "another split and another seed" not in html
+    assert f"In {SCENARIO.replace('_', ' ')} the test rows are those that the dataset" in html
 
 
 # --- numbers ---------------------------------------------------------------------------------
@@ -643,13 +655,42 @@ def asked(**changes) -> list[str]:
 def test_the_declared_question_is_answered_with_what_could_be_found():
     question, told = asked(
         mean_difference=-0.02, ci_low=-0.03, ci_high=-0.01, p_value=0.01, p_equivalence=0.9,
-        detectable_difference=0.014,
     )  # fmt: skip
     assert question == ("Declared before the run: AUROC for women, against “imbalanced”.")
     assert (
         "\N{MINUS SIGN}0.020 [\N{MINUS SIGN}0.030, \N{MINUS SIGN}0.010] (p = 0.010), worse" in told
     )
-    assert "would show is 0.014." in told
+    error = 0.01 / stats.t.ppf(0.975, 4)
+    shift = optimize.brentq(lambda d: _power(d, 4) - 0.8, 1, 6)
+    assert f"would show is {shift * error:.3f}." in told
+
+
+def _power(shift: float, df: int) -> float:
+    """Of a two-sided t-test at 5 %, by the noncentral t."""
+    critical = stats.t.ppf(0.975, df)
+    return stats.nct.sf(critical, df, shift) + stats.nct.cdf(-critical, df, shift)
+
+
+def test_a_question_asked_of_several_datasets_is_corrected_for_them():
+    [first] = sections()
+    key = ("imbalanced", "smote", "SEX=F", "auroc")
+    places = [
+        dataclasses.replace(
+            first,
+            dataset=dataset,
+            differences={key: {**first.differences[key], "p_value": raw}},
+        )
+        for dataset, raw in (("a", 0.02), ("b", 0.01), ("c", 0.9))
+    ]
+    for results, adjusted in zip(places, ("0.040", "0.030", "0.90"), strict=True):
+        question, told = primary_verdict(results, PRIMARY, places)
+        assert question.endswith("“imbalanced”, Holm's correction for 3 datasets and scenarios.")
+        assert f"(p = {adjusted})" in told
+    [alone] = primary_verdict(places[0], PRIMARY)[1:]
+    assert "(p = 0.020)" in alone
+    # More is needed to be found among three.
+    found = [float(text.split("would show is ")[1][:5]) for text in (told, alone)]
+    assert found[0] > found[1]
 
 
 def test_no_difference_is_said_only_where_a_test_shows_it():

@@ -33,6 +33,7 @@ from mcrage.report.primary import primary_verdict
 from mcrage.report.results import Results, split_results
 from mcrage.report.rope import rope_tables, rope_verdict
 from mcrage.report.signed import MOST_PAIRS, SIGNED, signed_frame, signed_tables
+from mcrage.report.tables import subgroup_tables
 from mcrage.report.weighted import WITHOUT_WEIGHTS, weights_note
 from mcrage.report.within import Within, within_tables
 from mcrage.statistics.joint import all_remedies, compare_remedies
@@ -342,6 +343,25 @@ def posterior(results: Results, metric: str, treatment: str, margin: float) -> t
     return t.cdf(-margin), t.cdf(margin) - t.cdf(-margin), t.sf(margin)
 
 
+def test_calibration_of_each_subgroup_has_its_tables(table, results):
+    found = {one.title: one for one in subgroup_tables(results, RATIO)}
+    for title, metric in (
+        ("AUPRC", "auprc"),
+        ("Calibration in the large (mean score − rate)", "calibration_in_the_large"),
+        ("Calibration slope", "calibration_slope"),
+        ("Debiased calibration error", "debiased_calibration_error"),
+    ):
+        own = table[
+            (table["metric"] == metric)
+            & (table["subgroup"] == "SEX=F")
+            & (table["treatment"] == "imbalanced")
+            & (table["threshold"] == "0.5")
+        ]
+        assert own["value"].notna().all()
+        texts = [entry.text for _, entries in found[title].rows for entry in entries]
+        assert any(text.startswith(number(own["value"].mean())) for text in texts), title
+
+
 def test_verdicts_by_the_margin_are_the_posteriors(results):
     everyone, leading, *gaps = rope_tables(results, "imbalanced")
     assert (everyone.columns[0], everyone.note) == ("Accuracy", "Margin: ±0.005.")
@@ -350,7 +370,7 @@ def test_verdicts_by_the_margin_are_the_posteriors(results):
         "Gaps by sex", "Gaps by race", "Gaps by sex and race"
     ]  # fmt: skip
     of_gaps = [head for head in gaps[0].columns if "worst-off" not in head]
-    assert len(of_gaps) == 4
+    assert len(of_gaps) == 5
     assert all(head.endswith("(±0.020)") for head in of_gaps)
     heads = [head.partition(" (")[0] for head in everyone.columns]
     lower, within, higher = posterior(results, "accuracy", "smote", 0.005)
@@ -437,6 +457,19 @@ def test_levelling_down_and_verdicts_are_told_of_rules_and_classifiers_too(table
     assert "Cut tuned for F1" in dict(joint.rope[0].rows)
     html = render_report(sections_of(table), settings=settings(), figures=[], joint=[joint])
     assert "Who gains and who loses by each remedy" in html
+    assert "What these comparisons could have found" in html
+    auroc = compared[(compared["metric"] == "auroc") & (compared["subgroup"] == "all")]
+    [entry] = [
+        entry
+        for head, entry in zip(
+            joint.detectable[0].columns,
+            dict(joint.detectable[0].rows)[next(iter(dict(joint.detectable[0].rows)))],
+            strict=True,
+        )
+        if head == "AUROC"
+    ]
+    known = auroc["detectable_difference"][auroc["detectable_difference"] > 0]
+    assert entry.text == f"{known.median():.3f}"
 
 
 def test_remedies_are_judged_as_treatments_are(table, results):

@@ -16,7 +16,13 @@ from mcrage.metrics.judge import OF_COUNTS
 from mcrage.metrics.sufficient import parts, sufficient
 from mcrage.statistics.exact import delong, mcnemar, placements
 from mcrage.statistics.guards import levelling
-from mcrage.statistics.paired import Paired, corrected_interval, detectable_in_errors, holm
+from mcrage.statistics.paired import (
+    Paired,
+    corrected_interval,
+    detectable_by,
+    detectable_in_errors,
+    holm,
+)
 from mcrage.statistics.ranking import rank
 from mcrage.statistics.resampling import auroc_of, draws, percentiles
 from mcrage.statistics.summary import Margins, as_table, compare, summarise
@@ -228,6 +234,30 @@ def test_equal_differences_are_certain_on_either_side_of_the_margin():
     assert paired.equivalence(0.02)[:2].tolist() == [0, 1]
     assert np.isnan([below[2], within[2], above[2], paired.equivalence(0.02)[2]]).all()
     assert paired.detectable()[:2].tolist() == [0, 0]
+
+
+def test_what_is_detectable_after_a_correction_has_its_power_at_the_corrected_level():
+    paired = Paired.of(np.random.default_rng(3).normal(size=(2, 20)), 0.25)
+    found = paired.detectable(np.array([1, 7]))
+    for error, difference, family in zip(paired.error, found, (1, 7), strict=True):
+        critical = stats.t.ppf(1 - 0.025 / family, 19)
+        power = stats.nct.sf(critical, 19, difference / error)
+        power += stats.nct.cdf(-critical, 19, difference / error)
+        assert power == pytest.approx(0.8, abs=1e-3)
+    low, high = paired.interval()
+    assert detectable_by(low[1], high[1], 20, 7) == pytest.approx(found[1])
+
+
+def test_a_comparison_could_have_found_what_its_correction_leaves():
+    values = np.random.default_rng(0).normal(0.7, 0.01, (4, 6)).tolist()
+    names = ("imbalanced", "original", "smote", "copies")
+    metrics = metrics_of(dict(zip(names, values, strict=True)))
+    rows = compare(metrics, ["imbalanced"], {"few": 0.25}, controls=["original"])
+    rows = rows.set_index("treatment")
+    for name, family in (("original", 1), ("smote", 2), ("copies", 2)):
+        pair = np.subtract(values[names.index(name)], values[0])
+        expected = Paired.of(pair, 0.25).detectable(family)
+        assert rows.loc[name, "detectable_difference"] == pytest.approx(expected)
 
 
 def test_a_comparison_tells_what_it_could_have_found():

@@ -22,8 +22,8 @@ to 2.5 times the largest with rows of the tuned diffusion:
 - the same with only as many rows as subgroups lack: +.007 [-.001, +.015], +.000, -.003
 
 On 50 replicates that chose nothing (``experiments/headroom.yaml``, ``experiments/teacher.yaml``)
-the taught forest gains +.0097 [.0025, .0169] in women's AUROC, and the ensemble itself, as a
-classifier without synthetic rows, +.0099 [.0008, .0190]: nothing is lost in between, and more than
+the taught forest gains +.0103 [.0025, .0181] in women's AUROC, and the ensemble itself, as a
+classifier without synthetic rows, +.0112 [.0016, .0208]: nothing is lost in between, and more than
 the teacher knows can't be handed on. It is fitted on the rows that the generator learnt from, so
 labels of near copies would be too sure; `mcrage.fidelity` tells how many there are.
 

@@ -83,6 +83,8 @@ WORST_OF_COUNTS: dict[str, Gap] = {
     "worst_accuracy_difference": accuracy_gap,
 }
 """Gaps of decisions, each with its null beside it."""
+OF_ALL_ROWS = ("worst_statistical_parity_difference", "worst_accuracy_difference")
+"""Those that are not given the truth: other frequencies of the outcome make one by themselves."""
 
 
 def worst(statistics: Sufficient) -> dict[str, tuple[float, int]]:

@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""How large a worst-case gap is where there is none: subgroups permuted among rows of one truth.
+"""How large a worst-case gap is where there is none: subgroups permuted among rows.
 
 The largest of several noisy rates less the smallest is above 0 for a perfectly fair classifier, and
 the more so the smaller the subgroups. So each gap comes with its mean over random permutations, and
 with how often chance alone gives one as large.
+
+Of gaps given the truth (true positive rates, odds, AUROC) there is none where subgroups of one
+truth are treated alike: they are permuted among rows of the same level. Selection rates and
+accuracies also differ where outcomes are more frequent in one subgroup (`OF_ALL_ROWS`), which such
+a permutation keeps: of them there is none where subgroups do not matter at all, so they are
+permuted among all rows.
 """
 
 import numpy as np
 
 from mcrage.metrics.confusion import ratio
-from mcrage.metrics.fairness import WORST_OF_COUNTS, spread
+from mcrage.metrics.fairness import OF_ALL_ROWS, WORST_OF_COUNTS, spread
 from mcrage.metrics.scores import area, ranks
 
 N_TABLES = 2000
@@ -19,17 +25,21 @@ N_RANKINGS = 200
 _SEED = 231018430  # of a yardstick: the same for every run, so that it adds no noise between them
 
 
-def permuted_counts(counts: np.ndarray, n_draws: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw counts as they are when subgroups are permuted among rows of the same true level.
+def permuted_counts(
+    counts: np.ndarray, n_draws: int, rng: np.random.Generator, *, within_truth: bool = True
+) -> np.ndarray:
+    """Draw counts as they are when subgroups are permuted among rows.
 
-    With both margins fixed the tables of subgroups by predicted level follow the (multivariate)
-    hypergeometric distribution, so no row need be moved.
+    With both margins fixed the tables of subgroups by predicted level (or by true and predicted
+    level) follow the (multivariate) hypergeometric distribution, so no row need be moved.
 
     Parameters
     ----------
     counts : ndarray of int64, shape (L, K, K)
     n_draws : int
     rng : Generator
+    within_truth : bool
+        Among rows of the same true level, else among all.
 
     Returns
     -------
@@ -38,6 +48,12 @@ def permuted_counts(counts: np.ndarray, n_draws: int, rng: np.random.Generator) 
     from scipy.stats import random_table
 
     out = np.zeros((n_draws, *counts.shape), dtype=np.int64)
+    if not within_truth:
+        table = counts.reshape(len(counts), -1)
+        if table.sum():
+            drawn = random_table(table.sum(axis=1), table.sum(axis=0))
+            out[:] = drawn.rvs(n_draws, random_state=rng).reshape(out.shape)
+        return out
     for level in range(counts.shape[-1]):
         table = counts[:, level, :]
         if table.sum():
@@ -59,9 +75,13 @@ def null_of_counts(counts: np.ndarray, n_draws: int = N_TABLES) -> dict[str, tup
     dict of str to (float, float)
         By the name of the gap; NaN where it is undefined.
     """
-    drawn = permuted_counts(counts, n_draws, np.random.default_rng(_SEED))
+    drawn = {
+        within: permuted_counts(counts, n_draws, np.random.default_rng(_SEED), within_truth=within)
+        for within in (True, False)
+    }
     return {
-        name: _compared(float(gap(counts)), gap(drawn)) for name, gap in WORST_OF_COUNTS.items()
+        name: _compared(float(gap(counts)), gap(drawn[name not in OF_ALL_ROWS]))
+        for name, gap in WORST_OF_COUNTS.items()
     }
 
 

@@ -12,7 +12,7 @@ from mcrage.figures.words import EVERYONE, attribute_words, capital, metric_name
 from mcrage.metrics.names import NULL, NULL_P, is_gap, is_of_scores
 from mcrage.report.numbers import difference, number
 from mcrage.report.results import Results
-from mcrage.report.tables import Entry, Table, mean_entry
+from mcrage.report.tables import Entry, Table, detectable, mean_entry
 from mcrage.statistics.guards import LEVELS, useless
 
 SPREADS = {
@@ -25,6 +25,7 @@ GAPS = (
     "worst_statistical_parity_difference",
     "worst_equal_opportunity_difference",
     "worst_equalised_odds_difference",
+    "worst_average_odds_difference",
     "worst_auroc_difference",
     "worst_group_auroc",
 )
@@ -124,7 +125,7 @@ def with_change(entry: Entry, row: Mapping[str, Any] | None, caution: str = "") 
     told, kind = [entry.small] if entry.small else [], entry.kind
     if row and row["mean_difference"] == row["mean_difference"]:
         change = difference(row["mean_difference"], row["ci_low"], row["ci_high"])
-        told.append(f"change {change}")
+        told.append(f"change {change}{detectable(row)}")
         kind = f"{verdict(row) if has_interval(row) else 'unclear'} {kind}".strip()
     if caution:
         told.append(f"caution: {caution}")
@@ -170,7 +171,8 @@ def _entry(
     kind = ""
     row = results.gap_differences.get((baseline, treatment, attribute, metric))
     if row and row["mean_difference"] == row["mean_difference"]:
-        told.append(difference(row["mean_difference"], row["ci_low"], row["ci_high"]))
+        change = difference(row["mean_difference"], row["ci_low"], row["ci_high"])
+        told.append(f"{change}{detectable(row)}")
         kind = verdict(row) if has_interval(row) else "unclear"
     if caution := caution_of(results, row, treatment, metric):
         told.append(f"caution: {caution}")

@@ -17,6 +17,7 @@ from mcrage.figures.words import (
 )
 from mcrage.metrics.names import ALL, LOWER_IS_BETTER, OVERALL, is_of_attribute
 from mcrage.metrics.rules import HALF, LIKELIEST
+from mcrage.report.detectable import detectable_tables
 from mcrage.report.levelling import levelling_tables
 from mcrage.report.numbers import count, difference, number, p_value
 from mcrage.report.results import Results
@@ -67,12 +68,15 @@ class Joint:
         See `mcrage.report.levelling.levelling_tables`, of remedies.
     rope : list of Table
         See `mcrage.report.rope.rope_tables`, of remedies.
+    detectable : list of Table
+        See `mcrage.report.detectable.detectable_tables`, of remedies.
     """
 
     headline: str
     tables: list[Table]
     levelling: list[Table] = field(default_factory=list)
     rope: list[Table] = field(default_factory=list)
+    detectable: list[Table] = field(default_factory=list)
 
 
 def remedy_name(remedy: Remedy, plain: Remedy, *, binary: bool = True) -> str:
@@ -153,7 +157,8 @@ def joint_sections(
         own = _as_results(means, differences, rows, roles[dataset])
         plain = own.treatments[0]
         told = levelling_tables(own, plain), rope_tables(own, plain)
-        out.append(Joint(headline, tables, *(_first(some) for some in told)))
+        found = detectable_tables(own, plain)
+        out.append(Joint(headline, tables, *(_first(some) for some in told), detectable=found))
     return out
 
 

@@ -272,7 +272,7 @@ def render_report(
         induced=settings["induced"],
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         sections=[
-            _section(results, settings, figures, published, number, within)
+            _section(results, sections, settings, figures, published, number, within)
             | {
                 "selection": chosen.get((results.dataset, results.scenario))
                 if results.leads
@@ -307,8 +307,19 @@ def render_report(
         machine=machine_facts(),
         seed=settings["seed"],
         config=yaml.safe_dump(settings["config"], sort_keys=False, allow_unicode=True, width=90),
+        official=official_scenarios(settings["config"], sections),
+        n_scenarios=len({results.scenario for results in sections}),
         n_replicates=max((results.n_replicates for results in sections), default=0),
     )
+
+
+def official_scenarios(config: Mapping[str, Any], sections: Sequence[Results]) -> list[str]:
+    """Return the scenarios, in words, whose test rows are the dataset's own in every replicate."""
+    shown = dict.fromkeys(results.scenario for results in sections)
+    scenarios = config.get("scenarios", {})
+    return [
+        treatment_name(name) for name in shown if scenarios.get(name, {}).get("split") == "official"
+    ]
 
 
 def _applies(paper: Published, results: Results) -> bool:
@@ -323,6 +334,7 @@ def _is_about(figure: FigureFile, across: Across) -> bool:
 
 def _section(
     results: Results,
+    sections: Sequence[Results],
     settings: Mapping[str, Any],
     figures: Sequence[FigureFile],
     published: Sequence[Published],
@@ -344,7 +356,9 @@ def _section(
         "headline": headline(results),
         "question": question(results),
         "answer": answer(results) if results.leads else [],
-        "primary": primary_verdict(results, settings["primary"]) if "primary" in settings else [],
+        "primary": primary_verdict(results, settings["primary"], sections)
+        if "primary" in settings
+        else [],
         "within": {
             "baseline": treatment_name(single.baseline),
             "replicate": single.replicate,

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The verdict on the question that was declared before the run, in sentences with numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from mcrage.figures.differences import has_interval, verdict
 from mcrage.figures.words import EVERYONE, capital, metric_name, treatment_name
@@ -11,11 +13,14 @@ from mcrage.metrics.rules import rule_name
 from mcrage.report.numbers import difference, number, p_value
 from mcrage.report.results import Results
 from mcrage.report.rope import rope_verdict
+from mcrage.statistics.paired import detectable_by, holm
 
 _LEVEL = 0.05
 
 
-def primary_verdict(results: Results, primary: Mapping[str, Any]) -> list[str]:
+def primary_verdict(
+    results: Results, primary: Mapping[str, Any], sections: Sequence[Results] = ()
+) -> list[str]:
     """Return a sentence that states the question, and one for each treatment that it is about.
 
     Parameters
@@ -24,14 +29,16 @@ def primary_verdict(results: Results, primary: Mapping[str, Any]) -> list[str]:
     primary : mapping
         metric, attribute, subgroup, classifier, treatment (None: all that are no controls),
         baseline and threshold.
+    sections : sequence of Results
+        All of the report, these among them. The question is asked once of each dataset and
+        scenario, and Holm's correction is for all answers together.
 
     Returns
     -------
     list of str
         Empty for another classifier, or rule of decisions, than the declared one.
     """
-    rule = rule_name(primary["threshold"], len(results.roles.target.levels))
-    if (results.classifier, results.threshold) != (primary["classifier"], rule):
+    if not _is_asked(results, primary):
         return []
     rows = _rows(results, primary)
     who = (
@@ -45,11 +52,26 @@ def primary_verdict(results: Results, primary: Mapping[str, Any]) -> list[str]:
     )
     if not rows:
         return [f"{asked}. It could not be computed; see the support in the tables."]
-    if primary["treatment"]:
-        # The one comparison that was asked for is a family of its own, whatever else is run.
-        rows = {name: {**row, "p_adjusted": row["p_value"]} for name, row in rows.items()}
+    # What was asked for is a family of its own, whatever else is run.
+    places = [one for one in sections if _is_asked(one, primary)] or [results]
+    answers = [(one, name, row) for one in places for name, row in _rows(one, primary).items()]
+    adjusted = holm(np.array([row["p_value"] for *_, row in answers]))
+    n_places = len({(one.dataset, one.scenario) for one, *_ in answers})
     family = f", Holm's correction for {len(rows)} treatments" if len(rows) > 1 else ""
-    return [f"{asked}{family}.", *(_sentence(name, row) for name, row in rows.items())]
+    if n_places > 1:
+        joined = " in each of" if len(rows) > 1 else ", Holm's correction for"
+        family += f"{joined} {n_places} datasets and scenarios"
+    told = [
+        _sentence(name, {**row, "p_adjusted": p}, len(answers))
+        for (one, name, row), p in zip(answers, adjusted.tolist(), strict=True)
+        if one is results
+    ]
+    return [f"{asked}{family}.", *told]
+
+
+def _is_asked(results: Results, primary: Mapping[str, Any]) -> bool:
+    rule = rule_name(primary["threshold"], len(results.roles.target.levels))
+    return (results.classifier, results.threshold) == (primary["classifier"], rule)
 
 
 def _rows(results: Results, primary: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -72,7 +94,7 @@ def _rows(results: Results, primary: Mapping[str, Any]) -> dict[str, Mapping[str
     }
 
 
-def _sentence(name: str, row: Mapping[str, Any]) -> str:
+def _sentence(name: str, row: Mapping[str, Any], family: int) -> str:
     start = (
         f"{capital(treatment_name(name))}: "
         f"{difference(row['mean_difference'], row['ci_low'], row['ci_high'])}"
@@ -84,9 +106,10 @@ def _sentence(name: str, row: Mapping[str, Any]) -> str:
     region, told = rope_verdict(row)
     if region:
         found += f"; by the margin of ±{number(row['margin'])} {region} ({told})"
+    detectable = detectable_by(row["ci_low"], row["ci_high"], row["n_replicates"], family)
     return (
         f"{found}; the smallest difference that 80 of 100 such experiments would show is "
-        f"{number(row['detectable_difference'])}.{caution}"
+        f"{number(detectable)}.{caution}"
     )
 
 

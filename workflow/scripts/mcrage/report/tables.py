@@ -15,8 +15,9 @@ from mcrage.statistics.paired import corrected_interval
 
 OVERALL_METRICS = ("accuracy", "f1", "balanced_accuracy", "auroc", "auprc", "brier")
 SUBGROUP_METRICS = (
-    "accuracy", "f1", "balanced_accuracy", "auroc", "brier",
+    "accuracy", "f1", "balanced_accuracy", "auroc", "auprc", "brier",
     "true_positive_rate", "false_positive_rate", "selection_rate",
+    "calibration_in_the_large", "calibration_slope", "debiased_calibration_error",
 )  # fmt: skip
 FEW_ROWS = 30
 MAX_COLUMNS = 8
@@ -205,10 +206,14 @@ def difference_entry(row: Mapping | None, support: float, *, with_tests: bool = 
         return Entry(text, "one replicate: no interval", kind=f"unclear{few}")
     if not with_tests:
         return Entry(text, kind=f"{verdict(row)}{few}")
-    small = f"{p_value(row['p_adjusted'])} adjusted"
-    if (found := row.get("detectable_difference", float("nan"))) == found:
-        small += f"; detectable {number(found)}"
+    small = f"{p_value(row['p_adjusted'])} adjusted{detectable(row)}"
     return Entry(text, small, kind=f"{verdict(row)}{few}")
+
+
+def detectable(row: Mapping) -> str:
+    """Return the smallest detectable difference of a comparison, to stand behind it, if any."""
+    found = row.get("detectable_difference", float("nan"))
+    return f"; detectable {number(found)}" if found == found else ""
 
 
 def _mean(

@@ -80,17 +80,25 @@ class Paired:
         p = 2 * stats.t.sf(np.abs(self._t(0.0)), self._df)
         return np.where(np.isnan(self.error), np.nan, p)
 
-    def detectable(self) -> np.ndarray:
+    def detectable(self, family: int | np.ndarray = 1) -> np.ndarray:
         """Return the smallest true difference found 80 times in 100 at a level of 5 %.
 
         The one whose test, two-sided and with this error, has that power: what "no difference
         could be shown" leaves open.
+
+        Parameters
+        ----------
+        family : int or ndarray of int
+            Comparisons that Holm's correction is for: the level is 5 % by their number, which the
+            smallest p-value of them has to beat. So it is found with at least that power.
         """
-        found = np.unique(self.k[self.k > 1])
-        factors = np.full(int(found.max()) + 1 if len(found) else 2, np.nan)
-        for k in found:
-            factors[k] = detectable_in_errors(int(k) - 1)
-        return factors[np.where(self.k > 1, self.k, 0)] * self.error
+        family = np.broadcast_to(family, self.k.shape)
+        out = np.full(self.k.shape, np.nan)
+        for k, m in set(zip(self.k.ravel().tolist(), family.ravel().tolist(), strict=True)):
+            if k > 1:
+                of = (self.k == k) & (family == m)
+                out[of] = detectable_in_errors(k - 1, m) * self.error[of]
+        return out
 
     def rope(self, margin: float | np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return how likely the true difference lies below, within and above ±margin.
@@ -118,8 +126,8 @@ class Paired:
 
 
 @cache
-def detectable_in_errors(df: int) -> float:
-    """Return the smallest detectable difference in standard errors.
+def detectable_in_errors(df: int, family: int = 1) -> float:
+    """Return the smallest detectable difference in standard errors; see `Paired.detectable`.
 
     The shift of a noncentral t that lies beyond its critical values with probability `POWER`. It is
     the mean over the error's own distribution (chi-squared) of a normal probability, which scipy's
@@ -127,7 +135,7 @@ def detectable_in_errors(df: int) -> float:
     """
     from scipy.optimize import brentq
 
-    critical = stats.t.ppf(1 - ALPHA / 2, df)
+    critical = stats.t.ppf(1 - ALPHA / family / 2, df)
     share = (np.arange(_GRID) + 0.5) / _GRID
     beyond = critical * np.sqrt(stats.chi2.ppf(share, df) / df)
 
@@ -136,6 +144,12 @@ def detectable_in_errors(df: int) -> float:
         return float(found.mean()) - POWER
 
     return float(brentq(lacking, 0.5, 5 * critical))
+
+
+def detectable_by(low: float, high: float, k: int, family: int = 1) -> float:
+    """Return the smallest detectable difference of a mean over `k` replicates by its interval."""
+    error = (high - low) / 2 / stats.t.ppf(1 - ALPHA / 2, k - 1)
+    return float(detectable_in_errors(k - 1, family) * error)
 
 
 def ratio_of(test_to_train: Mapping[str, float], dataset: str, scenario: str) -> float:

@@ -106,7 +106,8 @@ def compare(
     DataFrame
         The columns of results/comparisons.parquet. ``p_adjusted`` is Holm's, over the treatments
         compared with one baseline on one metric and subgroup. After the promised columns:
-        ``detectable_difference``, the smallest that 80 of 100 such experiments would show;
+        ``detectable_difference``, the smallest that 80 of 100 such experiments would show, after
+        that correction;
         ``margin``, what is too small to matter; how likely the difference lies below, within and
         above it (``probability_lower``, ``probability_within``, ``probability_higher``);
         ``p_equivalence``, of the test that it lies within; ``caution``, a warning or "".
@@ -152,7 +153,7 @@ def compare(
         ci_high=high.ravel(),
         p_value=p_value.ravel(),
         p_adjusted=_adjusted(p_value, pairs, controls).ravel(),
-        detectable_difference=paired.detectable().ravel(),
+        detectable_difference=paired.detectable(_family_sizes(pairs, controls)).ravel(),
         margin=np.broadcast_to(margin, paired.mean.shape).ravel(),
         probability_lower=lower.ravel(),
         probability_within=within.ravel(),
@@ -162,6 +163,12 @@ def compare(
     means = summarise(metrics)
     out["caution"] = pd.array(cautions(out, means, utility_loss=margins.utility_loss), dtype="str")
     return out
+
+
+def _family_sizes(pairs: Sequence[tuple[str, str]], controls: Sequence[str]) -> np.ndarray:
+    """Return how many comparisons the correction of each pair is for."""
+    tested = [b for b, t in pairs if t not in controls]
+    return np.array([1 if t in controls else tested.count(b) for b, t in pairs], dtype=np.int64)
 
 
 def _adjusted(
