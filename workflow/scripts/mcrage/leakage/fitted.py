@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mcrage.encoding.arrays import arrays_below
 from mcrage.leakage.stored import StoredModel
 from mcrage.lineage import Lineage
 
@@ -89,11 +90,7 @@ def check_scaler(model: StoredModel) -> list[str]:
     if "encoding" not in model.facts:
         return []
     anew, _ = model.encoding_anew.state()
-    stored = {
-        name.removeprefix(_PREFIX): array
-        for name, array in model.arrays.items()
-        if name.startswith(_PREFIX)
-    }
+    stored = arrays_below(_PREFIX, model.arrays)
     return [
         f"{model.generator}: the scaler's {name} is not what its training rows give"
         for name in sorted(anew.keys() | stored.keys())

@@ -3,8 +3,8 @@
 
 import numpy as np
 
+from mcrage.encoding.arrays import arrays_below
 from mcrage.generators.cart_trees import Columns, leaves, ordered, seen, sizes_of
-from mcrage.generators.storage import arrays_below
 from mcrage.leakage.stored import StoredModel
 
 
