@@ -282,7 +282,7 @@ PARQUETS = {
     ),
     "a replacement of another type": (
         parquet(), {"columns": {"age": {"replace": {"30": "thirty"}}}},
-        ["column age: replace puts 'thirty'", "int64"],
+        ["ward.parquet: column age: replace puts 'thirty'", "int64"],
     ),
 }  # fmt: skip
 

@@ -172,8 +172,9 @@ def test_division_by_zero_is_refused():
     features = (Feature("A", "a"), Feature("B", "b", formula="1 / A"))
     rows = np.array([[-1.0, -1.0], [1.0, 1.0]])
     encoding = NumericEncoding.fit(rows, features, derive=True)
-    with pytest.raises(UserError, match="column B: the formula '1 / A' divides by zero"):
+    with pytest.raises(UserError, match="column B: the formula '1 / A' divides by zero") as no:
         encoding.inverse(np.zeros((1, 1)))
+    assert "Write a minimum above 0" in str(no.value)
 
 
 @pytest.mark.parametrize("scaling", ["standard", "quantile"])

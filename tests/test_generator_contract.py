@@ -180,17 +180,14 @@ def test_rows_are_of_the_features_types(kind, name, models):
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
-def test_missing_values_are_as_frequent_as_in_the_group(kind, name, models):
+def test_every_group_is_drawn_with_gaps_and_values(kind, name, models):
+    """How often, group by group, is asked of a larger table in test_missing_by_group.py."""
     kept = [place for place, f in enumerate(FEATURES[name]) if f.missing == "keep"]
     if not kept:
         pytest.skip("a table without missing values")
-    train = data(name)
     rows = drawn(models[kind, name], np.full(6, 300))
     for place in kept:
-        real = np.isnan(train.features[:, place])
         share = np.isnan(rows[:, place])
-        if kind != "smote":  # What most neighbours have exaggerates.
-            assert abs(real.mean() - share.mean()) < 0.12
         for group in (1, 5):
             assert 0 < share[rows[:, -1] == group].mean() < 1
 

@@ -13,8 +13,10 @@ import yaml
 
 from mcrage.config.load import load_config
 from mcrage.config.model import Config
+from mcrage.datasets.card_model import PrepareSettings
 from mcrage.datasets.cards import own_files, prepare_settings, read_card, read_cards
 from mcrage.datasets.first_card import experiment_text
+from mcrage.datasets.prepare import prepare
 from mcrage.errors import UserError
 from mcrage.plan import Plan
 from project import ROOT, Project
@@ -158,6 +160,38 @@ def test_what_makes_no_card_is_refused_and_writes_nothing(folder, asked, said):
     with pytest.raises(UserError, match=said):
         init(**asked)
     assert not (folder / "cards").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"target": "iron"}, "column iron is the target and has"),
+        ({"target": "dead"}, "target: found 'dead'"),
+        ({"sensitive": "one"}, "column one is to be the sensitive attribute, and has one value"),
+        ({"sensitive": "row"}, "sensitive: column row has a different whole number in each"),
+        ({"sensitive": "sex, dead"}, "sensitive attribute dead: each of its levels"),
+        ({"target": "died", "threshold": "median"}, "column died is the target and has a thresh"),
+    ],
+)
+def test_what_the_table_is_refused_for_names_its_file(folder, asked, said):
+    """By init_dataset, and by a short card, which finds the same."""
+    table = patients().assign(one=1, row=np.arange(N))
+    if "dead" in str(asked.get("sensitive")):
+        table["dead"] = table["died"]
+    table.to_csv("patients.csv", index=False)
+    asked = {"target": "died", "sensitive": "sex", **asked}
+    threshold = asked.pop("threshold", None)
+    if threshold is None:
+        with pytest.raises(UserError) as no:
+            init(path="patients.csv", **asked)
+        assert str(no.value).startswith(f"patients.csv: {said}")
+    target = {"column": asked["target"], "threshold": threshold, "levels": ["low", "high"]}
+    card = {"path": "patients.csv", **asked, **({"target": target} if threshold else {})}
+    (folder / "ward.yaml").write_text(yaml.safe_dump(card))
+    made = prepare_settings(read_card("./ward.yaml", "nowhere"))
+    with pytest.raises(UserError) as no:
+        prepare(PrepareSettings.model_validate(made), ["patients.csv"])
+    assert str(no.value).startswith(f"patients.csv: {said}")
 
 
 @pytest.mark.parametrize(

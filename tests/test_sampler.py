@@ -229,11 +229,12 @@ def test_nothing_lacking_adds_nothing(ward):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda X: X.assign(iron=np.inf), "column iron: infinity is no value"),
+        (lambda X: X.assign(iron=np.inf), "column iron: 240 of 240 values are infinite"),
         (lambda X: X.assign(name=[f"p{i}" for i in range(len(X))]), "column name: 240 different"),
         (lambda X: pd.concat([X, X[["iron"]]], axis=1), "unique column names.*\n- 'iron' 2 times"),
         (lambda X: X.assign(sex=[str(i % 40) for i in range(len(X))]), "40 different values"),
         (lambda X: X.drop(columns="sex"), "found 'sex', which is no column of X"),
+        (lambda X: X.rename(columns={"sex": "sexx"}), "found 'sex' .did you mean 'sexx'"),
     ],
 )
 def test_a_table_that_cannot_be_resampled_is_refused_with_its_column(ward, change, message):
@@ -242,11 +243,18 @@ def test_a_table_that_cannot_be_resampled_is_refused_with_its_column(ward, chang
         quick(sensitive=["sex"]).fit_resample(change(X), y)
 
 
+def test_the_only_class_is_named(ward):
+    X, _ = ward
+    with pytest.raises(ValueError, match="more than one class, and has one, 'died'"):
+        quick().fit_resample(X, ["died"] * len(X))
+
+
 @pytest.mark.parametrize(
     ("generator", "message"),
     [
         ("smoote", "found 'smoote' .did you mean 'smote'"),
         ({"kind": "gan"}, "kind: found 'gan'; allowed: cddpm"),
+        ({"kind": "copual"}, r"kind: found 'copual' .did you mean 'copula'"),
         ({"kind": "cddpm", "step": 5}, "step: unknown key .did you mean 'steps'"),
         ("cddpm_after_smote", "trained_on: 'smote' needs a treatment's table"),
         ({"kind": "cddpm", "preset": "paper"}, "selection: 'criterion' needs rows held out"),

@@ -20,7 +20,7 @@ from mcrage.datasets.infer import infer, told
 from mcrage.datasets.prepare import prepare
 from mcrage.datasets.reading import read_alone
 from mcrage.datasets.short_card import csv_layout, names_of
-from mcrage.errors import UserError
+from mcrage.errors import UserError, told_of
 from mcrage.stage import run_stage
 from mcrage.tables import atomic_output
 
@@ -57,7 +57,8 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     table = read_alone(Path(path), CsvFormat(**layout or {}))
     sensitive = {column: SensitiveCard() for column in names_of(asked["sensitive"])}
     decimal = (layout or {}).get("decimal", ".")
-    found = infer(table, target=target, sensitive=sensitive, cluster=cluster, decimal=decimal)
+    with told_of(path):
+        found = infer(table, target=target, sensitive=sensitive, cluster=cluster, decimal=decimal)
     _write(card, card_text(name, path, layout, table, found, target, cluster))
     # What was written has to be a card that the table fits.
     try:

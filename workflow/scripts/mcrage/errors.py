@@ -2,6 +2,8 @@
 """The one exception that a user's mistake ends in, and what a disk's refusal means."""
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
@@ -9,6 +11,23 @@ class UserError(Exception):
 
     The message names the file, column or key, what was found, what is allowed and what to do.
     """
+
+
+@contextmanager
+def told_of(file: str) -> Iterator[None]:
+    """Name the file that a mistake is in, where what finds the mistake knows a column alone.
+
+    Parameters
+    ----------
+    file : str
+        Put before the message of a `UserError` that does not name it.
+    """
+    try:
+        yield
+    except UserError as error:
+        if file in str(error):
+            raise
+        raise UserError(f"{file}: {error}") from None
 
 
 _REFUSED = {

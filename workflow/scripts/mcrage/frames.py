@@ -84,7 +84,11 @@ class Frame:
             column = Column.of(series)
             values = column.numbers(series)
             if np.isinf(values).any():
-                raise UserError(f"column {name}: infinity is no value; make it missing, or a bound")
+                n_infinite = int(np.isinf(values).sum())
+                raise UserError(
+                    f"column {name}: {n_infinite} of {len(values)} values are infinite; "
+                    "numbers are finite: make them missing (NaN), or a bound"
+                )
             if place in sensitive:
                 column.check_told_apart(series)
             columns.append(column)

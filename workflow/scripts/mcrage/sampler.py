@@ -197,7 +197,8 @@ class MCRAGE(BaseOverSampler):
         classes, target = np.unique(y, return_inverse=True)
         if len(classes) < 2:
             raise ValueError(
-                "the target 'y' needs more than one class, and has one; nothing can be balanced"
+                f"the target 'y' needs more than one class, and has one, {classes.tolist()[0]!r}; "
+                "nothing can be balanced"
             )
         try:
             frame = Frame.of(table, self._places(table), target, classes.tolist())
@@ -216,7 +217,8 @@ class MCRAGE(BaseOverSampler):
                 places.append(int(name))
             else:
                 raise UserError(
-                    f"sensitive: found {name!r}, which is no column of X; there are: "
+                    f"sensitive: found {name!r}{closest(str(name), [str(own) for own in names])}, "
+                    f"which is no column of X; there are: "
                     f"{', '.join(map(str, names))}"
                 )
         if len(set(places)) < len(places):
@@ -297,10 +299,12 @@ def generator_settings(generator: str | Mapping[str, Any] | None) -> dict[str, A
                 f"{', '.join(known)}, or a dict of settings"
             )
         generator = GENERATORS.get(generator, {"kind": generator})
-    model = SETTINGS.get(generator.get("kind"))
+    kind = generator.get("kind")
+    model = SETTINGS.get(kind)
     if model is None:
         raise UserError(
-            f"generator: kind: found {generator.get('kind')!r}; allowed: {', '.join(SETTINGS)}"
+            f"generator: kind: found {kind!r}{closest(str(kind), list(SETTINGS))}; allowed: "
+            f"{', '.join(SETTINGS)}"
         )
     preset = {}
     if "preset" in model.model_fields:

@@ -29,7 +29,7 @@ from mcrage.datasets.suspicions import (
 )
 from mcrage.datasets.values import read_column
 from mcrage.encoding.columns import level_codes
-from mcrage.errors import UserError
+from mcrage.errors import UserError, told_of
 from mcrage.groups import GroupSchema
 from mcrage.spool import ColumnSpool
 from mcrage.tables import IS_OFFICIAL_TEST, ROW_ID
@@ -97,7 +97,8 @@ def prepare(settings: PrepareSettings, paths: Sequence[str | os.PathLike]) -> Pr
     _check_size(settings.name, "columns", raw.table.num_columns, settings.expected.columns)
     raw = filtered(raw, settings.filters, settings.format.decimal)
     if settings.other_columns == "infer":
-        settings = completed(settings, raw.table)
+        with told_of(raw.names):
+            settings = completed(settings, raw.table)
     raw = _without_gaps(raw, settings.drop_rows_without)
     kept = settings.expected.rows_kept
     if kept is not None and raw.table.num_rows != kept:
@@ -151,7 +152,8 @@ def prepare(settings: PrepareSettings, paths: Sequence[str | os.PathLike]) -> Pr
         columns=tuple(columns),
         cluster=tuple(settings.cluster),
     )
-    return Prepared(roles, _group_counts(settings, roles, at_hand), spool)
+    with told_of(raw.names):
+        return Prepared(roles, _group_counts(settings, roles, at_hand), spool)
 
 
 def _carried(raw: RawTable, name: str, column: Column, values: pa.Array) -> Metadata:

@@ -17,7 +17,7 @@ from mcrage.datasets.joining import partners
 from mcrage.datasets.limits import is_parquet
 from mcrage.datasets.parquet_files import ParquetFile
 from mcrage.datasets.recoding import recoded
-from mcrage.errors import UserError
+from mcrage.errors import UserError, told_of
 from mcrage.provenance import file_hash
 
 RawFile = CsvFile | ParquetFile
@@ -195,7 +195,10 @@ def _opened(
 
 def _reader(layout: CsvFormat, files: list[RawFile], name: str, column: Column | None) -> Values:
     def read() -> pa.ChunkedArray:
-        parts = [recoded(file.column(name), layout, column, name) for file in files]
+        parts = []
+        for file in files:
+            with told_of(str(file.path)):
+                parts.append(recoded(file.column(name), layout, column, name))
         kinds = {str(part.type): file.path for part, file in zip(parts, files, strict=True)}
         if len(kinds) > 1:
             told = ", ".join(f"{kind} in {path}" for kind, path in kinds.items())

@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from mcrage.datasets.roles import Feature, features_from
+from mcrage.encoding.arrays import arrays_below
 from mcrage.encoding.numeric import NumericEncoding
 from mcrage.encoding.rows import Rows, as_rows
 from mcrage.encoding.spikes import Spikes, spikes_of
@@ -367,8 +368,7 @@ class MixedEncoding:
         """Rebuild from the result of `state`."""
         numeric = None
         if facts["numeric"] is not None:
-            prefix = "numeric."
-            own = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+            own = arrays_below("numeric.", arrays)
             numeric = NumericEncoding.from_state(own, facts["numeric"])
         return cls(
             features=features_from(facts["features"]),

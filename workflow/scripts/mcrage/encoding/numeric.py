@@ -204,7 +204,8 @@ class NumericEncoding:
             if not np.isfinite(derived).all():
                 raise UserError(
                     f"column {feature.column}: the formula '{feature.formula}' divides by zero for "
-                    "drawn rows. Declare a `lower` bound above 0 for its denominator."
+                    "drawn rows. Write a minimum above 0 for its denominator under columns in the "
+                    "card, or take the formula off."
                 )
             columns[feature.column] = as_recorded(derived, feature)
         for column, feature in enumerate(self.features):

@@ -23,7 +23,7 @@ def imputed_value(values: np.ndarray, feature: Feature) -> float:
     if np.isnan(found):
         raise UserError(
             f"column {feature.column}: no training row has a value, so there is none to impute. "
-            "Leave the column out of the features, or set its `missing` to keep."
+            f"Write columns.{feature.column}.type: ignored, or .missing: keep, in the card."
         )
     return found
 
@@ -62,7 +62,8 @@ def states_of(values: np.ndarray, feature: Feature, spikes: Sequence[float]) -> 
     if np.isinf(values).any():
         raise UserError(
             f"column {feature.column}: {int(np.isinf(values).sum())} infinite values; "
-            "generators need finite ones. Mark them as missing when preparing the table."
+            f"generators need finite ones. List them under columns.{feature.column}.na_values in "
+            "the card, or mend the file."
         )
     kinds = np.where(missing, MISSING, AMOUNT)
     for place, spike in enumerate(spikes):
@@ -86,7 +87,8 @@ def codes_of(kinds: np.ndarray, known: tuple[int, ...], feature: Feature) -> np.
         told = "a missing value" if kinds[np.argmax(other)] == MISSING else "a value of a kind"
         raise UserError(
             f"column {feature.column}: {int(other.sum())} rows with {told} that no training row "
-            "has, so there is no code for it."
+            f"has, so there is no code for it; write columns.{feature.column}.missing: impute in "
+            "the card, list the value under its na_values, or learn from rows that have it."
         )
     return places
 

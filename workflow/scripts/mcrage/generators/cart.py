@@ -17,9 +17,9 @@ from typing import Any, Self
 import numpy as np
 
 from mcrage.datasets.roles import features_from
+from mcrage.encoding.arrays import arrays_below
 from mcrage.generators.base import Checkpoint, Criterion, Generator, TrainingData
 from mcrage.generators.storage import (
-    arrays_below,
     load_model,
     save_model,
     schema_facts,

@@ -8,9 +8,9 @@ import numpy as np
 from mcrage.datasets.formula import evaluate
 from mcrage.datasets.recorded import as_recorded
 from mcrage.datasets.roles import Feature
+from mcrage.encoding.arrays import arrays_below
 from mcrage.errors import UserError
 from mcrage.generators.cart_trees import Columns, leaves, ordered, seen, sizes_of
-from mcrage.generators.storage import arrays_below
 from mcrage.generators.uniform_draws import uniform_chunks
 from mcrage.groups import GroupSchema
 

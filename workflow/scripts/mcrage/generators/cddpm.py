@@ -61,6 +61,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from mcrage.encoding.arrays import arrays_below
 from mcrage.generators.base import (
     Checkpoint,
     Criterion,
@@ -69,7 +70,12 @@ from mcrage.generators.base import (
     standardised_within,
 )
 from mcrage.generators.cddpm_rows import RowEncoding
-from mcrage.generators.storage import load_model, save_model, schema_facts, schema_from
+from mcrage.generators.storage import (
+    load_model,
+    save_model,
+    schema_facts,
+    schema_from,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -219,9 +225,8 @@ class CddpmGenerator(Generator):
         self = cls({**facts["settings"], **sampling})
         self._schema = schema_from(facts["schema"])
         self._timesteps, self.choice = facts["timesteps"], facts["choice"]
-        prefix = "encoding."
         self._encoding = RowEncoding.from_state(
-            {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)},
+            arrays_below("encoding.", arrays),
             facts["encoding"],
             self.settings["categories"],
         )

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from mcrage.encoding.arrays import arrays_below
 from mcrage.encoding.mixed import MixedEncoding
 from mcrage.generators.base import (
     Checkpoint,
@@ -26,7 +27,6 @@ from mcrage.generators.base import (
     standardised_within,
 )
 from mcrage.generators.storage import (
-    arrays_below,
     load_model,
     save_model,
     schema_facts,

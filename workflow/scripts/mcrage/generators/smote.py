@@ -15,11 +15,11 @@ from typing import Any, Self
 
 import numpy as np
 
+from mcrage.encoding.arrays import arrays_below
 from mcrage.encoding.mixed import MixedEncoding
 from mcrage.encoding.numeric import NumericEncoding
 from mcrage.generators.base import Checkpoint, Criterion, Generator, TrainingData
 from mcrage.generators.storage import (
-    arrays_below,
     load_model,
     save_model,
     schema_facts,

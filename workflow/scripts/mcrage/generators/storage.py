@@ -2,7 +2,6 @@
 """Models on disk: named tensors in safetensors, the rest in JSON, both written atomically."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,15 +70,6 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
         ) from None
     except SafetensorError as error:
         raise UserError(f"{path}: damaged ({error}). Delete it and run again.") from None
-
-
-def arrays_below(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the arrays whose names begin with a prefix, by the rest of their names."""
-    return {
-        name.removeprefix(prefix): array
-        for name, array in arrays.items()
-        if name.startswith(prefix)
-    }
 
 
 def schema_facts(schema: GroupSchema) -> dict[str, Any]:

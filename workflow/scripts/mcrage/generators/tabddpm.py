@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from mcrage.encoding.arrays import arrays_below
 from mcrage.encoding.mixed import MixedEncoding
 from mcrage.generators.base import (
     Checkpoint,
@@ -45,7 +46,12 @@ from mcrage.generators.base import (
     TrainingData,
     standardised_within,
 )
-from mcrage.generators.storage import load_model, save_model, schema_facts, schema_from
+from mcrage.generators.storage import (
+    load_model,
+    save_model,
+    schema_facts,
+    schema_from,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -158,9 +164,8 @@ class TabddpmGenerator(Generator):
         arrays, facts = load_model(folder, KIND)
         self = cls({**facts["settings"], **sampling})
         self._schema = schema_from(facts["schema"])
-        prefix = "encoding."
         self._encoding = MixedEncoding.from_state(
-            {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)},
+            arrays_below("encoding.", arrays),
             facts["encoding"],
         )
         network = self._parts(torch.device("cpu")).network
