@@ -12,12 +12,14 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 import yaml
+from sklearn.metrics import f1_score
 
 from project import ROOT, SMALL, merge
 
 sys.path.append(str(ROOT / "benchmarks"))
 
 import ablation
+import giving_up
 import labelling
 import sampling
 import scaling
@@ -246,3 +248,25 @@ def test_rejection_keeps_as_many_rows_of_each_group_and_more_real_ones(trial, tr
             expected, drawn = counts, rows
     np.testing.assert_array_equal(counts, expected)
     assert not rows.equals(drawn)
+
+
+# --- giving_up.py ---
+
+
+def test_a_forest_can_end_no_better_than_is_said_and_is_left_only_when_it_has_lost():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 2, 40)
+    possible = []
+    for _ in range(6):
+        votes = np.clip(0.25 + 0.5 * truth + rng.normal(0, 0.4, (30, 40)), 0, 1)
+        reached = giving_up.best_f1_still_possible(votes, truth)
+        assert (np.diff(reached) <= 0).all()
+        assert reached[-1] == pytest.approx(f1_score(truth, votes.mean(axis=0) >= 0.5))
+        possible.append(reached)
+    possible = np.array(possible)
+    best_first = np.argsort(-possible[:, -1], kind="stable")
+    shares = [giving_up.share_of_trees(possible, order) for order in (best_first, best_first[::-1])]
+    assert 1 / 6 < shares[0] <= shares[1] <= 1
+    # A hopeless one is left at once: all its votes are wrong, and one tree is a sixtieth.
+    wrong = giving_up.best_f1_still_possible(np.tile(1.0 - truth, (30, 1)), truth)
+    assert giving_up.share_of_trees(np.array([possible[0], wrong]), np.array([0, 1])) < 0.8

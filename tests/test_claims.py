@@ -163,6 +163,9 @@ def test_a_verdict_says_that_its_training_was_short():
     ) in told
     assert told.count("so short a training") == 1
     assert "short" not in told_of(results(f1=DOWN), paper({}))[0]
+    first, second = told_of(results(f1=DOWN), paper({}, {}), short)
+    assert ", with so short a training: 120 of the 10,000 epochs of preset paper;" in first
+    assert second == first.replace(": 120 of the 10,000 epochs of preset paper", "")
 
 
 def test_one_replicate_gives_no_verdict():

@@ -46,7 +46,7 @@ def claim_sentences(
         for name in _ours(results, paper, claim)
     }
     adjusted = _adjusted(found)
-    return [
+    sentences = [
         f"Claimed ({claim.where}): {claim.says}{_printed(paper, claim)}. "
         + _judged(
             results,
@@ -61,6 +61,11 @@ def claim_sentences(
         )
         for number, claim in enumerate(paper.claims)
     ]
+    # How short a training was is told in full where it is first met.
+    for told in {f": {text}" for text in (shortfalls or {}).values()}:
+        first = next((place for place, one in enumerate(sentences) if told in one), -1)
+        sentences[first + 1 :] = [one.replace(told, "") for one in sentences[first + 1 :]]
+    return sentences
 
 
 def claim_verdict(row: Mapping[str, Any], p_adjusted: float, direction: str) -> str:
