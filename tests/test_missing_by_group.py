@@ -94,30 +94,22 @@ def test_a_generator_that_ignores_groups_would_be_seen(real):
         assert sum(abs(own[name] - everyone) > tolerance(own[name]) for own in real) >= 2
 
 
-def test_each_group_lacks_values_as_often_as_it_did(drawn, real):
+def hold(drawn: tuple, real: list, names: tuple[str, ...]) -> None:
+    """Hold shares of drawn rows against those of the rows learnt from, group by group."""
     kind, found = drawn
     for group, (mine, own) in enumerate(zip(found, real, strict=True)):
-        for name in ("x", "y", "level"):
-            assert abs(mine[name] - own[name]) < tolerance(own[name]), (
-                kind,
-                group,
-                name,
-                mine,
-                own,
-            )
+        for name in names:
+            told = kind, group, name, mine, own
+            assert abs(mine[name] - own[name]) < tolerance(own[name]), told
+
+
+def test_each_group_lacks_values_as_often_as_it_did(drawn, real):
+    hold(drawn, real, ("x", "y", "level"))
 
 
 def test_what_is_missing_together_is_so_in_drawn_rows(drawn, real):
-    kind, found = drawn
-    for group, (mine, own) in enumerate(zip(found, real, strict=True)):
-        for name in ("both", "x alone", "y alone"):
-            assert abs(mine[name] - own[name]) < tolerance(own[name]), (
-                kind,
-                group,
-                name,
-                mine,
-                own,
-            )
+    hold(drawn, real, ("both", "x alone", "y alone"))
+    for mine, own in zip(drawn[1], real, strict=True):
         # By far more than columns that know nothing of each other would be.
         if own["both"] > 0.2:
             assert mine["both"] > mine["x"] * mine["y"] + 0.5 * (own["both"] - own["x"] * own["y"])
