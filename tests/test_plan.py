@@ -266,6 +266,12 @@ def test_every_experiment_declares_its_question(path):
     assert declared.treatment is None or declared.treatment in plan.treatments
 
 
+def test_the_report_knows_whether_somebody_declared_the_question():
+    for paths, declared in (((ROOT / "experiments" / "mcrage.yaml",), True), ((), False)):
+        settings = planned(*paths).params("report")(job())["settings"]
+        assert settings["primary"]["declared"] is declared
+
+
 def test_a_question_reruns_the_report_alone():
     """So that one declared later alters no result."""
     path = ROOT / "experiments" / "factorial.yaml"

@@ -706,6 +706,12 @@ def test_no_difference_is_said_only_where_a_test_shows_it():
                                            caution="fair because useless")[1]  # fmt: skip
 
 
+def test_a_question_that_nobody_declared_is_not_called_declared():
+    [results] = sections()
+    question = primary_verdict(results, {**PRIMARY, "declared": False})[0]
+    assert question.startswith("No question was declared (experiment.primary), so the usual one:")
+
+
 def test_the_question_is_of_one_classifier_and_without_a_treatment_of_all():
     [results] = sections()
     assert primary_verdict(dataclasses.replace(results, classifier="knn"), PRIMARY) == []

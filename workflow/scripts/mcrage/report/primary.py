@@ -28,7 +28,7 @@ def primary_verdict(
     results : Results
     primary : mapping
         metric, attribute, subgroup, classifier, treatment (None: all that are no controls),
-        baseline and threshold.
+        baseline and threshold; ``declared``, false where the experiment declares none.
     sections : sequence of Results
         All of the report, these among them. The question is asked once of each dataset and
         scenario, and Holm's correction is for all answers together.
@@ -46,8 +46,11 @@ def primary_verdict(
         if is_of_attribute(primary["metric"])
         else f"for {results.who.get(primary['subgroup'], primary['subgroup'])}"
     )
+    # Said of a question that somebody asked, not of the one that stands in for it.
+    usual = "No question was declared (experiment.primary), so the usual one"
+    start = "Declared before the run" if primary.get("declared", True) else usual
     asked = (
-        f"Declared before the run: {metric_name(primary['metric'])} {who}, against "
+        f"{start}: {metric_name(primary['metric'])} {who}, against "
         f"“{treatment_name(primary['baseline'])}”"
     )
     if not rows:

@@ -31,7 +31,10 @@ class ReportSettings(RuleSettings):
                     for name, card in self.plan.cards.items()
                 },
                 "test_to_train": self.plan.test_to_train(),
-                "primary": self.plan.config.primary.model_dump(),
+                "primary": {
+                    **self.plan.config.primary.model_dump(),
+                    "declared": self.plan.config.experiment.primary is not None,
+                },
                 "main_baseline": self.plan.main_baseline(),
                 "remedies": self.plan.remedies(),
                 "controls": self.plan.controls(),
