@@ -12,10 +12,10 @@ Drawing anew is rejection sampling: what is left has the generator's distributio
 and given that it is not too near; nothing else changes. (The alternative, an earlier and less
 trained network, changes all rows for the sake of a few.) About 1 % of honest rows are dropped, too.
 
-Measured on patient treatment, 20 replicates each. Of held-out rows 1.1 to 1.3 % a group are too near
-(``nearest_1_percent`` in results/fidelity.parquet of ``experiments/mcrage.yaml``), so the argument
-above holds; of the tuned diffusion's .1 to 1.2 %, and of SMOTE's 49 to 65 %. Without them women's
-AUROC with the diffusion's rows is .749 instead of .750, and with SMOTE's .733 either way
+Measured on patient treatment, 20 replicates each. Of held-out rows 1.1 to 1.3 % a group are too
+near (``nearest_1_percent`` in results/fidelity.parquet of ``experiments/mcrage.yaml``), so the
+argument above holds; of the tuned diffusion's .1 to 1.2 %, and of SMOTE's 49 to 65 %. Without them
+women's AUROC with the diffusion's rows is .749 instead of .750, and with SMOTE's .733 either way
 (``benchmarks/ablation.py --configfile benchmarks/gate.yaml``). So it is off by default: it costs a
 classifier nothing and gives it nothing, and where it would matter, the generator is the trouble.
 """
