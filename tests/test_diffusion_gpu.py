@@ -10,10 +10,18 @@ import pytest
 import torch
 
 from mcrage.config.generators import CddpmSettings, TabddpmSettings
+from mcrage.diffusion import fused_update
 from mcrage.diffusion.recording import WARM_UP
 from mcrage.diffusion.training import Trainer
 from mcrage.generators.registry import generator_class
-from test_diffusion_training import GRID, MIXED, NOISY, train, trainer
+from test_diffusion_training import (
+    GRID,
+    MIXED,
+    NOISY,
+    check_optimizer,
+    train,
+    trainer,
+)
 from test_generators import data, mean_of_a
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -49,6 +57,24 @@ def test_a_recorded_step_is_the_step(network):
     )
     for name, state in recorded.batches.streams.state().items():
         assert torch.equal(state, plain.batches.streams.state()[name]), name
+
+
+@pytest.mark.parametrize("size", [3, 7, 1024, 100_001])
+@pytest.mark.parametrize("decoupled", [True, False])
+def test_the_update_of_all_members_is_torchs_for_each(decoupled, size):
+    assert fused_update._kernel(torch.cuda.current_device()) is not None
+    check_optimizer(decoupled, size, device="cuda")
+
+
+@NETWORKS
+def test_a_gpu_for_which_nothing_can_be_compiled_learns_the_same(network, monkeypatch):
+    options = {"network": network, "device": "cuda"}
+    fused = train(members_of(network), **options)
+    monkeypatch.setattr(fused_update, "_kernel", lambda device: None)
+    single = train(members_of(network), **options)
+    torch.testing.assert_close(
+        fused.weights(averaged=True), single.weights(averaged=True), atol=2e-5, rtol=1e-4
+    )
 
 
 @NETWORKS

@@ -10,7 +10,7 @@ import torch
 
 from mcrage.diffusion.condition import Condition, group_condition
 from mcrage.diffusion.network import PaperNetwork, ResidualNetwork, StackedParameters
-from mcrage.diffusion.optimizer import StackedAdam, clip_members
+from mcrage.diffusion.optimizer import StackedAdam, clipping_scales
 from mcrage.diffusion.process import DiscreteProcess, EdmProcess
 from mcrage.diffusion.schedule import linear_schedule
 from mcrage.diffusion.streams import Streams
@@ -202,37 +202,55 @@ def test_a_restored_run_ends_as_one_never_stopped(stop):
     assert shapes == {name: value.shape for name, value in half.state().items()}
 
 
+@pytest.mark.parametrize("size", [7, 1024])
 @pytest.mark.parametrize("decoupled", [True, False])
-def test_optimizer_is_torchs_for_every_member(decoupled):
+def test_optimizer_is_torchs_for_every_member(decoupled, size):
+    check_optimizer(decoupled, size)
+
+
+def check_optimizer(decoupled: bool, size: int, device: str = "cpu") -> None:
+    """Compare clipping, update and moving average of three members with torch's, of each alone."""
     torch.manual_seed(0)
-    start = torch.randn(3, 7)
+    n_main = size - 2
+    start = torch.randn(3, size)
     rates, factors = [1e-3, 1e-2, 0.1], [0.5, 1.0, 0.25, 0.25, 1.0, 1.0]
+    taken = [1.0, 0.5, 0.3, 0.1, 0.05, 0.01]
     main_decays, residual_decays = [0.1, 0.1, 0.3], [0.5, 0.0, 0.5]
-    gradients = torch.randn(len(factors), 3, 7)
-    flat, gradient = start.clone(), torch.zeros(3, 7)
+    gradients = torch.randn(len(factors), 3, size) * torch.tensor([[0.01], [1.0], [5.0]])
+    flat = start.clone().to(device)
+    gradient, average = torch.zeros_like(flat), torch.zeros_like(flat)
     ours = StackedAdam(
-        flat, gradient, rates, main_decays, residual_decays, n_main=5, decoupled=decoupled
+        *(flat, gradient, rates, main_decays, residual_decays),
+        n_main=n_main,
+        decoupled=decoupled,
+        clip_norm=2.0,
+        average=average,
     )
     for step, factor in enumerate(factors):
         gradient.copy_(gradients[step])
-        ours.step(factor)
+        ours.step(factor, taken[step])
     kind = torch.optim.AdamW if decoupled else torch.optim.Adam
     for member in range(3):
-        main = torch.nn.Parameter(start[member, :5].clone())
-        residual = torch.nn.Parameter(start[member, 5:].clone())
+        main = torch.nn.Parameter(start[member, :n_main].clone())
+        residual = torch.nn.Parameter(start[member, n_main:].clone())
         theirs = kind(
             [
                 {"params": [main], "weight_decay": main_decays[member]},
                 {"params": [residual], "weight_decay": residual_decays[member]},
             ]
         )
+        mean = torch.zeros(size)
         for step, factor in enumerate(factors):
             for options in theirs.param_groups:
                 options["lr"] = rates[member] * factor
-            main.grad, residual.grad = gradients[step, member, :5], gradients[step, member, 5:]
+            own = gradients[step, member].clone()
+            main.grad, residual.grad = own[:n_main], own[n_main:]
+            torch.nn.utils.clip_grad_norm_([main, residual], 2.0)
             theirs.step()
-        expected = torch.cat([main.detach(), residual.detach()])
-        torch.testing.assert_close(flat[member], expected, atol=1e-6, rtol=1e-5)
+            expected = torch.cat([main.detach(), residual.detach()])
+            mean = torch.lerp(mean, expected, taken[step])
+        torch.testing.assert_close(flat[member].cpu(), expected, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(average[member].cpu(), mean, atol=1e-6, rtol=1e-5)
 
 
 def test_clipping_is_torchs_for_every_member():
@@ -243,7 +261,7 @@ def test_clipping_is_torchs_for_every_member():
         parameter = torch.nn.Parameter(torch.zeros(50))
         parameter.grad = row
         torch.nn.utils.clip_grad_norm_([parameter], 1.0)
-    clip_members(gradient, 1.0)
+    gradient.mul_(clipping_scales(gradient, 1.0).unsqueeze(1))
     torch.testing.assert_close(gradient, expected)
 
 

@@ -4,7 +4,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -266,12 +266,14 @@ class PaperNetwork:
         drop: Drop | None = None,
     ) -> Tensor:
         """Predict the target; see `Network`."""
+        group = _Beside("group", level, lambda: self._group(values, condition))
+        time = _Beside("time", level, lambda: self._time(values, level))
         skip = gelu(linear(values, "input", inputs))
         hidden = gelu(linear(values, "hidden", skip))
         if drop is not None:
             hidden = drop(hidden)
-        group, time = self._group(values, condition), self._time(values, level)
-        return linear(values, "output", torch.cat([group * hidden + time, skip], dim=-1))
+        hidden = group.result() * hidden + time.result()
+        return linear(values, "output", torch.cat([hidden, skip], dim=-1))
 
     def _group(self, values: Mapping[str, Tensor], condition: Tensor) -> Tensor:
         if not self._one_factor or self._n_condition >= condition.shape[1]:
@@ -294,6 +296,46 @@ class PaperNetwork:
         width = self.parameters[0].shape[1]
         # As if no embedding were looked up.
         return batch_size * (16 * width + (self._n_timesteps or 0) + 2 * self._n_condition)
+
+
+class _Beside:
+    """Work that no other work before its result is asked for depends on.
+
+    Small products fill no GPU, so they are launched on a stream of their own there, and so is
+    their backward pass, by autograd.
+
+    Parameters
+    ----------
+    name : str
+        Of the stream.
+    like : Tensor
+        Lies where the work is done.
+    work : callable
+    """
+
+    _streams: ClassVar[dict[tuple[str, torch.device], "torch.cuda.Stream"]] = {}
+
+    def __init__(self, name: str, like: Tensor, work: Callable[[], Tensor]) -> None:
+        self._stream = None
+        if not like.is_cuda:
+            self._value = work()
+            return
+        key = (name, like.device)
+        if key not in self._streams:
+            self._streams[key] = torch.cuda.Stream(like.device)
+        self._stream = self._streams[key]
+        self._stream.wait_stream(torch.cuda.current_stream(like.device))
+        with torch.cuda.stream(self._stream):
+            self._value = work()
+
+    def result(self) -> Tensor:
+        """Return what the work gave, for the present stream."""
+        if self._stream is not None:
+            present = torch.cuda.current_stream(self._value.device)
+            present.wait_stream(self._stream)
+            # Its memory is not to be given to other work of its stream while it is read.
+            self._value.record_stream(present)
+        return self._value
 
 
 def _embedding(values: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:

@@ -7,18 +7,17 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-_STREAMS = 16
-"""Most calls of the fused update at a time on a GPU."""
+from mcrage.diffusion.fused_update import FusedUpdate
 
 
 class StackedAdam:
     """Adam (Kingma and Ba 2015) or AdamW (Loshchilov and Hutter 2019) over a buffer (M, P).
 
-    Equal to running ``torch.optim.Adam`` or ``AdamW`` on each member alone. Once the buffers no
-    longer fit a cache, a step costs the time to move them, and a temporary of their size costs
-    even more; so torch's fused update reads and writes each number once and needs none. It knows
-    one rate a call. On a GPU the call for one member occupies a fraction of the processors, so
-    calls for different members are made side by side.
+    Equal to running ``torch.optim.Adam`` or ``AdamW`` on each member alone, after
+    ``clip_grad_norm_`` and before a moving average of the parameters. Once the buffers no longer
+    fit a cache, a step costs the time to move them, and a temporary of their size costs even more;
+    so each number is read and written once: on a GPU by one kernel for all members, elsewhere by
+    torch's fused update, which knows one rate a call.
 
     Parameters
     ----------
@@ -30,6 +29,10 @@ class StackedAdam:
         out.
     decoupled : bool
         AdamW's decay of the parameters, instead of Adam's addition to the gradient.
+    clip_norm : float, optional
+        Largest norm of a member's gradient.
+    average : Tensor of float32, shape (M, P), optional
+        Of the parameters; moved in place.
     betas : tuple of float
     epsilon : float
 
@@ -49,11 +52,13 @@ class StackedAdam:
         *,
         n_main: int | None = None,
         decoupled: bool = True,
+        clip_norm: float | None = None,
+        average: Tensor | None = None,
         betas: tuple[float, float] = (0.9, 0.999),
         epsilon: float = 1e-8,
     ) -> None:
-        self.flat, self.gradient = flat, gradient
-        self.decoupled = decoupled
+        self.flat, self.gradient, self.average = flat, gradient, average
+        self.decoupled, self.clip_norm = decoupled, clip_norm
         self.betas, self.epsilon = betas, epsilon
         self.first, self.second = torch.zeros_like(flat), torch.zeros_like(flat)
         # A call for each run of neighbours that share rate and decay: one for members that
@@ -64,43 +69,69 @@ class StackedAdam:
             stop = start + len(list(run))
             self._runs.append((slice(start, stop), rate, decay))
             start = stop
-        self._residual = slice(n_main, None) if n_main not in (None, flat.shape[1]) else None
-        if self._residual is not None:
-            column = dict(device=flat.device, dtype=flat.dtype)
-            self._rates = torch.tensor(learning_rates, **column).unsqueeze(1)
-            self._decays = torch.tensor(weight_decays, **column).unsqueeze(1)
-            self._residual_decays = torch.tensor(residual_weight_decays, **column).unsqueeze(1)
+        column = dict(device=flat.device, dtype=flat.dtype)
+        self._rates = torch.tensor(learning_rates, **column)
+        self._decays = torch.tensor(weight_decays, **column)
+        self._residual_decays = torch.tensor(residual_weight_decays or weight_decays, **column)
+        n_main = flat.shape[1] if n_main is None else n_main
+        self._residual = slice(n_main, None) if n_main < flat.shape[1] else None
         self._count = torch.zeros((), device=flat.device)
-        n_streams = min(len(self._runs), _STREAMS) if flat.is_cuda and len(self._runs) > 1 else 0
-        self._streams = [torch.cuda.Stream(flat.device) for _ in range(n_streams)]
+        self._fused = None
+        if flat.is_cuda:
+            fused = FusedUpdate(
+                *(self._rates, self._decays, self._residual_decays),
+                n_main=n_main,
+                decoupled=decoupled,
+                betas=betas,
+                epsilon=epsilon,
+            )
+            self._fused = fused if fused.is_there else None
+            self._factors = torch.zeros(2, device=flat.device)
 
     def start_after(self, n_steps: int) -> None:
         """Go on as after so many steps, but for the moments."""
         self._count.fill_(float(n_steps))
 
     @torch.no_grad()
-    def step(self, factor: float | Tensor = 1.0) -> None:
-        """Take one step at `factor` times the learning rates; nothing waits for the device.
+    def step(self, factor: float | Tensor = 1.0, taken: float | Tensor = 0.0) -> None:
+        """Take one step; nothing waits for the device.
 
-        A factor that lies on the device, float32 of shape (), is read in each replay of a graph.
+        What lies on the device, float32 of shape (), is read in each replay of a graph.
+
+        Parameters
+        ----------
+        factor : float or Tensor
+            What the learning rates are multiplied by.
+        taken : float or Tensor
+            How far the average moves to the parameters, in [0, 1].
         """
         self._count.add_(1.0)
+        scales = None
+        if self.clip_norm is not None:
+            scales = clipping_scales(self.gradient, self.clip_norm)
+        if self._fused is not None:
+            self._step_fused(scales, factor, taken)
+            return
+        if scales is not None:
+            self.gradient.mul_(scales.unsqueeze(1))
         if self._residual is not None:
             self._decay_residual(factor)
-        # All that is computed for the calls is, before the first of them.
-        rates = [rate * factor for _, rate, _ in self._runs]
-        if not self._streams:
-            for (members, _, decay), rate in zip(self._runs, rates, strict=True):
-                self._update(members, rate, decay)
-            return
-        present = torch.cuda.current_stream(self.flat.device)
-        for stream in self._streams:
-            stream.wait_stream(present)
-        for call, ((members, _, decay), rate) in enumerate(zip(self._runs, rates, strict=True)):
-            with torch.cuda.stream(self._streams[call % len(self._streams)]):
-                self._update(members, rate, decay)
-        for stream in self._streams:
-            present.wait_stream(stream)
+        for members, rate, decay in self._runs:
+            self._update(members, rate * factor, decay)
+        if self.average is not None:
+            self.average.lerp_(self.flat, taken)
+
+    def _step_fused(
+        self, scales: Tensor | None, factor: float | Tensor, taken: float | Tensor
+    ) -> None:
+        factor, taken = (
+            value if isinstance(value, Tensor) else place.fill_(value)
+            for place, value in zip(self._factors, (factor, taken), strict=True)
+        )
+        self._fused(
+            *(self.flat, self.gradient, self.first, self.second, self.average),
+            *(scales, self._count, factor, taken),
+        )
 
     def _update(self, members: slice, rate: float | Tensor, decay: float) -> None:
         update = torch._fused_adamw_ if self.decoupled else torch._fused_adam_
@@ -122,13 +153,14 @@ class StackedAdam:
         flat = self.flat[:, self._residual]
         if self.decoupled:
             rates = self._rates * factor
-            flat.mul_((1.0 - rates * self._residual_decays) / (1.0 - rates * self._decays))
+            kept = (1.0 - rates * self._residual_decays) / (1.0 - rates * self._decays)
+            flat.mul_(kept.unsqueeze(1))
         else:
-            self.gradient[:, self._residual] += flat * (self._residual_decays - self._decays)
+            more = (self._residual_decays - self._decays).unsqueeze(1)
+            self.gradient[:, self._residual] += flat * more
 
 
-@torch.no_grad()
-def clip_members(gradient: Tensor, max_norm: float) -> None:
-    """Scale each member's gradient, (M, P), to a norm of at most `max_norm`, in place."""
-    norms = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
-    gradient.mul_((max_norm / (norms + 1e-6)).clamp_(max=1.0))
+def clipping_scales(gradient: Tensor, max_norm: float) -> Tensor:
+    """Return what scales each member's gradient, (M, P), to a norm of at most `max_norm`, (M,)."""
+    norms = torch.linalg.vector_norm(gradient, dim=1)
+    return (max_norm / (norms + 1e-6)).clamp_(max=1.0)

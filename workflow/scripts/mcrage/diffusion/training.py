@@ -17,7 +17,7 @@ from torch import Tensor
 from mcrage.diffusion.batches import Batches
 from mcrage.diffusion.condition import Condition
 from mcrage.diffusion.network import Network, StackedParameters
-from mcrage.diffusion.optimizer import StackedAdam, clip_members
+from mcrage.diffusion.optimizer import StackedAdam
 from mcrage.diffusion.process import Process
 from mcrage.diffusion.recording import Recording
 
@@ -215,6 +215,8 @@ class Trainer:
             [settings.residual_weight_decay] * len(members),
             n_main=self.parameters.n_main,
             decoupled=settings.optimizer == "adamw",
+            clip_norm=settings.clip_norm,
+            average=self.average if self.average is not flat else None,
         )
         self.optimizer.start_after(self.n_steps)
         self._active = torch.tensor(self.active, device=self.device)
@@ -282,11 +284,7 @@ class Trainer:
         output = self.network(self._values, batch.inputs, batch.level, batch.condition, drop)
         losses = self.process.losses(output, batch.target)
         losses.sum().backward()
-        if self.settings.clip_norm is not None:
-            clip_members(self._gradient, self.settings.clip_norm)
-        self.optimizer.step(factor)
-        if self.average is not self.parameters.flat:
-            self.average.lerp_(self.parameters.flat, taken)
+        self.optimizer.step(factor, taken)
         self._loss_sum.index_add_(0, self._active, losses.detach())
 
     def read_losses(self) -> list[float]:
