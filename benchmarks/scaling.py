@@ -7,9 +7,11 @@
         split induce rebalance                                       # a mixed table, 50 columns
     .venv/bin/python benchmarks/scaling.py --sizes 10000 100000 1000000 --stages learn_cddpm \
         draw_cddpm learn_mixture draw_mixture learn_copula draw_copula   # the same
+    .venv/bin/python benchmarks/scaling.py --stages train sample --device cuda
 
 Every stage and size has a process of its own, on one thread, so that its peak memory is known.
-Seconds are of the processor, since the machine may be shared:
+Seconds are of the processor, since the machine may be shared; with a GPU, those that passed, and
+the GPU's peak memory is told as well:
 
 - prepare, balance, split, induce, rebalance: the workflow's own scripts on a CSV file of 50 columns
   (numbers with and without gaps, counts, categories of 2, 4 and 200 levels, ordinals, dates);
@@ -34,6 +36,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -81,7 +84,12 @@ def encode(n_rows: int, folder: Path) -> float:
     return time.process_time() - started
 
 
-def train(n_rows: int, folder: Path) -> float:
+def now(device: str) -> float:
+    """Return seconds: of the processor, or with a GPU of the clock."""
+    return time.process_time() if device == "cpu" else time.perf_counter()
+
+
+def train(n_rows: int, folder: Path, device: str) -> float:
     """Train for some steps; what a fit of one step takes is not theirs."""
     import mcrage.generators.cddpm_fit  # noqa: F401 - not to be timed
     from mcrage.config.generators import CddpmSettings
@@ -92,13 +100,13 @@ def train(n_rows: int, folder: Path) -> float:
     seconds = []
     for steps in (1, 1 + TRAINING_STEPS):
         settings = CddpmSettings(kind="cddpm", preset="tuned", steps=steps).resolved()
-        started = time.process_time()
-        CddpmGenerator(settings).fit(rows, seed=0).save(folder)
-        seconds.append(time.process_time() - started)
+        started = now(device)
+        CddpmGenerator(settings).fit(rows, seed=0, device=device).save(folder)
+        seconds.append(now(device) - started)
     return seconds[1] - seconds[0]
 
 
-def sample(n_rows: int, folder: Path) -> float:
+def sample(n_rows: int, folder: Path, device: str) -> float:
     """Draw and write as the rule sample_generator does."""
     import torch
 
@@ -117,13 +125,13 @@ def sample(n_rows: int, folder: Path) -> float:
     schema = GroupSchema.of(ROLES)
     text = {column: pa.string() for column in schema.columns}
     columns = pa.schema([(name, text.get(name, pa.float64())) for name in ROLES.columns])
-    for _ in model.draw(counts(1000), seed=0):
+    for _ in model.draw(counts(1000), seed=0, device=device):
         pass
-    started = time.process_time()
+    started = now(device)
     with table_writer(folder / "drawn.parquet", synthetic_schema(columns)) as write:
-        for features, groups in model.draw(counts(n_rows), seed=1):
+        for features, groups in model.draw(counts(n_rows), seed=1, device=device):
             write(synthetic_table(features, groups, columns.empty_table(), ROLES))
-    return time.process_time() - started
+    return now(device) - started
 
 
 def hash_content(n_rows: int, folder: Path) -> float:
@@ -289,11 +297,18 @@ def draw(kind: str, n_rows: int, folder: Path) -> float:
     return time.process_time() - started
 
 
-def measure(stage: str, n_rows: int, folder: Path) -> dict[str, float]:
+def measure(stage: str, n_rows: int, folder: Path, device: str) -> dict[str, float]:
     """Run one stage in a process of its own; return its seconds and peak memory in bytes."""
-    command = [sys.executable, __file__, "--stage", stage, str(n_rows), str(folder)]
+    command = [sys.executable, __file__, "--device", device]
+    command += ["--stage", stage, str(n_rows), str(folder)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def device_peak() -> int:
+    """Return the most bytes that this process had on a GPU; 0 without one."""
+    torch = sys.modules.get("torch")
+    return torch.cuda.max_memory_allocated() if torch and torch.cuda.is_available() else 0
 
 
 def exponent(sizes: list[int], seconds: list[float]) -> float:
@@ -309,11 +324,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[10**k for k in range(3, 8)])
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
+    parser.add_argument("--device", default="cpu", help="of train and sample: cpu or cuda")
     parser.add_argument("--stage", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.stage:
         stage, n_rows, folder = arguments.stage
-        others = {"encode": encode, "train": train, "sample": sample, "hash": hash_content}
+        others = {"encode": encode, "hash": hash_content}
+        others |= {
+            name: partial(work, device=arguments.device)
+            for name, work in (("train", train), ("sample", sample))
+        }
         others |= {"make": make, "make_synthetic": make_synthetic, "make_train": make_train}
         what, _, kind = stage.partition("_")
         if stage in others:
@@ -325,28 +345,32 @@ def main() -> None:
         else:
             seconds = data_stage(stage, int(n_rows), Path(folder))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        print(json.dumps({"seconds": seconds, "peak": peak}))
+        print(json.dumps({"seconds": seconds, "peak": peak, "device_peak": device_peak()}))
         return
+    run = partial(measure, device=arguments.device)
     sizes = sorted(arguments.sizes)
     with tempfile.TemporaryDirectory() as folder:
         # A model of the usual size, for those that only draw.
         if {"sample", "hash"} & set(arguments.stages):
-            measure("train", 3000, Path(folder))
+            run("train", 3000, Path(folder))
         found: dict[str, list[dict[str, float]]] = {stage: [] for stage in arguments.stages}
-        print(f"{'stage':<10}{'rows':>12}{'seconds':>10}{'rows/s':>12}{'peak MiB':>10}")
+        print(
+            f"{'stage':<10}{'rows':>12}{'seconds':>10}{'rows/s':>12}{'peak MiB':>10}{'on GPU':>10}"
+        )
         for n_rows in sizes:
             if "prepare" in arguments.stages:
-                measure("make", n_rows, Path(folder))
+                run("make", n_rows, Path(folder))
             if set(MIXED_STAGES) & set(arguments.stages):
-                measure("make_train", n_rows, Path(folder))
+                run("make_train", n_rows, Path(folder))
             for stage in arguments.stages:
                 if stage == "rebalance":
-                    measure("make_synthetic", n_rows, Path(folder))
-                told = measure(stage, n_rows, Path(folder))
+                    run("make_synthetic", n_rows, Path(folder))
+                told = run(stage, n_rows, Path(folder))
                 found[stage].append(told)
                 print(
                     f"{stage:<10}{n_rows:>12,}{told['seconds']:>10.2f}"
-                    f"{n_rows / told['seconds']:>12,.0f}{told['peak'] / 2**20:>10,.0f}",
+                    f"{n_rows / told['seconds']:>12,.0f}{told['peak'] / 2**20:>10,.0f}"
+                    f"{told['device_peak'] / 2**20:>10,.0f}",
                     flush=True,
                 )
     for stage, told in found.items():
