@@ -17,7 +17,7 @@ _THREADS = 256
 _SOURCE = r"""
 struct Rule {
     float scale, rate, step_size, spread, decay, residual_decay, taken;
-    float keep_first, keep_second, epsilon;
+    float learn_first, keep_second, learn_second, epsilon;
     int decoupled;
 };
 
@@ -29,8 +29,8 @@ __device__ __forceinline__ void one(
     gradient *= rule.scale;
     if (rule.decoupled) value -= rule.rate * decay * value;
     else gradient += decay * value;
-    first += (1.0f - rule.keep_first) * (gradient - first);
-    second = rule.keep_second * second + (1.0f - rule.keep_second) * gradient * gradient;
+    first += rule.learn_first * (gradient - first);
+    second = rule.keep_second * second + rule.learn_second * gradient * gradient;
     value -= rule.step_size * first / (sqrtf(second) / rule.spread + rule.epsilon);
     average += rule.taken * (value - average);
 }
@@ -53,8 +53,10 @@ extern "C" __global__ void update(
         rule.decay = decays[member];
         rule.residual_decay = residual_decays[member];
         rule.taken = averaged ? taken[0] : 0.0f;
-        rule.keep_first = (float)beta1;
+        // Of doubles: 1 - .999f has lost five digits.
+        rule.learn_first = (float)(1.0 - beta1);
         rule.keep_second = (float)beta2;
+        rule.learn_second = (float)(1.0 - beta2);
         rule.epsilon = (float)epsilon;
         rule.decoupled = decoupled;
     }

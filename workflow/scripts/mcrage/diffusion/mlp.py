@@ -9,13 +9,21 @@ from torch import Tensor
 from torch.nn.functional import silu
 
 from mcrage.diffusion.condition import Condition
-from mcrage.diffusion.network import Drop, Parameter, add_product, linear, linear_parameters
+from mcrage.diffusion.network import (
+    Begun,
+    Drop,
+    Network,
+    Parameter,
+    add_product,
+    linear,
+    linear_parameters,
+)
 
 # Wavelengths of the embedded time grow from 2π steps to this many times as much.
 _LONGEST = 10_000.0
 
 
-class MlpNetwork:
+class MlpNetwork(Network):
     """A projection of the row plus embeddings of time and group, then layers with ReLU.
 
     Parameters
@@ -65,6 +73,7 @@ class MlpNetwork:
         level: Tensor,
         condition: Tensor,
         drop: Drop | None = None,
+        begun: Begun | None = None,
     ) -> Tensor:
         """Predict the target; see `mcrage.diffusion.network.Network`."""
         time = linear(values, "time1", silu(linear(values, "time0", self._times(level))))

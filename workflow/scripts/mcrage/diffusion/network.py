@@ -46,10 +46,67 @@ Predictor = Callable[[Mapping[str, Tensor], Tensor, Tensor, Tensor], Tensor]
 """(values, inputs, level, condition) -> outputs: a network as sampling uses it."""
 
 
+class Beside:
+    """Work on a stream of its own on a GPU, and the backward pass of it, by autograd.
+
+    Small products fill no GPU, and what draws a batch is a chain of small kernels. What the work
+    reads of other streams must outlive the backward pass: an allocator knows one stream a tensor.
+
+    Parameters
+    ----------
+    name : str
+        Of the stream.
+    like : Tensor
+        Lies where the work is done.
+    work : callable
+    """
+
+    _streams: ClassVar[dict[tuple[str, torch.device], "torch.cuda.Stream"]] = {}
+
+    def __init__(self, name: str, like: Tensor, work: Callable[[], Tensor]) -> None:
+        self._stream = None
+        if like.is_cuda:
+            key = (name, like.device)
+            if key not in self._streams:
+                self._streams[key] = torch.cuda.Stream(like.device)
+            self._stream = self._streams[key]
+        self._value = self._beside(work)
+
+    def _beside(self, work: Callable[[], Tensor]) -> Tensor:
+        if self._stream is None:
+            return work()
+        self._stream.wait_stream(torch.cuda.current_stream(self._stream.device))
+        with torch.cuda.stream(self._stream):
+            return work()
+
+    def then(self, work: Callable[[Tensor], Tensor]) -> "Beside":
+        """Go on with what was there when this was called."""
+        value = self._value
+        self._value = self._beside(lambda: work(value))
+        return self
+
+    def result(self) -> Tensor:
+        """Return what the work gave, for the present stream."""
+        if self._stream is not None:
+            present = torch.cuda.current_stream(self._stream.device)
+            present.wait_stream(self._stream)
+            # Its memory is not to be given to other work of its stream while it is read.
+            self._value.record_stream(present)
+        return self._value
+
+
+Begun = dict[str, Beside]
+"""What a network has begun, by name."""
+
+
 class Network(Protocol):
     """What training and sampling need of a network."""
 
     parameters: tuple[Parameter, ...]
+
+    def begin(self, values: Mapping[str, Tensor], batch_size: int) -> Begun | None:
+        """Begin, while a batch is drawn, what needs none; `__call__` takes it up."""
+        return None
 
     def __call__(
         self,
@@ -58,6 +115,7 @@ class Network(Protocol):
         level: Tensor,
         condition: Tensor,
         drop: Drop | None = None,
+        begun: Begun | None = None,
     ) -> Tensor:
         """Predict the process's target.
 
@@ -71,6 +129,8 @@ class Network(Protocol):
         condition : Tensor, shape (M, B, C)
         drop : callable, optional
             Inner dropout; none in sampling.
+        begun : optional
+            The result of `begin` with these values.
 
         Returns
         -------
@@ -107,7 +167,7 @@ class _Product(torch.autograd.Function):
         ctx.weight_gradient, ctx.bias_gradient = weight.grad, None
         if base.dim() == 2:
             ctx.bias_gradient, base = base.grad, base.unsqueeze(1)
-        return torch.baddbmm(base, x, weight)
+        return _sum_of(base, x, weight)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
@@ -125,7 +185,14 @@ def add_product(base: Tensor, x: Tensor, weight: Tensor) -> Tensor:
     """Return base + x @ weight, (M, B, out), whose gradient is written where it is to be."""
     if weight.grad is not None and torch.is_grad_enabled():
         return _Product.apply(base, x, weight)
-    return torch.baddbmm(base.unsqueeze(1) if base.dim() == 2 else base, x, weight)
+    return _sum_of(base.unsqueeze(1) if base.dim() == 2 else base, x, weight)
+
+
+def _sum_of(base: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    if x.is_cuda:
+        # A GPU's product would first copy what it adds to, and then read it.
+        return torch.bmm(x, weight).add_(base)
+    return torch.baddbmm(base, x, weight)
 
 
 def linear(values: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
@@ -133,7 +200,7 @@ def linear(values: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
     return add_product(values[f"{name}.bias"], x, values[f"{name}.weight"])
 
 
-class ResidualNetwork:
+class ResidualNetwork(Network):
     """Residual perceptron with SiLU, a sinusoidal noise embedding and an additive condition.
 
     Parameters
@@ -186,6 +253,7 @@ class ResidualNetwork:
         level: Tensor,
         condition: Tensor,
         drop: Drop | None = None,
+        begun: Begun | None = None,
     ) -> Tensor:
         """Predict the target; see `Network`."""
         factors = condition[..., : self._n_factor_columns]
@@ -212,7 +280,7 @@ class ResidualNetwork:
         return batch_size * ((5 * self.depth + 5) * width + self._n_inputs)
 
 
-class PaperNetwork:
+class PaperNetwork(Network):
     """The network of MCRAGE's notebook, without the activation and dropout on its output.
 
     d -> width (GELU, kept for the skip) -> width (GELU), times an embedding of the group, plus an
@@ -264,10 +332,12 @@ class PaperNetwork:
         level: Tensor,
         condition: Tensor,
         drop: Drop | None = None,
+        begun: Begun | None = None,
     ) -> Tensor:
         """Predict the target; see `Network`."""
-        group = _Beside("group", level, lambda: self._group(values, condition))
-        time = _Beside("time", level, lambda: self._time(values, level))
+        if begun is None:
+            begun = self._begin(values, condition.shape[1], level.shape[1])
+        group, time = self._group(values, condition, begun), self._time(values, level, begun)
         skip = gelu(linear(values, "input", inputs))
         hidden = gelu(linear(values, "hidden", skip))
         if drop is not None:
@@ -275,67 +345,51 @@ class PaperNetwork:
         hidden = group.result() * hidden + time.result()
         return linear(values, "output", torch.cat([hidden, skip], dim=-1))
 
-    def _group(self, values: Mapping[str, Tensor], condition: Tensor) -> Tensor:
-        if not self._one_factor or self._n_condition >= condition.shape[1]:
-            return _embedding(values, "condition", condition)
-        # Each group, and none.
-        distinct = torch.eye(self._n_condition + 1, self._n_condition, device=condition.device)
-        table = _embedding(values, "condition", distinct.expand(len(condition), -1, -1))
-        return torch.bmm(torch.cat([condition, 1 - condition.sum(-1, keepdim=True)], -1), table)
+    def begin(self, values: Mapping[str, Tensor], batch_size: int) -> Begun:
+        """Embed each group and each time that there is, if a batch has more rows."""
+        return self._begin(values, batch_size, batch_size)
 
-    def _time(self, values: Mapping[str, Tensor], level: Tensor) -> Tensor:
+    def _begin(self, values: Mapping[str, Tensor], n_rows: int, n_levels: int) -> Begun:
+        like, begun = values["input.bias"], {}
+        n, n_members = self._n_condition, len(like)
+        if self._one_factor and n < n_rows:
+            # Each group, and none.
+            groups = torch.eye(n + 1, n, device=like.device).expand(n_members, -1, -1)
+            begun["group"] = Beside("group", like, lambda: _embedding(values, "condition", groups))
         n = self._n_timesteps
-        if n is None or n >= level.shape[1]:
-            return _embedding(values, "time", level.unsqueeze(-1))
-        steps = torch.arange(1, n + 1, device=level.device)
-        table = _embedding(values, "time", (steps / n).expand(len(level), -1).unsqueeze(-1))
-        return torch.bmm(((level * n).round().unsqueeze(-1) == steps).to(level.dtype), table)
+        if n is not None and n < n_levels:
+            steps = torch.arange(1, n + 1, device=like.device)
+            times = (steps / n).expand(n_members, -1).unsqueeze(-1)
+            begun["time"] = Beside("time", like, lambda: _embedding(values, "time", times))
+        return begun
+
+    def _group(self, values: Mapping[str, Tensor], condition: Tensor, begun: Begun) -> Beside:
+        if "group" not in begun:
+            return Beside("group", condition, lambda: _embedding(values, "condition", condition))
+
+        def choose(table: Tensor) -> Tensor:
+            none = 1 - condition.sum(-1, keepdim=True)
+            return torch.bmm(torch.cat([condition, none], -1), table)
+
+        return begun["group"].then(choose)
+
+    def _time(self, values: Mapping[str, Tensor], level: Tensor, begun: Begun) -> Beside:
+        if "time" not in begun:
+            return Beside("time", level, lambda: _embedding(values, "time", level.unsqueeze(-1)))
+        n = self._n_timesteps
+
+        def choose(table: Tensor) -> Tensor:
+            steps = torch.arange(1, n + 1, device=level.device)
+            chosen = (level * n).round().unsqueeze(-1) == steps
+            return torch.bmm(chosen.to(level.dtype), table)
+
+        return begun["time"].then(choose)
 
     def activations(self, batch_size: int) -> int:
         """Count what is kept; see `Network`."""
         width = self.parameters[0].shape[1]
         # As if no embedding were looked up.
         return batch_size * (16 * width + (self._n_timesteps or 0) + 2 * self._n_condition)
-
-
-class _Beside:
-    """Work that no other work before its result is asked for depends on.
-
-    Small products fill no GPU, so they are launched on a stream of their own there, and so is
-    their backward pass, by autograd.
-
-    Parameters
-    ----------
-    name : str
-        Of the stream.
-    like : Tensor
-        Lies where the work is done.
-    work : callable
-    """
-
-    _streams: ClassVar[dict[tuple[str, torch.device], "torch.cuda.Stream"]] = {}
-
-    def __init__(self, name: str, like: Tensor, work: Callable[[], Tensor]) -> None:
-        self._stream = None
-        if not like.is_cuda:
-            self._value = work()
-            return
-        key = (name, like.device)
-        if key not in self._streams:
-            self._streams[key] = torch.cuda.Stream(like.device)
-        self._stream = self._streams[key]
-        self._stream.wait_stream(torch.cuda.current_stream(like.device))
-        with torch.cuda.stream(self._stream):
-            self._value = work()
-
-    def result(self) -> Tensor:
-        """Return what the work gave, for the present stream."""
-        if self._stream is not None:
-            present = torch.cuda.current_stream(self._value.device)
-            present.wait_stream(self._stream)
-            # Its memory is not to be given to other work of its stream while it is read.
-            self._value.record_stream(present)
-        return self._value
 
 
 def _embedding(values: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:

@@ -56,7 +56,24 @@ class SquaredLoss:
 
     def losses(self, output: Tensor, target: Tensor) -> Tensor:
         """Return the mean square of the error of each member, (M, B, d) -> (M,)."""
-        return (output - target).square().mean(dim=(1, 2))
+        return _MeanSquare.apply(output, target)
+
+
+class _MeanSquare(torch.autograd.Function):
+    """The mean square of a difference, whose gradient is one product instead of five."""
+
+    @staticmethod
+    def forward(ctx, output: Tensor, target: Tensor) -> Tensor:
+        """Return the mean of each member, (M, B, d) -> (M,)."""
+        error = output - target
+        ctx.save_for_backward(error)
+        return error.square().mean(dim=(1, 2))
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        """Return the gradient of the output; the target has none."""
+        (error,) = ctx.saved_tensors
+        return error * (gradient * (2.0 / error[0].numel()))[:, None, None], None
 
 
 class DiscreteProcess(SquaredLoss):

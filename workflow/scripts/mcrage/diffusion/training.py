@@ -220,6 +220,7 @@ class Trainer:
         )
         self.optimizer.start_after(self.n_steps)
         self._active = torch.tensor(self.active, device=self.device)
+        self._once = torch.ones(len(members), device=self.device)
         if self._is_recorded:
             generators = self.batches.generators()
             self._recording = Recording(lambda: self._update(*self._scalars), generators)
@@ -279,11 +280,12 @@ class Trainer:
         self._compact()
 
     def _update(self, factor: float | Tensor, taken: float | Tensor) -> None:
+        begun = self.network.begin(self._values, self.batches.size)
         batch = self.batches.draw()
         drop = self.batches.drop if self.batches.drops else None
-        output = self.network(self._values, batch.inputs, batch.level, batch.condition, drop)
-        losses = self.process.losses(output, batch.target)
-        losses.sum().backward()
+        inputs = (batch.inputs, batch.level, batch.condition)
+        losses = self.process.losses(self.network(self._values, *inputs, drop, begun), batch.target)
+        losses.backward(self._once)
         self.optimizer.step(factor, taken)
         self._loss_sum.index_add_(0, self._active, losses.detach())
 
