@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from mcrage.diffusion.beside import Beside
 from mcrage.diffusion.condition import Condition
 from mcrage.diffusion.process import EdmProcess, Process
 from mcrage.diffusion.streams import Streams
@@ -131,12 +132,15 @@ class Batches:
         mean, std = torch.tensor(filled, dtype=torch.float32, device=device).unsqueeze(2).unbind(1)
         return replace(self._process, noise_mean=mean, noise_std=std)
 
-    def generators(self) -> list[torch.Generator]:
-        """Return what the present members' batches are drawn with, on the device."""
+    def generators(self, *, inner: bool = True) -> list[torch.Generator]:
+        """Return what the present members' batches are drawn with, on the device.
+
+        `inner`: and what is dropped inside the network.
+        """
         purposes = ["batch"]
         if self._drops_condition or self._factor_dropout:
             purposes.append("condition")
-        if self.drops:
+        if self.drops and inner:
             purposes.append("dropout")
         return self.streams.generators(purposes)
 
@@ -182,6 +186,64 @@ class Batches:
         """Inverted dropout of each member's own rate, (M, B, width) -> (M, B, width)."""
         draws = self._member_streams(self.streams.uniform(*hidden.shape[1:], purpose="dropout"))
         return hidden * (draws < self._keep).to(hidden.dtype).div_(self._keep)
+
+
+class NextBatch:
+    """On a GPU, the batch of the next step, drawn beside the present one.
+
+    A batch is drawn by a chain of fifty small kernels, each of which waits for the one before:
+    this takes as long as all the rest of a step of small networks. The streams are then a batch
+    ahead of the steps done, and `rewind` gives it back.
+
+    Parameters
+    ----------
+    batches : Batches
+        As arranged for the present members.
+
+    Attributes
+    ----------
+    present : Batch
+        Where it lies never changes, so that a recorded step can read it.
+    """
+
+    def __init__(self, batches: Batches) -> None:
+        self._batches = batches
+        self._generators = batches.generators(inner=False)
+        self._is_drawn = False
+
+    def ensure(self) -> None:
+        """Draw the present batch if it is not there."""
+        if self._is_drawn:
+            return
+        before = [generator.get_offset() for generator in self._generators]
+        drawn = self._batches.draw()
+        self._used = [
+            generator.get_offset() - offset
+            for generator, offset in zip(self._generators, before, strict=True)
+        ]
+        if not hasattr(self, "present"):
+            self.present = Batch(
+                *(part.clone(memory_format=torch.contiguous_format) for part in drawn)
+            )
+        self.keep(drawn)
+        self._is_drawn = True
+
+    def begin(self) -> Beside:
+        """Begin to draw the batch after the present one."""
+        return Beside("batch", self.present.inputs, self._batches.draw)
+
+    def keep(self, drawn: Batch) -> None:
+        """Make this the present batch, once the one before has been learnt from."""
+        for part, new in zip(self.present, drawn, strict=True):
+            part.copy_(new)
+
+    def rewind(self) -> None:
+        """Put the streams back to where they were before the present batch, and forget it."""
+        if not self._is_drawn:
+            return
+        for generator, used in zip(self._generators, self._used, strict=True):
+            generator.set_offset(generator.get_offset() - used)
+        self._is_drawn = False
 
 
 class _Gather:

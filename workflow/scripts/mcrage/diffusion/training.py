@@ -3,7 +3,8 @@
 
 Members differ by their seed, their settings and the rows they learn from; each ends as it would
 alone. Nothing in a step waits for the device: rates are numbers known in advance, and losses add
-up on the device until they are asked for. On a GPU a step is recorded as a graph and replayed.
+up on the device until they are asked for. On a GPU a step is recorded as a graph and
+replayed, and the next batch is drawn beside it.
 """
 
 import math
@@ -14,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mcrage.diffusion.batches import Batches
+from mcrage.diffusion.batches import Batches, NextBatch
 from mcrage.diffusion.condition import Condition
 from mcrage.diffusion.network import Network, StackedParameters
 from mcrage.diffusion.optimizer import StackedAdam
@@ -221,6 +222,7 @@ class Trainer:
         self.optimizer.start_after(self.n_steps)
         self._active = torch.tensor(self.active, device=self.device)
         self._once = torch.ones(len(members), device=self.device)
+        self._next = NextBatch(self.batches) if self._is_recorded else None
         if self._is_recorded:
             generators = self.batches.generators()
             self._recording = Recording(lambda: self._update(*self._scalars), generators)
@@ -232,6 +234,7 @@ class Trainer:
         going = [i for i, place in enumerate(self.active) if self.budgets[place] > self.n_steps]
         if len(going) == len(self.active):
             return
+        self._rewind()
         before = (self.parameters.flat, self.average)
         moments = (self.optimizer.first, self.optimizer.second)
         for row, place in enumerate(self.active):
@@ -239,6 +242,11 @@ class Trainer:
                 self._ended[place] = tuple(buffer[row].detach().clone() for buffer in before)
         self.active = tuple(self.active[row] for row in going)
         self._rebuild(*(buffer.detach()[going] for buffer in (*before, *moments)))
+
+    def _rewind(self) -> None:
+        """Have the streams where the steps done have left them."""
+        if self._next is not None:
+            self._next.rewind()
 
     def _rebuild(self, flat: Tensor, average: Tensor, first: Tensor, second: Tensor) -> None:
         self.parameters = StackedParameters(self.network.parameters, len(flat), self.device)
@@ -273,6 +281,7 @@ class Trainer:
         if self._is_recorded:
             self._scalars[0].fill_(factor)
             self._scalars[1].fill_(taken)
+            self._next.ensure()
             self._recording()
         else:
             self._update(factor, taken)
@@ -281,13 +290,19 @@ class Trainer:
 
     def _update(self, factor: float | Tensor, taken: float | Tensor) -> None:
         begun = self.network.begin(self._values, self.batches.size)
-        batch = self.batches.draw()
+        following = None
+        if self._next is None:
+            batch = self.batches.draw()
+        else:
+            batch, following = self._next.present, self._next.begin()
         drop = self.batches.drop if self.batches.drops else None
         inputs = (batch.inputs, batch.level, batch.condition)
         losses = self.process.losses(self.network(self._values, *inputs, drop, begun), batch.target)
         losses.backward(self._once)
         self.optimizer.step(factor, taken)
         self._loss_sum.index_add_(0, self._active, losses.detach())
+        if following is not None:
+            self._next.keep(following.result())
 
     def read_losses(self) -> list[float]:
         """Return each member's mean loss since the last reading; waits for the device.
@@ -323,6 +338,7 @@ class Trainer:
 
         Their shapes do not depend on who has stopped.
         """
+        self._rewind()
         tensors = {
             "flat": self.weights(averaged=False),
             "first": self._whole(self.optimizer.first, {}),
