@@ -101,7 +101,7 @@ def _kernel(device: int):
     try:
         with torch.cuda.device(device):
             return torch.cuda._compile_kernel(_SOURCE, "update")
-    except (AttributeError, OSError, RuntimeError) as error:
+    except (AttributeError, ImportError, OSError, RuntimeError) as error:
         logger.warning(
             "torch can't compile the update of all members for this GPU (%s); they are updated "
             "one after the other, which takes longer and gives the same",
