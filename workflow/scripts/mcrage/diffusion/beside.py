@@ -14,7 +14,8 @@ class Beside:
     """Work on a stream of its own on a GPU, and the backward pass of it, by autograd.
 
     Small products fill no GPU, and what draws a batch is a chain of small kernels. What the work
-    reads of other streams must outlive the backward pass: an allocator knows one stream a tensor.
+    reads, but does not make itself, must outlive the backward pass: the allocator may give it away
+    as soon as the stream that it was made on is done with it.
 
     Parameters
     ----------

@@ -303,16 +303,21 @@ class PaperNetwork(Network):
 
     def _begin(self, values: Mapping[str, Tensor], n_rows: int, n_levels: int) -> Begun:
         like, begun = values["input.bias"], {}
-        n, n_members = self._n_condition, len(like)
-        if self._one_factor and n < n_rows:
+        n_groups, n_times = self._n_condition, self._n_timesteps
+
+        def embed_groups() -> Tensor:
             # Each group, and none.
-            groups = torch.eye(n + 1, n, device=like.device).expand(n_members, -1, -1)
-            begun["group"] = Beside("group", like, lambda: _embedding(values, "condition", groups))
-        n = self._n_timesteps
-        if n is not None and n < n_levels:
-            steps = torch.arange(1, n + 1, device=like.device)
-            times = (steps / n).expand(n_members, -1).unsqueeze(-1)
-            begun["time"] = Beside("time", like, lambda: _embedding(values, "time", times))
+            groups = torch.eye(n_groups + 1, n_groups, device=like.device)
+            return _embedding(values, "condition", groups.expand(len(like), -1, -1))
+
+        def embed_times() -> Tensor:
+            times = torch.arange(1, n_times + 1, device=like.device) / n_times
+            return _embedding(values, "time", times.expand(len(like), -1).unsqueeze(-1))
+
+        if self._one_factor and n_groups < n_rows:
+            begun["group"] = Beside("group", like, embed_groups)
+        if n_times is not None and n_times < n_levels:
+            begun["time"] = Beside("time", like, embed_times)
         return begun
 
     def _group(self, values: Mapping[str, Tensor], condition: Tensor, begun: Begun) -> Beside:
