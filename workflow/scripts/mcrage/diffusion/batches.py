@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mcrage.diffusion.condition import Condition
-from mcrage.diffusion.process import EdmProcess, Process
+from mcrage.diffusion.process import EdmProcess, Process, with_numbers
 from mcrage.diffusion.streams import Streams
 
 if TYPE_CHECKING:
@@ -122,14 +122,17 @@ class Batches:
     ) -> Process:
         if not any(value is not None for unit in units for value in unit):
             return self._process
-        if not isinstance(self._process, EdmProcess):
+        numbers = getattr(self._process, "numbers", self._process)
+        if not isinstance(numbers, EdmProcess):
             raise ValueError("noise_mean and noise_std of a member need continuous noise levels")
-        usual = (self._process.noise_mean, self._process.noise_std)
+        usual = [numbers.noise_mean, numbers.noise_std]
         filled = [
             [u if v is None else v for u, v in zip(usual, unit, strict=True)] for unit in units
         ]
+        if all(own == usual for own in filled):
+            return self._process
         mean, std = torch.tensor(filled, dtype=torch.float32, device=device).unsqueeze(2).unbind(1)
-        return replace(self._process, noise_mean=mean, noise_std=std)
+        return with_numbers(self._process, replace(numbers, noise_mean=mean, noise_std=std))
 
     def generators(self) -> list[torch.Generator]:
         """Return what the present members' batches are drawn with, on the device."""

@@ -45,7 +45,7 @@ class Member:
         each size. Padding to the largest would be another way, but a padded row costs as much as
         one to learn from.
     noise_mean, noise_std : float, optional
-        Of ln σ in training, instead of the process's own.
+        Of ln σ in training, instead of the process's own; for continuous noise levels.
     subset : int, optional
         Which of the trainer's subsets of rows it learns from; all rows if left out.
     steps : int, optional

@@ -3,7 +3,6 @@
 
 import itertools
 import logging
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from mcrage.diffusion.memory import (
     table_bytes,
 )
 from mcrage.diffusion.schedule import diameter, timesteps_rule
-from mcrage.diffusion.training import Member, Trainer, TrainingSettings
+from mcrage.diffusion.training import Member, Trainer
 from mcrage.encoding.rows import parts_of
 from mcrage.errors import UserError
 from mcrage.folds import stratified_folds
@@ -36,7 +35,8 @@ from mcrage.generators.base import (
 from mcrage.generators.cddpm_parts import Parts, make_parts
 from mcrage.generators.cddpm_rows import RowEncoding, sort_by_group
 from mcrage.generators.cddpm_run import Run
-from mcrage.generators.cddpm_select import Scores, Scoring, every, refit_members, snapshots
+from mcrage.generators.cddpm_schedule import schedules
+from mcrage.generators.cddpm_select import Scores, Scoring, refit_members
 from mcrage.generators.devices import check_device, device_name
 from mcrage.groups import filling_plan, plan_rows
 
@@ -107,8 +107,7 @@ def fit(
     if not held:
         groups = sort_by_group(rows, groups)
     data = (torch.from_numpy(rows), torch.from_numpy(groups))
-    shared = training_settings(settings, len(rows))
-    epoch = steps_per_epoch(settings, len(rows))
+    by_size = schedules(settings, len(rows))
     n_condition = parts.condition.n_factor_columns + parts.condition.n_residual_columns
     table = table_bytes(*data, max(1, len(learnt)), place)
     table += heldout_bytes(*data, held, n_condition)
@@ -116,24 +115,21 @@ def fit(
     scoring = None
     if settings["selection"] == "criterion":
         judge = _judge(settings, parts, encoding, train, criterion, seed)
-        interval = settings["select_every_epochs"] * epoch
-        scoring = Scoring("validation_f1", every(interval, shared.steps), judge)
+        scoring = Scoring("validation_f1", judge)
     elif settings["selection"] == "cross_validation":
         losses = _heldout_losses(settings, parts, data, held, seed, place)
-        steps = snapshots(settings["snapshots"], shared.steps)
-        scoring = Scoring("heldout_loss", steps, losses)
+        scoring = Scoring("heldout_loss", losses)
     refit = None
     if held:
         seeds = range(seed, seed + settings["seeds"])
         refit = lambda chosen: refit_members(chosen, seeds)  # noqa: E731
     run = Run(
-        lambda members: Trainer(
+        lambda members, shared: Trainer(
             parts.network, parts.condition, parts.process, *data, members, shared, place, learnt
         ),
         make_members(settings, seed),
         divided,
-        shared.steps,
-        epoch,
+        by_size,
         averaged=settings["use_ema"],
         scoring=scoring,
         refit=refit,
@@ -214,7 +210,7 @@ def _heldout_losses(
     choose, and are no estimate of what new rows would have.
     """
     # Without gradients, twice as many rows take no more than a batch does, which is reckoned with.
-    chunk = 2 * settings["batch_size"]
+    chunk = 2 * min(settings["batch_sizes"])
     heldout = HeldOut(
         *(parts.network, parts.condition, parts.process, *data, held),
         seed=seed,
@@ -282,7 +278,7 @@ def _partition(
         if table + largest > limit:
             logger.warning(
                 "the table and one member take more than is allowed, which no splitting mends: "
-                "raise max_memory_gib, learn from fewer rows, or take a smaller batch_size or width"
+                "raise max_memory_gib, learn from fewer rows, or take smaller batch_sizes or width"
             )
         return ensembles
 
@@ -325,45 +321,8 @@ def make_members(settings: dict[str, Any], seed: int) -> list[Member]:
         replicas = [(seed, fold) for fold in range(settings["folds"])]
     else:
         replicas = [(seed + place, None) for place in range(settings["seeds"])]
-    grid = itertools.product(
-        replicas,
-        settings["learning_rates"],
-        settings["condition_dropouts"],
-        settings["weight_decays"],
-        settings["dropouts"],
-    )
-    return [
-        Member(own, rate, nulls, decay, dropout, settings["batch_size"], subset=fold)
-        for (own, fold), rate, nulls, decay, dropout in grid
-    ]
-
-
-def training_settings(settings: dict[str, Any], n_rows: int) -> TrainingSettings:
-    """Return the trainer's settings; epochs become steps of whole batches."""
-    steps = settings["steps"]
-    if steps is None:
-        steps = settings["epochs"] * steps_per_epoch(settings, n_rows)
-    return TrainingSettings(
-        steps=steps,
-        decay=settings["rate_decay"],
-        residual_weight_decay=settings["group_weight_decay"],
-        # An average that is not used is not kept.
-        ema_decay=settings["ema_decay"] if settings["use_ema"] else 0.0,
-        **{
-            name: settings[name]
-            for name in (
-                "group_exponent",
-                "factor_dropout",
-                "optimizer",
-                "warmup_steps",
-                "decay_rate",
-                "decay_every",
-                "clip_norm",
-            )
-        },
-    )
-
-
-def steps_per_epoch(settings: dict[str, Any], n_rows: int) -> int:
-    """Return the number of batches that hold as many rows as the table, at least 1."""
-    return math.ceil(n_rows / settings["batch_size"])
+    # The noise of a schedule is no member's own.
+    noise = ("noise_means", "noise_stds") if settings["target"] == "edm" else ()
+    names = ("learning_rates", "condition_dropouts", "weight_decays", "dropouts", "batch_sizes")
+    grid = itertools.product(replicas, *(settings[name] for name in (*names, *noise)))
+    return [Member(own, *setting, subset=fold) for (own, fold), *setting in grid]

@@ -3,14 +3,15 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mcrage.diffusion.training import Member, Trainer
+from mcrage.diffusion.training import Member, Trainer, TrainingSettings
 from mcrage.generators.base import Checkpoint
+from mcrage.generators.cddpm_schedule import Schedule
 from mcrage.generators.cddpm_select import SETTING, Best, Chosen, Scoring, choose
 from mcrage.generators.checkpoint import Cadence, unlike
 from mcrage.generators.costs import Costs
@@ -23,11 +24,12 @@ CURVE = (
     *("step", "epoch", "member", "seed", *SETTING, "fold"),
     *("loss", "rate", "heldout_loss", "validation_f1"),
 )
-"""Columns of the curve; `fold` is -1 for members that learn from all rows."""
-_WHOLE = ("step", "member", "seed", "fold")
+"""Columns of the curve; `fold` is -1 for members that learn from all rows, and noise is NaN where
+it is the schedule's."""
+_WHOLE = ("step", "member", "seed", "batch_size", "fold")
 _CURVE_POINTS = 100
 
-MakeTrainer = Callable[[list[Member]], Trainer]
+MakeTrainer = Callable[[list[Member], TrainingSettings], Trainer]
 Partition = Callable[[list[Member]], list[list[int]]]
 """Members -> places of those that are trained at once, for each ensemble in turn."""
 
@@ -42,11 +44,10 @@ class Run:
     members : sequence of Member
         The grid.
     partition : callable
-        Divides members into ensembles that are trained one after the other.
-    total : int
-        Steps of the schedule.
-    steps_per_epoch : int
-        For the curve.
+        Divides members into ensembles that are trained one after the other, each of one batch
+        size.
+    schedules : mapping of int to Schedule
+        By batch size.
     averaged : bool
         Keep and score the moving average of the parameters instead of the last ones.
     scoring : Scoring, optional
@@ -73,8 +74,7 @@ class Run:
         make_trainer: MakeTrainer,
         members: Sequence[Member],
         partition: Partition,
-        total: int,
-        steps_per_epoch: int,
+        schedules: Mapping[int, Schedule],
         *,
         averaged: bool,
         scoring: Scoring | None = None,
@@ -86,7 +86,7 @@ class Run:
         self._make_trainer, self._partition = make_trainer, partition
         self._grid = list(members)
         self._grid_parts = partition(self._grid)
-        self._total, self._steps_per_epoch, self._label = total, steps_per_epoch, label
+        self._schedules, self._label = schedules, label
         self.averaged = averaged
         self._scoring, self._refit, self._checkpoint = scoring, refit, checkpoint
         self._begin()
@@ -124,7 +124,9 @@ class Run:
         """Begin with an ensemble."""
         self._part, self._noted = part, 0
         self._numbers = self._parts[part]
-        self.trainer = self._make_trainer([self._members[number] for number in self._numbers])
+        members = [self._members[number] for number in self._numbers]
+        self._schedule = self._schedules[members[0].batch_size]
+        self.trainer = self._make_trainer(members, self._schedule.training)
 
     def _choose(self) -> None:
         """Choose a setting by the grid's losses, and add the members that are trained with it."""
@@ -139,17 +141,17 @@ class Run:
         logger.info(
             "cross-validation chose step %d of %s: held-out loss %.4f ± %.4f",
             self._chosen.step,
-            ", ".join(f"{name} {getattr(self._chosen.member, name):.4g}" for name in SETTING),
+            self._chosen.told,
             self._chosen.loss,
             self._chosen.standard_error,
         )
 
     def _next_stop(self, noted: int) -> int:
         """Return the step of the point of the curve after `noted`."""
-        interval = max(1, self._total // _CURVE_POINTS)
+        interval = max(1, self._schedule.training.steps // _CURVE_POINTS)
         stops = [self.trainer.last_step, (noted // interval + 1) * interval]
         if self._scoring is not None and self._in_grid:
-            stops.append(self._scoring.next_after(noted) or self.trainer.last_step)
+            stops.append(self._schedule.next_scored(noted) or self.trainer.last_step)
         return min(stops)
 
     def run(self) -> None:
@@ -290,7 +292,7 @@ class Run:
     def _scores(self, interruption: Interruption) -> list[float]:
         """Score all members where it is time to, and keep the best."""
         step, scoring = self.trainer.n_steps, self._scoring
-        if scoring is None or not self._in_grid or step not in scoring.steps:
+        if scoring is None or not self._in_grid or step not in self._schedule.scored:
             return [np.nan] * len(self.trainer.members)
         weights = self.trainer.weights(averaged=self.averaged)
         # Scoring takes long and changes nothing, so it is left at once and done again.
@@ -312,8 +314,8 @@ class Run:
                 # It had stopped before the last point.
                 continue
             row = (
-                *(step, step / self._steps_per_epoch, number, member.seed),
-                *(getattr(member, name) for name in SETTING),
+                *(step, step / self._schedule.steps_per_epoch, number, member.seed),
+                *(_number(getattr(member, name)) for name in SETTING),
                 *(-1 if member.subset is None else member.subset, loss),
                 member.learning_rate * factor,
                 *(score if here else np.nan for here in scored),
@@ -394,3 +396,7 @@ class Run:
             self._done = [torch.from_numpy(arrays["done"].copy())]
         self._best.restore(arrays, self.trainer.device)
         self.costs.add(arrays["costs"])
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """From training rows to the weights of TabDDPM."""
 
-import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from mcrage.errors import UserError
 from mcrage.generators.base import Checkpoint, TrainingData
 from mcrage.generators.cddpm_rows import sort_by_group
 from mcrage.generators.cddpm_run import Run
+from mcrage.generators.cddpm_schedule import Schedule, steps_per_epoch
 from mcrage.generators.devices import check_device, device_name
 from mcrage.generators.tabddpm_parts import make_parts
 
@@ -78,13 +78,12 @@ def fit(
         ema_decay=settings["ema_decay"],
     )
     run = Run(
-        lambda members: Trainer(
+        lambda members, shared: Trainer(
             *(parts.network, parts.condition, parts.process, *data, members, shared, place)
         ),
         [member],
         lambda members: [[*range(len(members))]],
-        shared.steps,
-        math.ceil(len(rows) / settings["batch_size"]),
+        {member.batch_size: Schedule(shared, steps_per_epoch(len(rows), member.batch_size))},
         averaged=settings["ema_decay"] > 0.0,
         checkpoint=checkpoint,
         started=started,
