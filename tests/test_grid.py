@@ -91,7 +91,8 @@ def test_numbers_beside_codes_are_noised_as_asked():
     settings = {"selection": "cross_validation", "folds": 2, "snapshots": 2, "steps": 8, "seeds": 1}
     both = curve(test_mixed_generator.fitted(**settings, noise_means=[-0.5, 3.0]))
     own = {mean: both["loss"][both["noise_mean"] == mean] for mean in (-0.5, 3.0)}
-    assert (np.abs(own[3.0] / own[-0.5] - 1) > 1e-3).all()
+    # Most of a loss is the codes', which share their draws.
+    assert np.median(np.abs(own[3.0] / own[-0.5] - 1)) > 1e-2
     for mean, losses in own.items():
         alone = curve(test_mixed_generator.fitted(**settings, noise_means=[mean]))
         np.testing.assert_allclose(losses, alone["loss"], rtol=2e-5)
