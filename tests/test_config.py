@@ -243,6 +243,14 @@ def test_every_experiment_is_a_valid_config(path):
     assert load_config(raw).experiment.title != load_config({}).experiment.title
 
 
+@pytest.mark.parametrize("preset", ["paper", "tuned"])
+def test_resolved_settings_are_settings(preset):
+    """A whole config, every value of a preset in it, can be read again."""
+    values = CddpmSettings(kind="cddpm", preset=preset).resolved()
+    again = CddpmSettings(**{key: value for key, value in values.items() if value is not None})
+    assert again.resolved() == values
+
+
 def test_the_report_is_told_where_a_preset_is_departed_from():
     """A reduced budget must not read as the paper's."""
     settings = CddpmSettings(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import test_mixed_generator
-from mcrage.generators.cddpm_run import CURVE
+from mcrage.generators.cddpm_grid import CURVE
 from mcrage.report.selection import Selection, choice_rows
 from test_generators import fitted
 

@@ -369,7 +369,7 @@ class CddpmSettings(Closed):
                 "guidance above 0 needs every entry of condition_dropouts above 0: the network "
                 "must have seen rows without their group"
             )
-        grid = math.prod(len(values[name]) for name in _GRID)
+        grid = math.prod(len(values[name] or [None]) for name in _GRID)
         if values["selection"] == "last" and grid > 1:
             raise ValueError(
                 f"selection 'last' cannot choose among a grid of {grid} settings: give one value "
@@ -385,6 +385,9 @@ class CddpmSettings(Closed):
             values["epochs"] = None
         if "epochs" in given:
             values["steps"] = None
+        if values["target"] != "edm":
+            # Of a schedule, whose noise is no member's own.
+            values["noise_means"] = values["noise_stds"] = None
         return values
 
     def departures(self) -> dict[str, tuple[Any, Any]]:
