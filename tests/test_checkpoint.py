@@ -262,7 +262,7 @@ def test_the_final_state_is_kept_and_written_once(whole, tmp_path, monkeypatch, 
 
     class Noting(CheckpointFile):
         def save(self, arrays: dict) -> bool:
-            noted = arrays["history.step"]
+            noted = arrays["0.history.step"]
             places.append((int(arrays["trainer.counts"][0]), noted[-1] if noted.size else 0))
             return super().save(arrays)
 

@@ -139,6 +139,17 @@ SMOTE_DOSES = {"description": "x", "generator": "smote", "fill": [0.5, 1]}
             {"generators": {"x": {"kind": "cddpm", "preset": "tuned", "step": 4}}},
             "generators.x.cddpm.step: unknown key (did you mean 'steps'?)",
         ),
+        *(
+            (
+                {"generators": {"x": {"kind": "cddpm", "preset": "tuned", old: 4}}},
+                f"generators.x.cddpm.{old}: unknown key (did you mean '{old}s'?)",
+            )
+            for old in ("batch_size", "noise_mean", "noise_std")
+        ),
+        (
+            {"generators": {"x": {"kind": "cddpm", "preset": "paper", "noise_stds": [1.0]}}},
+            "noise_stds need target 'edm', and target is 'epsilon'",
+        ),
         ({"experiment": {"baselines": []}}, "experiment.baselines: "),
         (
             {"experiment": {"treatments": ["imbalanced"], "baselines": ["imbalanced"]}},
@@ -232,10 +243,18 @@ def test_every_experiment_is_a_valid_config(path):
     assert load_config(raw).experiment.title != load_config({}).experiment.title
 
 
+@pytest.mark.parametrize("preset", ["paper", "tuned"])
+def test_resolved_settings_are_settings(preset):
+    """A whole config, every value of a preset in it, can be read again."""
+    values = CddpmSettings(kind="cddpm", preset=preset).resolved()
+    again = CddpmSettings(**{key: value for key, value in values.items() if value is not None})
+    assert again.resolved() == values
+
+
 def test_the_report_is_told_where_a_preset_is_departed_from():
     """A reduced budget must not read as the paper's."""
     settings = CddpmSettings(
-        kind="cddpm", preset="paper", epochs=120, learning_rates=[1.26e-4], batch_size=128
+        kind="cddpm", preset="paper", epochs=120, learning_rates=[1.26e-4], batch_sizes=[128]
     )
     assert settings.departures_told() == (
         " Here with learning_rates 0.000126 instead of 5 values from 3.16e-05 to 0.000126; "

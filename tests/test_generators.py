@@ -229,7 +229,7 @@ def test_selection_keeps_the_best_member_at_its_best_checkpoint():
     values = settings("paper")
     generator = generator_class("cddpm")(values)
     generator.fit(data(), criterion=lambda features, groups: next(scores), seed=5)
-    per_epoch = -(-232 // values["batch_size"])
+    per_epoch = -(-232 // values["batch_sizes"][0])
     assert generator.facts["chosen_member"] == 0
     assert generator.facts["chosen_step"] == 2 * per_epoch
     assert generator.facts["chosen_validation_f1"] == 0.9
@@ -324,13 +324,21 @@ def test_the_papers_values():
 
 
 def test_epochs_become_steps_of_whole_batches():
-    from mcrage.generators.cddpm_fit import training_settings
+    from mcrage.generators.cddpm_schedule import schedules, training_settings
 
     values = CddpmSettings(kind="cddpm", preset="paper").resolved()
-    assert training_settings(values, 1792).steps == 14 * 10_000
-    assert training_settings(values, 129).steps == 2 * 10_000
+    assert training_settings(values, 1792, 128).steps == 14 * 10_000
+    assert training_settings(values, 129, 128).steps == 2 * 10_000
     values = CddpmSettings(kind="cddpm", preset="tuned", epochs=3).resolved()
-    assert training_settings(values, 100).steps == 3
+    assert training_settings(values, 100, 256).steps == 3
+    # Of two sizes, each as if it were alone.
+    override = {"epochs": 3, "batch_sizes": [256, 32], "selection": "criterion"}
+    values = CddpmSettings(kind="cddpm", preset="tuned", **override).resolved()
+    by_size = schedules(values | {"select_every_epochs": 2}, 100)
+    assert {size: one.training.steps for size, one in by_size.items()} == {256: 3, 32: 12}
+    assert {size: one.scored for size, one in by_size.items()} == {256: (2, 3), 32: (8, 12)}
+    values = CddpmSettings(kind="cddpm", preset="tuned", batch_sizes=[64]).resolved()
+    assert schedules(values, 100)[64].training.steps == 1500
 
 
 def test_overrides_replace_the_preset():
@@ -346,6 +354,10 @@ def test_overrides_replace_the_preset():
         ({"sampler": "ancestral"}, "needs target 'epsilon' or 'v'"),
         ({"guidance": 1.0}, "condition_dropouts above 0"),
         ({"learning_rates": [1e-3, 1e-4]}, "cannot choose among a grid of 2"),
+        ({"batch_sizes": [64, 256], "noise_means": [0.0, 1.0]}, "among a grid of 4"),
+        ({"noise_stds": [0.0]}, "greater than 0"),
+        ({"batch_sizes": [0]}, "greater than or equal to 1"),
+        ({"target": "v", "noise_means": [0.0]}, "noise_means need target 'edm', and target is 'v'"),
         ({"target": "v", "timesteps": 1}, "at least 2"),
         ({"beta_min": 0.5}, "must be below beta_max"),
         ({"sigma_min": 50.0}, "must be below sigma_max"),

@@ -20,7 +20,6 @@ from mcrage.diffusion.training import Member, Trainer, TrainingSettings
 from mcrage.generators import blocks, cddpm_fit
 from test_generators import fitted
 
-CPU = torch.device("cpu")
 DIGITS = torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]])
 
 
@@ -98,7 +97,7 @@ def test_training_takes_what_was_reckoned(case, in_order, kind):
         rows, groups = torch.randn(n_rows, n_columns), torch.arange(n_rows) * 4 // n_rows
         if not in_order:
             groups = groups.flip(0)
-        reckoned += table_bytes(rows, groups, max(1, n_folds), CPU)
+        reckoned += table_bytes(rows, groups, learnt)
         reckoned += heldout_bytes(rows, groups, held, len(condition.null))
         if held:
             judge = HeldOut(*shared, rows, groups, held, seed=0, chunk_rows=2 * BATCH)

@@ -58,7 +58,7 @@ def fitted(preset: str = "tuned", checkpoint=None, **settings):
     small = {"steps": 25, "seeds": 2, "sampling_steps": 6}
     if preset == "paper":
         small = {"width": 32, "steps": 40, "learning_rates": [1e-3], "selection": "last",
-                 "condition_dropouts": [0.1], "batch_size": 64}  # fmt: skip
+                 "condition_dropouts": [0.1], "batch_sizes": [64]}  # fmt: skip
     values = CddpmSettings(**{"kind": "cddpm", "preset": preset, **small, **settings}).resolved()
     return generator_class("cddpm")(values).fit(data(), seed=5, checkpoint=checkpoint)
 

@@ -33,6 +33,8 @@ def history(scores: np.ndarray, criterion: str, n_folds: int = 1, seed: int = 0)
     nothing, zero = np.full(len(step), np.nan), np.zeros(len(step))
     other = {"validation_f1": "heldout_loss", "heldout_loss": "validation_f1"}[criterion]
     settings = {"learning_rate": rate, "condition_dropout": zero, "weight_decay": zero}
+    # As of a schedule, whose noise is no setting.
+    settings |= {"batch_size": zero + 64, "noise_mean": nothing, "noise_std": nothing}
     return {
         **{"step": step, "member": member, **settings, "dropout": zero},
         **{criterion: value, other: nothing},
@@ -112,4 +114,4 @@ def test_the_curve_of_a_fit_can_be_read():
         assert found.criterion == place
         ((setting, step),) = found.chosen
         assert found.settings[setting][0] == generator.choice["chosen_learning_rate"]
-        assert found.steps[step] == generator.choice["chosen_step"]
+        assert found.steps[setting, step] == generator.choice["chosen_step"]

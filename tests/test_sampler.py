@@ -23,7 +23,14 @@ from mcrage.generators.registry import KINDS
 from mcrage.sampler import generator_settings
 from project import ROOT
 
-QUICK = {"kind": "cddpm", "steps": 5, "seeds": 1, "width": 8, "batch_size": 64, "warmup_steps": 1}
+QUICK = {
+    "kind": "cddpm",
+    "steps": 5,
+    "seeds": 1,
+    "width": 8,
+    "batch_sizes": [64],
+    "warmup_steps": 1,
+}
 
 
 def quick(**settings) -> MCRAGE:

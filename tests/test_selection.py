@@ -19,7 +19,8 @@ from mcrage.diffusion.training import Member, Trainer
 from mcrage.errors import UserError
 from mcrage.folds import stratified_folds
 from mcrage.generators import TrainingData
-from mcrage.generators.cddpm_select import choose, every, snapshots
+from mcrage.generators.cddpm_schedule import every, snapshots
+from mcrage.generators.cddpm_select import choose
 from mcrage.generators.checkpoint import CheckpointFile
 from mcrage.generators.registry import generator_class
 from mcrage.generators.storage import load_model

@@ -23,8 +23,8 @@ _PAPER: dict[str, Any] = {
     "timesteps": 35,
     "beta_min": 1e-10,
     "beta_max": 0.2,
-    "noise_mean": -0.5,
-    "noise_std": 1.2,
+    "noise_means": [-0.5],
+    "noise_stds": [1.2],
     "sigma_min": 0.01,
     "sigma_max": 20.0,
     "network": "paper",
@@ -46,7 +46,7 @@ _PAPER: dict[str, Any] = {
     "decay_every": 100,
     "warmup_steps": 0,
     "clip_norm": None,
-    "batch_size": 128,
+    "batch_sizes": [128],
     "epochs": 10_000,
     "steps": None,
     "group_exponent": 1.0,
@@ -85,7 +85,7 @@ _TUNED: dict[str, Any] = {
     "rate_decay": "constant",
     "warmup_steps": 200,
     "clip_norm": 1.0,
-    "batch_size": 256,
+    "batch_sizes": [256],
     "epochs": None,
     "steps": 1500,
     "group_exponent": 0.5,
@@ -101,7 +101,7 @@ _TUNED_LARGE: dict[str, Any] = {
     "width": 128,
     "learning_rates": [2e-3],
     "rate_decay": "linear",
-    "batch_size": 512,
+    "batch_sizes": [512],
     "steps": 4000,
     "seeds": 1,
 }
@@ -112,7 +112,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "tuned_large": _TUNED_LARGE,
 }
 
-_GRID = ("learning_rates", "condition_dropouts", "weight_decays", "dropouts")
+_GRID = (
+    *("learning_rates", "condition_dropouts", "weight_decays", "dropouts"),
+    *("batch_sizes", "noise_means", "noise_stds"),
+)
 _Probability = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -182,8 +185,17 @@ class CddpmSettings(Closed):
     beta_max: float | None = Field(
         None, gt=0, lt=1, description="Largest variance of a step; paper .2."
     )
-    noise_mean: float | None = Field(None, description="edm only: mean of ln sigma in training.")
-    noise_std: float | None = Field(None, gt=0, description="edm only: its standard deviation.")
+    noise_means: list[float] | None = Field(
+        None,
+        min_length=1,
+        description="edm only: mean of ln sigma in training; several span the grid. Held-out "
+        "losses are of the presets' levels, whatever a member learnt from.",
+    )
+    noise_stds: list[Annotated[float, Field(gt=0)]] | None = Field(
+        None,
+        min_length=1,
+        description="edm only: standard deviation of ln sigma; several span the grid.",
+    )
     sigma_min: float | None = Field(
         None,
         gt=0,
@@ -265,7 +277,12 @@ class CddpmSettings(Closed):
     clip_norm: float | None = Field(
         None, gt=0, description="Largest norm of a member's gradient; the paper does not clip."
     )
-    batch_size: int | None = Field(None, ge=1, description="Rows a step; paper 128.")
+    batch_sizes: list[Annotated[int, Field(ge=1)]] | None = Field(
+        None,
+        min_length=1,
+        description="Rows a step; several span the grid, those of one size trained at once. "
+        "Paper: one, 128. Steps are the same for all, epochs are more steps of smaller batches.",
+    )
     steps: int | None = Field(
         None, ge=1, description="Budget; give steps or epochs, not both. Cost in proportion."
     )
@@ -331,6 +348,12 @@ class CddpmSettings(Closed):
                 "sampler 'ancestral' needs target 'epsilon' or 'v'; with 'edm' use unipc, dpm2m "
                 "or heun"
             )
+        levels = [name for name in ("noise_means", "noise_stds") if getattr(self, name) is not None]
+        if levels and values["target"] != "edm":
+            raise ValueError(
+                f"{' and '.join(levels)} need target 'edm', and target is '{values['target']}', "
+                "whose noise is the schedule's: leave them out, or set target: edm"
+            )
         if isinstance(values["timesteps"], int) and values["timesteps"] < 2:
             raise ValueError(f"timesteps is {values['timesteps']}; at least 2, or 'auto'")
         if not values["beta_min"] < values["beta_max"]:
@@ -346,7 +369,7 @@ class CddpmSettings(Closed):
                 "guidance above 0 needs every entry of condition_dropouts above 0: the network "
                 "must have seen rows without their group"
             )
-        grid = math.prod(len(values[name]) for name in _GRID)
+        grid = math.prod(len(values[name] or [None]) for name in _GRID)
         if values["selection"] == "last" and grid > 1:
             raise ValueError(
                 f"selection 'last' cannot choose among a grid of {grid} settings: give one value "
@@ -362,6 +385,9 @@ class CddpmSettings(Closed):
             values["epochs"] = None
         if "epochs" in given:
             values["steps"] = None
+        if values["target"] != "edm":
+            # Of a schedule, whose noise is no member's own.
+            values["noise_means"] = values["noise_stds"] = None
         return values
 
     def departures(self) -> dict[str, tuple[Any, Any]]:

@@ -92,7 +92,7 @@ def shortfall(
             # Of another unit; which is more depends on the rows.
             other, number = next((k, v) for k, v in preset.items() if k in _UNITS and v is not None)
             parts.append(f"{given:,} {unit} instead of the {number:,} {other}")
-    given, usual = (math.prod(len(each[key]) for key in grid) for each in (values, preset))
+    given, usual = (math.prod(len(each[key] or [0]) for key in grid) for each in (values, preset))
     if given < usual:
         parts.append(f"{given} of the {usual} settings")
     return f"{' and '.join(parts)} of preset {name}" if parts else ""

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from mcrage.diffusion.beside import Beside
 from mcrage.diffusion.condition import Condition
-from mcrage.diffusion.process import EdmProcess, Process
+from mcrage.diffusion.process import EdmProcess, Process, with_numbers
 from mcrage.diffusion.streams import Streams
+from mcrage.diffusion.subsets import Subsets
 
 if TYPE_CHECKING:
     from mcrage.diffusion.training import Member
@@ -85,14 +86,10 @@ class Batches:
         self.streams = Streams([member.seed for member in members], device)
         self._condition, self._process = condition, process
         self._factor_dropout = factor_dropout
-        order = torch.argsort(groups, stable=True)
-        if (groups[1:] < groups[:-1]).any():
-            rows, groups = rows[order], groups[order]
         self._rows, self._groups = rows.to(device), groups.to(device)
-        self._subsets = list(dict.fromkeys(member.subset for member in members))
-        counted = torch.stack([_counted(len(groups), subsets, name) for name in self._subsets])
-        bounds = [_bounds(groups, mask, group_exponent) for mask in counted[:, order]]
-        self._bounds = torch.stack(bounds).to(device)
+        self._named = list(dict.fromkeys(member.subset for member in members))
+        named = [None if name is None else subsets[name] for name in self._named]
+        self._subsets = Subsets(groups, named, group_exponent, device)
         self._places = torch.arange(self.size, device=device)
         self._lattice = self._places * _GOLDEN % 1.0
         self.arrange(members)
@@ -102,12 +99,12 @@ class Batches:
         device = self._rows.device
         streams = self.streams.restrict([member.seed for member in members])
         keys = [
-            (stream, self._subsets.index(member.subset), member.noise_mean, member.noise_std)
+            (stream, self._named.index(member.subset), member.noise_mean, member.noise_std)
             for stream, member in zip(streams, members, strict=True)
         ]
         units = list(dict.fromkeys(keys))
         self._unit_streams = _Gather([unit[0] for unit in units], max(streams) + 1, device)
-        self._unit_subsets = torch.tensor([unit[1] for unit in units], device=device)
+        self._unit_subsets = torch.tensor([[unit[1]] for unit in units], device=device)
         self._units = _Gather([units.index(key) for key in keys], len(units), device)
         self._member_streams = _Gather(streams, max(streams) + 1, device)
         self._unit_process = self._with_noise([unit[2:] for unit in units], device)
@@ -123,14 +120,17 @@ class Batches:
     ) -> Process:
         if not any(value is not None for unit in units for value in unit):
             return self._process
-        if not isinstance(self._process, EdmProcess):
+        numbers = getattr(self._process, "numbers", self._process)
+        if not isinstance(numbers, EdmProcess):
             raise ValueError("noise_mean and noise_std of a member need continuous noise levels")
-        usual = (self._process.noise_mean, self._process.noise_std)
+        usual = [numbers.noise_mean, numbers.noise_std]
         filled = [
             [u if v is None else v for u, v in zip(usual, unit, strict=True)] for unit in units
         ]
+        if all(own == usual for own in filled):
+            return self._process
         mean, std = torch.tensor(filled, dtype=torch.float32, device=device).unsqueeze(2).unbind(1)
-        return replace(self._process, noise_mean=mean, noise_std=std)
+        return with_numbers(self._process, replace(numbers, noise_mean=mean, noise_std=std))
 
     def generators(self, *, inner: bool = True) -> list[torch.Generator]:
         """Return what the present members' batches are drawn with, on the device.
@@ -152,13 +152,7 @@ class Batches:
         draws = self.streams.uniform(self.size + 1)
         # In double precision: float32 cannot tell the rows of a long table apart.
         positions = (self._places + draws[:, 1:].double()) / self.size
-        if len(self._bounds) == 1:
-            index = self._unit_streams(torch.searchsorted(self._bounds[0], positions, right=True))
-        else:
-            everywhere = positions.flatten().repeat(len(self._bounds), 1)
-            index = torch.searchsorted(self._bounds, everywhere, right=True)
-            index = index.unflatten(1, positions.shape)
-            index = index[self._unit_subsets, self._unit_streams.places]
+        index = self._subsets.rows(self._unit_streams(positions), self._unit_subsets)
         levels = self._unit_streams((self._lattice + draws[:, :1]) % 1.0)
         noise = self._unit_streams(self.streams.normal(self.size, self._rows.shape[1]))
         return self._rows[index], self._groups[index], levels, noise
@@ -260,20 +254,3 @@ class _Gather:
         if self._n is not None:
             return value.expand(self._n, *value.shape[1:])
         return value[self.places]
-
-
-def _counted(n_rows: int, subsets: Sequence[Tensor], name: int | None) -> Tensor:
-    mask = torch.ones(n_rows, dtype=torch.bool)
-    if name is not None:
-        mask.zero_()[subsets[name]] = True
-    return mask
-
-
-def _bounds(groups: Tensor, counted: Tensor, exponent: float) -> Tensor:
-    """Return where each row's share of [0, 1) ends, float64; rows not counted have none."""
-    counts = torch.bincount(groups[counted]).double()
-    weights = torch.zeros(len(groups), dtype=torch.float64)
-    weights[counted] = counts.pow(exponent - 1.0)[groups[counted]]
-    bounds = torch.cumsum(weights, dim=0)
-    # The last row that counts takes what rounding leaves.
-    return torch.where(bounds < bounds[-1], bounds / bounds[-1], torch.inf)

@@ -26,7 +26,8 @@ class HeldOut:
     Parameters
     ----------
     network, condition, process
-        As in training; members with noise of their own are judged by the process's.
+        As in training; members with noise of their own are judged by the process's, so that
+        all losses are read on one yardstick.
     rows : Tensor of float32, shape (n, d)
     groups : Tensor of int64, shape (n,)
     held : sequence of Tensor of int64

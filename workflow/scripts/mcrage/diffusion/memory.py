@@ -53,29 +53,27 @@ def member_bytes(network: Network, batch_size: int, *, averaged: bool) -> int:
     return _FLOAT * (copies * n_parameters + network.activations(batch_size))
 
 
-def table_bytes(rows: Tensor, groups: Tensor, n_subsets: int, device: torch.device) -> int:
+def table_bytes(rows: Tensor, groups: Tensor, subsets: Sequence[Tensor] = ()) -> int:
     """Return what a trainer keeps of the table, in bytes, however many members share it.
 
     Parameters
     ----------
     rows : Tensor of float32, shape (n, d)
     groups : Tensor of int64, shape (n,)
-    n_subsets : int
-        Subsets of rows that members learn from; 1 if all learn from all rows.
-    device : torch.device
+    subsets : sequence of Tensor of int64
+        Rows that members learn from; none if all learn from all rows.
 
     Returns
     -------
     int
-        Of rows and groups sorted by group, of where each row's share of every subset ends, and of
-        what is needed for a moment to reckon that. On the CPU a table that is not sorted stays
-        beside its copy, and counts, too.
+        Of rows and groups, of the rows of every subset and where each one's share ends, and of
+        what is needed for a moment to reckon that.
     """
-    unsorted = bool((groups[1:] < groups[:-1]).any())
-    copies = 2 if unsorted and device.type == "cpu" else 1
-    # Made one by one and then stacked; the first takes half a dozen columns to make.
-    bounds = 2 * n_subsets * (_LONG + 1) + 6 * _LONG
-    return copies * (rows.nbytes + groups.nbytes) + len(groups) * bounds
+    sizes = [len(rows) for rows in subsets] or [len(groups)]
+    listed = bool(subsets) or bool((groups[1:] < groups[:-1]).any())
+    # Half a dozen columns to make one, and a row's number in half a column.
+    ends = sum(sizes) * (_LONG + listed * _LONG // 2) + 6 * _LONG * max(sizes)
+    return rows.nbytes + groups.nbytes + ends
 
 
 def heldout_bytes(

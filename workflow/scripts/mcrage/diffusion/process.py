@@ -5,6 +5,7 @@ Both processes of numbers present one denoiser in the frame x = x_0 + σ ε, so 
 deterministic samplers are written once. Targets have unit weight.
 """
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -132,7 +133,7 @@ class EdmProcess(SquaredLoss):
     Attributes
     ----------
     noise_mean, noise_std : float
-        Of ln σ in training.
+        Of ln σ in training, where a member has none of its own.
     sigma_min, sigma_max : float
         Range of σ in sampling.
     """
@@ -166,3 +167,12 @@ class EdmProcess(SquaredLoss):
 
 
 NumberProcess = DiscreteProcess | EdmProcess
+
+
+def with_numbers(process: Process, numbers: NumberProcess) -> Process:
+    """Return a process whose numbers are noised by another; the other, if it has numbers alone."""
+    if not hasattr(process, "numbers"):
+        return numbers
+    other = copy.copy(process)
+    other.numbers = numbers
+    return other

@@ -46,7 +46,7 @@ class Member:
         each size. Padding to the largest would be another way, but a padded row costs as much as
         one to learn from.
     noise_mean, noise_std : float, optional
-        Of ln σ in training, instead of the process's own.
+        Of ln σ in training, instead of the process's own; for continuous noise levels.
     subset : int, optional
         Which of the trainer's subsets of rows it learns from; all rows if left out.
     steps : int, optional
@@ -179,7 +179,7 @@ class Trainer:
         # Final (parameters, average) of the members that have stopped, by place.
         self._ended: dict[int, tuple[Tensor, Tensor]] = {}
         self._loss_sum = torch.zeros(len(members), device=device)
-        self._read_at = 0
+        self._read_at = [0] * len(members)
         self.active = tuple(range(len(members)))
         self.parameters = StackedParameters(network.parameters, len(members), device)
         self._initialise()
@@ -304,16 +304,24 @@ class Trainer:
         if following is not None:
             self._next.keep(following.result())
 
-    def read_losses(self) -> list[float]:
-        """Return each member's mean loss since the last reading; waits for the device.
+    def read_losses(self, places: Sequence[int] | None = None) -> list[float]:
+        """Return the mean loss of members since their last reading; waits for the device.
 
         NaN where a member took no step since then.
+
+        Parameters
+        ----------
+        places : sequence of int, optional
+            Which members are read; all if left out.
         """
-        sums = self._loss_sum.tolist()
-        steps = [min(self.n_steps, last) - min(self._read_at, last) for last in self.budgets]
-        self._loss_sum.zero_()
-        self._read_at = self.n_steps
-        return [total / n if n else math.nan for total, n in zip(sums, steps, strict=True)]
+        sums, losses = self._loss_sum.tolist(), []
+        for place in range(len(sums)) if places is None else places:
+            last = self.budgets[place]
+            n_steps = min(self.n_steps, last) - min(self._read_at[place], last)
+            losses.append(sums[place] / n_steps if n_steps else math.nan)
+            self._read_at[place], sums[place] = self.n_steps, 0.0
+        self._loss_sum.copy_(torch.tensor(sums))
+        return losses
 
     def weights(self, *, averaged: bool) -> Tensor:
         """Return the parameters of all members now, or their moving average, (M, P).
@@ -344,7 +352,7 @@ class Trainer:
             "first": self._whole(self.optimizer.first, {}),
             "second": self._whole(self.optimizer.second, {}),
             "loss_sum": self._loss_sum,
-            "counts": torch.tensor([self.n_steps, self._read_at]),
+            "counts": torch.tensor([self.n_steps, *self._read_at]),
             **{f"stream.{k}": v for k, v in self.batches.streams.state().items()},
         }
         if self.settings.ema_decay > 0.0:
@@ -353,7 +361,7 @@ class Trainer:
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Continue from the result of `state`."""
-        self.n_steps, self._read_at = state["counts"].tolist()
+        self.n_steps, *self._read_at = state["counts"].tolist()
         self._loss_sum.copy_(state["loss_sum"])
         flat, average = state["flat"], state.get("average", state["flat"])
         going = [

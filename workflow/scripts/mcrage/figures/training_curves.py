@@ -21,7 +21,10 @@ _SCORES = (
     ("validation_f1", "validation F1", np.argmax),
     ("heldout_loss", "held-out loss", np.argmin),
 )
-SETTING = ("learning_rate", "condition_dropout", "weight_decay", "dropout")
+SETTING = (
+    *("learning_rate", "condition_dropout", "weight_decay", "dropout"),
+    *("batch_size", "noise_mean", "noise_std"),
+)
 _MAX_COLUMNS = 3
 
 
@@ -56,6 +59,8 @@ def _by_setting(
     for member, line in zip(finite, lines, strict=True):
         row = int(np.flatnonzero(members == member)[0])
         own = tuple(history[name][row] for name in names) if column == "heldout_loss" else member
+        # NaN where a setting is the schedule's, which is unlike itself.
+        own = str(own)
         found.setdefault(own, []).append(line)
     return list(found.values())
 

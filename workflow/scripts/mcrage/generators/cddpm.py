@@ -97,7 +97,7 @@ class CddpmGenerator(Generator):
     Attributes
     ----------
     history : dict of str to list
-        The columns `mcrage.generators.cddpm_run.CURVE`.
+        The columns `mcrage.generators.cddpm_grid.CURVE`.
     choice : dict
         What selection chose, plain JSON values; also in the saved model.
     facts : dict
@@ -149,14 +149,11 @@ class CddpmGenerator(Generator):
         """
         # By name, here and in `draw`, so that neither stage's digest has the other's code;
         # `mcrage.generators.registry` has the roots of each.
-        fitted = import_module("mcrage.generators.cddpm_fit").fit(
-            self.settings,
-            train,
-            criterion=criterion,
-            seed=seed,
-            device=device,
-            threads=threads,
-            checkpoint=checkpoint,
+        replicate = import_module("mcrage.generators.cddpm_learner").Replicate(
+            train, seed, criterion, checkpoint
+        )
+        (fitted,) = import_module("mcrage.generators.cddpm_fit").fit_together(
+            self.settings, [replicate], device=device, threads=threads
         )
         self._schema, self._encoding = train.schema, fitted.encoding
         self._timesteps, self._weights = fitted.timesteps, fitted.weights

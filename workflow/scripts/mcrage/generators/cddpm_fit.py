@@ -1,48 +1,24 @@
 # SPDX-License-Identifier: MIT
-"""From training rows to the weights of the diffusion generator."""
+"""From training rows to the weights of the diffusion generator, of one or several replicates."""
 
-import itertools
 import logging
-import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from importlib import import_module
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from mcrage.diffusion.heldout import HeldOut
-from mcrage.diffusion.memory import (
-    device_limit,
-    heldout_bytes,
-    member_bytes,
-    partition,
-    table_bytes,
-)
-from mcrage.diffusion.schedule import diameter, timesteps_rule
+from mcrage.diffusion.memory import device_limit, member_bytes, partition, table_bytes
 from mcrage.diffusion.training import Member, Trainer, TrainingSettings
-from mcrage.encoding.rows import parts_of
-from mcrage.errors import UserError
-from mcrage.folds import stratified_folds
-from mcrage.generators.base import (
-    Checkpoint,
-    Criterion,
-    TrainingData,
-    standardised_within,
-)
-from mcrage.generators.cddpm_parts import Parts, make_parts
-from mcrage.generators.cddpm_rows import RowEncoding, sort_by_group
+from mcrage.generators.cddpm_learner import Learner, Replicate
+from mcrage.generators.cddpm_parts import Parts
+from mcrage.generators.cddpm_rows import RowEncoding
 from mcrage.generators.cddpm_run import Run
-from mcrage.generators.cddpm_select import Scores, Scoring, every, refit_members, snapshots
 from mcrage.generators.devices import check_device, device_name
-from mcrage.groups import filling_plan, plan_rows
 
 logger = logging.getLogger(__name__)
-
-_MAX_ROWS_DIAMETER = 20_000
 
 
 @dataclass(frozen=True)
@@ -68,191 +44,155 @@ class Fitted:
     facts: dict[str, Any]
 
 
-def fit(
-    settings: dict[str, Any],
-    train: TrainingData,
-    *,
-    criterion: Criterion | None,
-    seed: int,
-    device: str,
-    threads: int,
-    checkpoint: Checkpoint | None,
-) -> Fitted:
-    """Learn from training rows; see `mcrage.generators.cddpm.CddpmGenerator.fit`."""
+def fit_together(
+    settings: dict[str, Any], replicates: Sequence[Replicate], *, device: str, threads: int
+) -> list[Fitted]:
+    """Learn from several replicates, as one ensemble where they fit together.
+
+    Each ends as it would alone, up to the rounding of products. Those fit together that differ in
+    nothing but their rows and seeds: neither in the width of their encoded rows, nor in their
+    groups, the number of timesteps or the steps; others are trained one after the other.
+
+    Parameters
+    ----------
+    settings : dict
+        As of `mcrage.generators.cddpm.CddpmGenerator`.
+    replicates : sequence of Replicate
+    device : str
+        As torch names it.
+    threads : int
+        For torch on the CPU.
+
+    Returns
+    -------
+    list of Fitted
+        In the order of the replicates. Where several were trained together, ``learnt_together``
+        among the facts is their number, and the job's seconds are divided by it.
+
+    Raises
+    ------
+    UserError
+        If the device is not there, a group is empty or a criterion is missing.
+    Interrupted
+        If there is a checkpoint and the process was told to end.
+    """
     place = check_device(device)
-    _check(settings, train, criterion)
     torch.set_num_threads(threads)
     if place.type == "cuda":
         torch.cuda.reset_peak_memory_stats(place)
     started = time.perf_counter()
-    encoding = RowEncoding.fit(
-        train.rows,
-        train.roles.features,
-        categories=settings["categories"],
-        scaling=settings["scaling"],
-        derive=settings["derive"],
-        seed=seed,
-        within=train.within(settings["scaling"]),
-    )
-    rows = encoding.transform(
-        train.rows,
-        jitter_seed=seed if settings["jitter"] else None,
-        within=train.within(settings["scaling"]),
-    )
-    numbers = rows[:, : encoding.n_numbers] if encoding.has_codes else rows
-    timesteps = count_timesteps(settings, numbers)
-    parts = make_parts(settings, train.schema, encoding, timesteps, place)
-    learnt, held = _folds(settings, train, seed)
-    groups = np.asarray(train.groups, dtype=np.int64)
-    if not held:
-        groups = sort_by_group(rows, groups)
-    data = (torch.from_numpy(rows), torch.from_numpy(groups))
-    shared = training_settings(settings, len(rows))
-    epoch = steps_per_epoch(settings, len(rows))
-    n_condition = parts.condition.n_factor_columns + parts.condition.n_residual_columns
-    table = table_bytes(*data, max(1, len(learnt)), place)
-    table += heldout_bytes(*data, held, n_condition)
-    divided = _partition(settings, parts, place, table)
-    scoring = None
-    if settings["selection"] == "criterion":
-        judge = _judge(settings, parts, encoding, train, criterion, seed)
-        interval = settings["select_every_epochs"] * epoch
-        scoring = Scoring("validation_f1", every(interval, shared.steps), judge)
-    elif settings["selection"] == "cross_validation":
-        losses = _heldout_losses(settings, parts, data, held, seed, place)
-        steps = snapshots(settings["snapshots"], shared.steps)
-        scoring = Scoring("heldout_loss", steps, losses)
-    refit = None
-    if held:
-        seeds = range(seed, seed + settings["seeds"])
-        refit = lambda chosen: refit_members(chosen, seeds)  # noqa: E731
+    learners = [Learner(settings, replicate, place) for replicate in replicates]
+    alike: dict[Any, list[int]] = {}
+    for number, learner in enumerate(learners):
+        alike.setdefault(learner.kind, []).append(number)
+    if len(alike) > 1:
+        logger.info(
+            "of %d replicates %s fit together, so these are trained one after the other",
+            len(learners),
+            " and ".join(str(len(numbers)) for numbers in alike.values()),
+        )
+    fitted: dict[int, Fitted] = {}
+    for numbers in alike.values():
+        own = _trained(settings, [learners[number] for number in numbers], place, started)
+        fitted |= dict(zip(numbers, own, strict=True))
+        started = time.perf_counter()
+    return [fitted[number] for number in range(len(learners))]
+
+
+def _trained(
+    settings: dict[str, Any], learners: list[Learner], place: torch.device, started: float
+) -> list[Fitted]:
+    """Train learners that fit together."""
+    parts = learners[0].parts
+    grids = [learner.grid() for learner in learners]
+    heldout = sum(learner.heldout_bytes() for learner in learners)
+    table = _Table(learners)
+    divided = _partition(settings, parts, place, table.n_bytes + heldout)
+
+    def make_trainer(members: list[tuple[int, Member]], shared: TrainingSettings) -> Trainer:
+        placed = [replace(own, subset=table.subset(owner, own.subset)) for owner, own in members]
+        return Trainer(
+            *(parts.network, parts.condition, parts.process, table.rows, table.groups),
+            *(placed, shared, place, table.subsets),
+        )
+
     run = Run(
-        lambda members: Trainer(
-            parts.network, parts.condition, parts.process, *data, members, shared, place, learnt
-        ),
-        make_members(settings, seed),
+        make_trainer,
+        grids,
         divided,
-        shared.steps,
-        epoch,
         averaged=settings["use_ema"],
-        scoring=scoring,
-        refit=refit,
-        checkpoint=checkpoint,
+        checkpoint=learners[0].replicate.checkpoint,
         started=started,
     )
     run.run()
-    facts = {
+    return [
+        Fitted(
+            learner.encoding,
+            learner.timesteps,
+            run.weights(number),
+            grid.history,
+            grid.choice(),
+            _facts(run, number, grid.choice(), learner.timesteps),
+        )
+        for number, (learner, grid) in enumerate(zip(learners, grids, strict=True))
+    ]
+
+
+class _Table:
+    """The rows of all learners, one after the other, and their subsets."""
+
+    def __init__(self, learners: list[Learner]) -> None:
+        parts = [(learner.rows, learner.groups) for learner in learners]
+        self._alone = len(learners) == 1
+        self.rows, self.groups = (
+            parts[0] if self._alone else map(torch.cat, zip(*parts, strict=True))
+        )
+        # Of each learner its folds, and all of its rows where others' are beside them.
+        self.subsets: list[Tensor] = []
+        self._n_folds = len(learners[0].learnt)
+        first = 0
+        for learner in learners:
+            self.subsets += [rows + first for rows in learner.learnt]
+            if not self._alone:
+                self.subsets.append(torch.arange(first, first + len(learner.rows)))
+                first += len(learner.rows)
+                # They are in the table now, and what is held out in the grid.
+                del learner.rows, learner.groups
+        folds = [rows for name, rows in enumerate(self.subsets) if self._is_fold(name)]
+        self.n_bytes = table_bytes(self.rows, self.groups, folds or self.subsets)
+
+    def _is_fold(self, name: int) -> bool:
+        return name % (self._n_folds + 1) < self._n_folds if not self._alone else True
+
+    def subset(self, owner: int, fold: int | None) -> int | None:
+        """Return which subset a learner's fold is, or all of its rows."""
+        if self._alone:
+            return fold
+        return owner * (self._n_folds + 1) + (self._n_folds if fold is None else fold)
+
+
+def _facts(run: Run, number: int, choice: dict[str, Any], timesteps: int | None) -> dict[str, Any]:
+    """Return what the training of one of a run's replicates was and cost."""
+    place, costs, grid = run.trainer.device, run.costs, run.grids[number]
+    shared = len(run.grids)
+    return {
         "device": device_name(place),
-        "seconds": run.costs.seconds,
-        "gpu_seconds": run.costs.gpu_seconds,
-        "steps_per_second": 1 / max(run.costs.seconds_per_step, 1e-9),
-        "checkpoint_seconds": run.costs.checkpoint_seconds,
-        "resumptions": run.costs.resumptions,
+        # Of a job of several each has its share, so that all add up to the job.
+        **({"learnt_together": shared} if shared > 1 else {}),
+        "seconds": costs.seconds / shared,
+        "gpu_seconds": costs.gpu_seconds / shared,
+        "steps_per_second": 1 / max(costs.seconds_per_step, 1e-9),
+        "checkpoint_seconds": costs.checkpoint_seconds / shared,
+        "resumptions": costs.resumptions,
         "n_parameters": run.trainer.parameters.flat.shape[1],
-        "n_members": run.n_members,
-        "steps": run.trainer.n_steps,
+        "n_members": len(grid.members),
+        "steps": grid.noted,
         "timesteps": timesteps,
         "peak_memory_bytes": (
             torch.cuda.max_memory_allocated(place) if place.type == "cuda" else None
         ),
-        **run.choice(),
+        **choice,
     }
-    return Fitted(encoding, timesteps, run.weights(), run.history, run.choice(), facts)
-
-
-def _check(settings: dict[str, Any], train: TrainingData, criterion: Criterion | None) -> None:
-    if settings["selection"] == "criterion" and criterion is None:
-        raise UserError(
-            "selection 'criterion' needs a validation set: set a validation share above 0, "
-            "or selection 'last'."
-        )
-    empty = train.without_rows(train.groups)
-    if len(empty):
-        raise UserError(
-            f"group {train.schema.label(int(empty[0]))} has no training rows, so nothing can "
-            "be learnt about it. Keep more rows in the scenario, or merge levels in the "
-            "dataset card."
-        )
-
-
-def _folds(
-    settings: dict[str, Any], train: TrainingData, seed: int
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the rows learnt from and those held out, a fold each; none without folds."""
-    if settings["selection"] != "cross_validation":
-        return [], []
-    n_folds = settings["folds"]
-    folds = stratified_folds(train.groups, n_folds, seed, train.clusters)
-    learnt, held = [], []
-    for fold in range(n_folds):
-        left_out = folds == fold
-        empty = train.without_rows(train.groups[~left_out])
-        if len(empty) or not left_out.any():
-            told = f"leaves no row of group {train.schema.label(int(empty[0]))} to learn from"
-            raise UserError(
-                f"selection 'cross_validation': fold {fold + 1} of {n_folds} "
-                f"{told if len(empty) else 'holds no row out'}. Keep more rows in the scenario, "
-                "give fewer folds, or merge levels in the dataset card."
-            )
-        learnt.append(torch.from_numpy(np.flatnonzero(~left_out)))
-        held.append(torch.from_numpy(np.flatnonzero(left_out)))
-    return learnt, held
-
-
-def _heldout_losses(
-    settings: dict[str, Any],
-    parts: Parts,
-    data: tuple[Tensor, Tensor],
-    held: Sequence[Tensor],
-    seed: int,
-    place: torch.device,
-) -> Scores:
-    """Return the function that gives every member's loss on the rows of its fold.
-
-    Rows are encoded once, by a scaler that knows all training rows, those of the fold too: their
-    moments are a fact that all settings share, so it shifts losses and favours none. The losses
-    choose, and are no estimate of what new rows would have.
-    """
-    # Without gradients, twice as many rows take no more than a batch does, which is reckoned with.
-    chunk = 2 * settings["batch_size"]
-    heldout = HeldOut(
-        *(parts.network, parts.condition, parts.process, *data, held),
-        seed=seed,
-        chunk_rows=chunk,
-        device=place,
-    )
-    return lambda weights, members: heldout.losses(weights, [m.subset for m in members])
-
-
-def _judge(
-    settings: dict[str, Any],
-    parts: Parts,
-    encoding: RowEncoding,
-    train: TrainingData,
-    criterion: Criterion,
-    seed: int,
-) -> Scores:
-    """Return a function that scores every member by the rows it draws for the filling plan."""
-    # By name: only where drawn rows choose a checkpoint is the sampler part of training.
-    draw_rows = import_module("mcrage.generators.cddpm_draw").draw_rows
-    gaps = filling_plan(train.own_counts)
-    gaps[list(train.left)] = 0
-    plan = plan_rows(gaps)
-    if len(plan) == 0:
-        # A table that another treatment has filled lacks nothing; judge a copy of it.
-        plan = np.sort(train.groups)
-
-    within = standardised_within(settings["scaling"], plan, train.schema)
-
-    def judge(weights: Tensor, members: Sequence[Member]) -> list[float]:
-        scores = []
-        for own in weights.split(1):
-            # One at a time: all start from the same noise, whichever ensemble they are of.
-            (rows,) = draw_rows(settings, parts, own, plan[None], seed)
-            scores.append(float(criterion(encoding.inverse(rows, within), plan)))
-        return scores
-
-    return judge
 
 
 def _partition(
@@ -282,88 +222,8 @@ def _partition(
         if table + largest > limit:
             logger.warning(
                 "the table and one member take more than is allowed, which no splitting mends: "
-                "raise max_memory_gib, learn from fewer rows, or take a smaller batch_size or width"
+                "raise max_memory_gib, learn from fewer rows, or take smaller batch_sizes or width"
             )
         return ensembles
 
     return divided
-
-
-def count_timesteps(settings: dict[str, Any], rows: np.ndarray) -> int | None:
-    """Return T: as given, by the paper's rule, or None for continuous noise levels.
-
-    Parameters
-    ----------
-    settings : dict
-    rows : ndarray of float32, shape (n, d)
-        Encoded training rows, without codes.
-    """
-    if settings["target"] == "edm":
-        return None
-    if settings["timesteps"] != "auto":
-        return settings["timesteps"]
-    if len(rows) > _MAX_ROWS_DIAMETER:
-        # The diameter joins rows far from the centre, so only the farthest are compared.
-        centre = rows.mean(axis=0)
-        distances = np.concatenate(
-            [np.square(rows[part] - centre).sum(axis=1) for part in parts_of(len(rows))]
-        )
-        rows = rows[np.argsort(-distances, kind="stable")[:_MAX_ROWS_DIAMETER]]
-    diam = diameter(torch.from_numpy(rows))
-    n_timesteps = timesteps_rule(settings["beta_max"], diam)
-    logger.info("timesteps by the paper's rule: diameter %.4g gives %d", diam, n_timesteps)
-    return n_timesteps
-
-
-def make_members(settings: dict[str, Any], seed: int) -> list[Member]:
-    """Return the grid's settings times the seeds, or times the folds.
-
-    Each setting meets the same seeds. With folds all members have one seed, so that settings
-    differ by nothing else; the seeds are those of the members refitted.
-    """
-    if settings["selection"] == "cross_validation":
-        replicas = [(seed, fold) for fold in range(settings["folds"])]
-    else:
-        replicas = [(seed + place, None) for place in range(settings["seeds"])]
-    grid = itertools.product(
-        replicas,
-        settings["learning_rates"],
-        settings["condition_dropouts"],
-        settings["weight_decays"],
-        settings["dropouts"],
-    )
-    return [
-        Member(own, rate, nulls, decay, dropout, settings["batch_size"], subset=fold)
-        for (own, fold), rate, nulls, decay, dropout in grid
-    ]
-
-
-def training_settings(settings: dict[str, Any], n_rows: int) -> TrainingSettings:
-    """Return the trainer's settings; epochs become steps of whole batches."""
-    steps = settings["steps"]
-    if steps is None:
-        steps = settings["epochs"] * steps_per_epoch(settings, n_rows)
-    return TrainingSettings(
-        steps=steps,
-        decay=settings["rate_decay"],
-        residual_weight_decay=settings["group_weight_decay"],
-        # An average that is not used is not kept.
-        ema_decay=settings["ema_decay"] if settings["use_ema"] else 0.0,
-        **{
-            name: settings[name]
-            for name in (
-                "group_exponent",
-                "factor_dropout",
-                "optimizer",
-                "warmup_steps",
-                "decay_rate",
-                "decay_every",
-                "clip_norm",
-            )
-        },
-    )
-
-
-def steps_per_epoch(settings: dict[str, Any], n_rows: int) -> int:
-    """Return the number of batches that hold as many rows as the table, at least 1."""
-    return math.ceil(n_rows / settings["batch_size"])

@@ -46,8 +46,8 @@ def make_process(
 ) -> NumberProcess:
     """Return the noising process of numbers."""
     if n_timesteps is None:
-        names = ("noise_mean", "noise_std", "sigma_min", "sigma_max")
-        # Training does without the range of sampling.
+        names = ("sigma_min", "sigma_max")
+        # Training does without the range of sampling; its levels are each member's own.
         return EdmProcess(**{name: settings[name] for name in names if name in settings})
     if settings["schedule"] == "linear":
         schedule = linear_schedule(n_timesteps, settings["beta_min"], settings["beta_max"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A training run of the diffusion generator: ensembles in turn, curve, choice, checkpoints."""
+"""A training run of the diffusion generator: ensembles in turn, of one or several replicates."""
 
 import logging
 import time
@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mcrage.diffusion.training import Member, Trainer
+from mcrage.diffusion.training import Member, Trainer, TrainingSettings
 from mcrage.generators.base import Checkpoint
-from mcrage.generators.cddpm_select import SETTING, Best, Chosen, Scoring, choose
+from mcrage.generators.cddpm_grid import CURVE, Grid
 from mcrage.generators.checkpoint import Cadence, unlike
 from mcrage.generators.costs import Costs
 from mcrage.interruption import Interrupted, Interruption
@@ -19,41 +19,27 @@ from mcrage.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-CURVE = (
-    *("step", "epoch", "member", "seed", *SETTING, "fold"),
-    *("loss", "rate", "heldout_loss", "validation_f1"),
-)
-"""Columns of the curve; `fold` is -1 for members that learn from all rows."""
-_WHOLE = ("step", "member", "seed", "fold")
-_CURVE_POINTS = 100
-
-MakeTrainer = Callable[[list[Member]], Trainer]
+MakeTrainer = Callable[[list[tuple[int, Member]], TrainingSettings], Trainer]
+"""(Which grid, member) of each member, and what they share -> their trainer."""
 Partition = Callable[[list[Member]], list[list[int]]]
 """Members -> places of those that are trained at once, for each ensemble in turn."""
 
 
 class Run:
-    """Trains a grid of members, as many at once as fit, and keeps what was chosen of them.
+    """Trains the members of grids, as many at once as fit, and keeps what was chosen of each.
 
     Parameters
     ----------
     make_trainer : callable
         Makes the trainer of an ensemble.
-    members : sequence of Member
-        The grid.
+    grids : sequence of Grid
+        Which choose by themselves and train together. They have the same batch sizes, what
+        `mcrage.generators.cddpm_schedule.Schedule.training` says, and the same way to choose.
     partition : callable
-        Divides members into ensembles that are trained one after the other.
-    total : int
-        Steps of the schedule.
-    steps_per_epoch : int
-        For the curve.
+        Divides members into ensembles that are trained one after the other, each of one batch
+        size.
     averaged : bool
         Keep and score the moving average of the parameters instead of the last ones.
-    scoring : Scoring, optional
-        Scores the grid; without one all members are kept as they end. Scores that are losses
-        choose a setting and a step, others the best member at its best step.
-    refit : callable, optional
-        The members trained after the grid on what was chosen; for losses.
     checkpoint : Checkpoint, optional
         To continue from, and to write now and then and when the process is told to end.
     started : float, optional
@@ -63,6 +49,7 @@ class Run:
 
     Attributes
     ----------
+    grids : list of Grid
     trainer : Trainer
         Of the present ensemble.
     costs : Costs
@@ -71,86 +58,79 @@ class Run:
     def __init__(
         self,
         make_trainer: MakeTrainer,
-        members: Sequence[Member],
+        grids: Sequence[Grid],
         partition: Partition,
-        total: int,
-        steps_per_epoch: int,
         *,
         averaged: bool,
-        scoring: Scoring | None = None,
-        refit: Callable[[Chosen], list[Member]] | None = None,
         checkpoint: Checkpoint | None = None,
         started: float | None = None,
         label: str = "training cddpm",
     ) -> None:
-        self._make_trainer, self._partition = make_trainer, partition
-        self._grid = list(members)
-        self._grid_parts = partition(self._grid)
-        self._total, self._steps_per_epoch, self._label = total, steps_per_epoch, label
-        self.averaged = averaged
-        self._scoring, self._refit, self._checkpoint = scoring, refit, checkpoint
+        self._make_trainer, self._partition, self._label = make_trainer, partition, label
+        self.grids, self.averaged, self._checkpoint = list(grids), averaged, checkpoint
+        # Which grid, and the number there, of each member.
+        self._owned = [
+            (place, number)
+            for place, grid in enumerate(self.grids)
+            for number in range(len(grid.members))
+        ]
+        self._n_grid = len(self._owned)
+        self._grid_parts = partition([self._member(*owner) for owner in self._owned])
         self._begin()
         began = time.perf_counter() if started is None else started
         self.costs = Costs(began, on_gpu=self.trainer.average.is_cuda)
         # Parameters, their average and two moments make up nearly all of it.
         self._cadence = Cadence(4 * self.trainer.average.nbytes)
-        # Part, step, and last point of the curve, of the state that the checkpoint holds.
-        self._kept: tuple[int, int, int] | None = None
-        # Weights of the ensembles before the present one, where all are kept.
-        self._done: list[Tensor] = []
-        self._best = Best()
+        # The place of the state that the checkpoint holds.
+        self._noted_place: tuple[int, ...] | None = None
+        # Weights of the members that are kept, of the ensembles before the present one.
+        self._done: dict[tuple[int, int], Tensor] = {}
+
+    def _member(self, place: int, number: int) -> Member:
+        return self.grids[place].members[number]
+
+    @property
+    def _refits(self) -> bool:
+        return self.grids[0].refit is not None
 
     @property
     def _in_grid(self) -> bool:
         return self._part < len(self._grid_parts)
 
     @property
-    def _keeps_all(self) -> bool:
-        """Whether the members of the present ensemble are kept as they end."""
-        return self._scoring is None or not self._in_grid
-
-    @property
-    def _place(self) -> tuple[int, int, int]:
-        return (self._part, self.trainer.n_steps, self._noted)
+    def _place(self) -> tuple[int, ...]:
+        return (self._part, self.trainer.n_steps, *(grid.noted for grid in self.grids))
 
     def _begin(self) -> None:
-        """Begin with the first ensemble of the grid, and nothing known."""
-        self._members, self._parts = list(self._grid), list(self._grid_parts)
-        self._curve: dict[str, list] = {name: [] for name in CURVE}
-        self._chosen: Chosen | None = None
+        """Begin with the first ensemble of the grids, and nothing known."""
+        for grid in self.grids:
+            grid.begin()
+        self._owned, self._parts = self._owned[: self._n_grid], list(self._grid_parts)
         self._enter(0)
 
     def _enter(self, part: int) -> None:
         """Begin with an ensemble."""
-        self._part, self._noted = part, 0
-        self._numbers = self._parts[part]
-        self.trainer = self._make_trainer([self._members[number] for number in self._numbers])
+        self._part = part
+        self._training = [self._owned[member] for member in self._parts[part]]
+        # Of each grid that has some of them: their places in the ensemble.
+        self._places: dict[int, list[int]] = {}
+        for row, (place, _) in enumerate(self._training):
+            self._places.setdefault(place, []).append(row)
+        for place, rows in self._places.items():
+            schedule = self.grids[place].enter([self._training[row][1] for row in rows])
+        members = [(owner[0], self._member(*owner)) for owner in self._training]
+        self.trainer = self._make_trainer(members, schedule.training)
 
     def _choose(self) -> None:
-        """Choose a setting by the grid's losses, and add the members that are trained with it."""
-        if self._refit is None or self._chosen is not None:
+        """Let each grid choose, and add the members that are trained with its choice."""
+        if not self._refits or len(self._owned) > self._n_grid:
             return
-        self._chosen = choose(self._curve, self._grid)
-        added = self._refit(self._chosen)
-        first = len(self._grid)
-        self._members = [*self._grid, *added]
-        parts = [[first + place for place in part] for part in self._partition(added)]
-        self._parts = [*self._grid_parts, *parts]
-        logger.info(
-            "cross-validation chose step %d of %s: held-out loss %.4f ± %.4f",
-            self._chosen.step,
-            ", ".join(f"{name} {getattr(self._chosen.member, name):.4g}" for name in SETTING),
-            self._chosen.loss,
-            self._chosen.standard_error,
-        )
-
-    def _next_stop(self, noted: int) -> int:
-        """Return the step of the point of the curve after `noted`."""
-        interval = max(1, self._total // _CURVE_POINTS)
-        stops = [self.trainer.last_step, (noted // interval + 1) * interval]
-        if self._scoring is not None and self._in_grid:
-            stops.append(self._scoring.next_after(noted) or self.trainer.last_step)
-        return min(stops)
+        for grid in self.grids:
+            grid.choose()
+        added = [(place, n) for place, grid in enumerate(self.grids) for n in grid.kept]
+        self._owned = [*self._owned, *added]
+        parts = self._partition([self._member(*owner) for owner in added])
+        self._parts = [*self._grid_parts, *([self._n_grid + n for n in part] for part in parts)]
 
     def run(self) -> None:
         """Train to the last step, from a checkpoint when there is one, and keep the final state.
@@ -171,14 +151,14 @@ class Run:
                 interruption.check()
             except Interrupted as stop:
                 stop.where = f" at step {self.trainer.n_steps} of {self.trainer.last_step}"
-                if len(self._parts) > 1 or self._refit:
+                if len(self._parts) > 1 or self._refits:
                     stop.where += f" of {self._told_part()}"
                 if self._keep():
                     stop.where += "; the next run continues from there"
                 raise
 
     def _told_part(self) -> str:
-        if self._refit is not None and not self._in_grid:
+        if self._refits and not self._in_grid:
             return "the refit"
         if len(self._grid_parts) == 1:
             return "the grid"
@@ -190,28 +170,59 @@ class Run:
             self._choose()
         if self._part + 1 == len(self._parts):
             return False
-        if self._keeps_all:
-            self._done.append(self.trainer.weights(averaged=self.averaged).cpu().clone())
+        self._done |= {owner: row.cpu().clone() for owner, row in self._ended().items()}
         self._enter(self._part + 1)
         return True
+
+    def _ended(self) -> dict[tuple[int, int], Tensor]:
+        """Return the present weights of the members in training that are kept as they end."""
+        kept = self._kept_of(self._training)
+        if not kept:
+            return {}
+        rows = self.trainer.weights(averaged=self.averaged)
+        return {
+            owner: row for owner, row in zip(self._training, rows, strict=True) if owner in kept
+        }
+
+    def _kept_of(self, owners: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
+        return {owner for owner in owners if owner[1] in self.grids[owner[0]].kept}
 
     def _run_part(self, interruption: Interruption) -> None:
         last = self.trainer.last_step
         self._cadence.start(self.trainer.n_steps)
         label = self._label
-        if len(self._parts) > 1 or self._refit:
+        if len(self._parts) > 1 or self._refits:
             label += f", {self._told_part()}"
         with Progress(last, label, start=self.trainer.n_steps) as progress:
-            while self._noted < last:
-                before = self.trainer.n_steps
-                self._advance(self._next_stop(self._noted), interruption)
-                scores = self._scores(interruption)
-                losses = self.trainer.read_losses()
-                self._note(losses, scores)
-                progress.update(self.trainer.n_steps - before, loss=float(np.nanmean(losses)))
+            while stops := self._stops():
+                before, stop = self.trainer.n_steps, min(stops.values())
+                self._advance(stop, interruption)
+                noted = [self._note(place, interruption) for place in stops if stops[place] == stop]
+                progress.update(
+                    self.trainer.n_steps - before, loss=float(np.nanmean(np.concatenate(noted)))
+                )
                 if self._is_due():
                     self._save()
                 interruption.check()
+
+    def _stops(self) -> dict[int, int]:
+        """Return the step of the next point of the curve of each grid that goes on."""
+        stops = {place: self.grids[place].next_stop() for place in self._places}
+        return {place: stop for place, stop in stops.items() if stop is not None}
+
+    def _note(self, place: int, interruption: Interruption) -> list[float]:
+        """Add the present step to a grid's curve; return the losses."""
+        grid, rows, step = self.grids[place], self._places[place], self.trainer.n_steps
+        # Scoring takes long and changes nothing, so it is left at once and done again.
+        with interruption.at_once():
+            scores = grid.score(lambda: self._weights_of(rows), step)
+        losses = self.trainer.read_losses(rows)
+        grid.note(step, losses, scores, self.trainer.rate_factor(step - 1))
+        return losses
+
+    def _weights_of(self, rows: list[int]) -> Tensor:
+        weights = self.trainer.weights(averaged=self.averaged)
+        return weights if len(rows) == len(weights) else weights[rows]
 
     def _advance(self, stop: int, interruption: Interruption) -> None:
         """Take the steps up to a point of the curve, which may be none after a kill."""
@@ -236,13 +247,13 @@ class Run:
 
     def _keep(self) -> bool:
         """Return whether the checkpoint holds the present state, after writing it if need be."""
-        return self._kept == self._place or self._save()
+        return self._noted_place == self._place or self._save()
 
     def _save(self) -> bool:
         started = time.perf_counter()
         saved = self._checkpoint.save(self.state())
         if saved:
-            self._kept = self._place
+            self._noted_place = self._place
         seconds = time.perf_counter() - started
         self.costs.checkpoint_seconds += seconds
         self._cadence.wrote(self.trainer.n_steps, seconds, self.costs.seconds_per_step)
@@ -257,128 +268,86 @@ class Run:
             self._begin()
             return
         self.restore(arrays)
-        self._kept = self._place
+        self._noted_place = self._place
         self.costs.resumptions += 1
         logger.info("continuing from step %d of %d", self.trainer.n_steps, self.trainer.last_step)
 
-    def weights(self) -> Tensor:
-        """Return the parameters kept: the best member's (1, P), or all members' (M, P)."""
-        if self._best.weights is not None:
-            return self._best.weights
-        last = self.trainer.weights(averaged=self.averaged).clone()
-        return torch.cat([*(part.to(last.device) for part in self._done), last])
-
-    @property
-    def n_members(self) -> int:
-        """Number of members trained, in all ensembles."""
-        return len(self._members)
-
-    def choice(self) -> dict[str, int | float | None]:
-        """Return which member at which step was kept, or None for all of them at the end."""
-        if self._chosen is not None:
-            return {"chosen_member": None, **self._chosen.facts()}
-        if self._best.weights is None:
-            return {"chosen_member": None, "chosen_step": self.trainer.n_steps}
-        member = self._members[self._best.number]
-        return {
-            "chosen_member": self._best.number,
-            "chosen_step": self._best.step,
-            **{f"chosen_{name}": getattr(member, name) for name in SETTING},
-            "chosen_validation_f1": self._best.score,
-        }
-
-    def _scores(self, interruption: Interruption) -> list[float]:
-        """Score all members where it is time to, and keep the best."""
-        step, scoring = self.trainer.n_steps, self._scoring
-        if scoring is None or not self._in_grid or step not in scoring.steps:
-            return [np.nan] * len(self.trainer.members)
-        weights = self.trainer.weights(averaged=self.averaged)
-        # Scoring takes long and changes nothing, so it is left at once and done again.
-        with interruption.at_once():
-            scores = scoring.scores(weights, self.trainer.members)
-        if scoring.column == "validation_f1":
-            self._best.offer(scores, weights, self.trainer.n_steps, self._numbers)
-        return scores
-
-    def _note(self, losses: list[float], scores: list[float]) -> None:
-        step = self._noted = self.trainer.n_steps
-        factor = self.trainer.rate_factor(step - 1)
-        columns = ("heldout_loss", "validation_f1")
-        scored = [self._scoring is not None and self._scoring.column == name for name in columns]
-        for number, member, loss, score in zip(
-            self._numbers, self.trainer.members, losses, scores, strict=True
-        ):
-            if np.isnan(loss) and member.steps is not None and member.steps < step:
-                # It had stopped before the last point.
-                continue
-            row = (
-                *(step, step / self._steps_per_epoch, number, member.seed),
-                *(getattr(member, name) for name in SETTING),
-                *(-1 if member.subset is None else member.subset, loss),
-                member.learning_rate * factor,
-                *(score if here else np.nan for here in scored),
-            )
-            for name, value in zip(CURVE, row, strict=True):
-                self._curve[name].append(value)
-
-    @property
-    def history(self) -> dict[str, list]:
-        """The curve by step and member, whatever the grid was divided into; then the refit's."""
-        step, member = (np.asarray(self._curve[name], dtype=int) for name in ("step", "member"))
-        order = np.lexsort((member, step, member >= len(self._grid)))
-        return {name: [values[place] for place in order] for name, values in self._curve.items()}
+    def weights(self, place: int = 0) -> Tensor:
+        """Return what a grid keeps: its best member's parameters (1, P), or several (M, P)."""
+        grid = self.grids[place]
+        if grid.best.weights is not None:
+            return grid.best.weights
+        rows = self._done | self._ended()
+        device = self.trainer.device
+        return torch.stack([rows[place, number].to(device) for number in grid.kept])
 
     def state(self) -> dict[str, np.ndarray]:
         """Return all that is needed to go on, as named arrays."""
         arrays = {f"trainer.{k}": v.numpy() for k, v in self.trainer.state().items()}
-        arrays |= {f"history.{k}": np.asarray(v, dtype=np.float64) for k, v in self._curve.items()}
-        arrays["place"] = np.array([self._part, self._noted, len(self._grid)])
+        for place, grid in enumerate(self.grids):
+            arrays |= {f"{place}.{name}": array for name, array in grid.state().items()}
+        noted = [grid.noted for grid in self.grids]
+        arrays["place"] = np.array([self._part, self._n_grid, *noted])
         arrays["costs"] = self.costs.array()
         if self._done:
-            arrays["done"] = torch.cat(self._done).numpy()
-        return arrays | self._best.state()
+            arrays["done"] = torch.stack([*self._done.values()]).numpy()
+        return arrays
 
     def misfit(self, arrays: dict[str, np.ndarray]) -> str | None:
         """Return why arrays cannot be a state of this run, or None if they can."""
-        if missing := {"place", *(f"history.{name}" for name in CURVE)} - set(arrays):
+        names = {f"{place}.history.{n}" for place in range(len(self.grids)) for n in CURVE}
+        if missing := {"place", *names} - set(arrays):
             return f"lacks arrays of this run ({', '.join(sorted(missing))})"
-        part, noted, n_grid = arrays["place"].tolist()
-        if n_grid != len(self._grid):
-            return f"of a grid of {n_grid} members, and this run's has {len(self._grid)}"
-        if part >= len(self._grid_parts) and self._refit is not None:
-            self._take_curve(arrays)
+        part, n_grid, *noted = arrays["place"].tolist()
+        if n_grid != self._n_grid:
+            return f"of a grid of {n_grid} members, and this run's has {self._n_grid}"
+        if len(noted) != len(self.grids):
+            return f"of {len(noted)} replicates, and this run has {len(self.grids)}"
+        if part >= len(self._grid_parts) and self._refits:
+            for grid, own in zip(self.grids, self._of_grids(arrays), strict=True):
+                grid.take_curve(own)
             self._choose()
         if not 0 <= part < len(self._parts):
             return f"of ensemble {part + 1}, and this run has {len(self._parts)}"
         if part != self._part:
             self._enter(part)
-        expected = self.state()
-        if self._scoring is not None and "best.weights" in arrays:
-            expected["best.weights"] = self.trainer.average[:1].cpu().numpy()
-            expected["best.place"] = np.empty(3)
-        if n_done := self._n_done(part):
-            expected["done"] = np.empty((n_done, self.trainer.average.shape[1]), np.float32)
-        for name in CURVE:
-            expected[f"history.{name}"] = np.empty(arrays["history.step"].size)
-        if reason := unlike(arrays, expected):
+        if reason := unlike(arrays, self._expected(arrays)):
             return reason
         step = int(arrays["trainer.counts"][0])
         last = self.trainer.last_step
-        if not 0 <= noted <= step <= last or step > self._next_stop(noted):
-            return (
-                f"at step {step} with a curve up to {noted}, which a run of {last} steps never is"
-            )
+        for place in self._places:
+            stop = self.grids[place].next_stop(noted[place])
+            if not 0 <= noted[place] <= step <= last or (stop is not None and step > stop):
+                return (
+                    f"at step {step} with a curve up to {noted[place]}, which a run of {last} "
+                    "steps never is"
+                )
         return None
 
-    def _n_done(self, part: int) -> int:
-        """Return how many members' weights are kept of the ensembles before this one."""
-        first = 0 if self._scoring is None else len(self._grid_parts)
-        return sum(len(numbers) for numbers in self._parts[first:part])
+    def _expected(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return arrays of the names, types and shapes that a state of the present part has."""
+        expected = {name: array for name, array in self.state().items() if name != "done"}
+        width = self.trainer.average.shape[1]
+        for place, own in enumerate(self._of_grids(arrays)):
+            shapes = self.grids[place].expected(own, width)
+            expected |= {f"{place}.{name}": array for name, array in shapes.items()}
+        if before := self._before():
+            expected["done"] = np.empty((len(before), width), np.float32)
+        return expected
 
-    def _take_curve(self, arrays: dict[str, np.ndarray]) -> None:
-        for name in CURVE:
-            values = arrays[f"history.{name}"].tolist()
-            self._curve[name] = [int(value) for value in values] if name in _WHOLE else values
+    def _of_grids(self, arrays: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
+        """Return what of a state is each grid's."""
+        prefixes = [f"{place}." for place in range(len(self.grids))]
+        return [
+            {name.removeprefix(p): array for name, array in arrays.items() if name.startswith(p)}
+            for p in prefixes
+        ]
+
+    def _before(self) -> list[tuple[int, int]]:
+        """Return the members that are kept of the ensembles before the present one."""
+        owners = [self._owned[n] for part in self._parts[: self._part] for n in part]
+        kept = self._kept_of(owners)
+        return [owner for owner in owners if owner in kept]
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Continue from the result of `state`, which `misfit` has found to be one of this run."""
@@ -388,9 +357,10 @@ class Run:
             if name.startswith("trainer.")
         }
         self.trainer.restore(state)
-        self._noted = int(arrays["place"][1])
-        self._take_curve(arrays)
+        for place, own in enumerate(self._of_grids(arrays)):
+            self.grids[place].restore(own, self.trainer.device)
+            self.grids[place].noted = int(arrays["place"][2 + place])
         if "done" in arrays:
-            self._done = [torch.from_numpy(arrays["done"].copy())]
-        self._best.restore(arrays, self.trainer.device)
+            rows = torch.from_numpy(arrays["done"].copy())
+            self._done = dict(zip(self._before(), rows, strict=True))
         self.costs.add(arrays["costs"])

@@ -15,7 +15,10 @@ from mcrage.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-SETTING = ("learning_rate", "condition_dropout", "weight_decay", "dropout")
+SETTING = (
+    *("learning_rate", "condition_dropout", "weight_decay", "dropout"),
+    *("batch_size", "noise_mean", "noise_std"),
+)
 """What tells the settings of a grid apart: attributes of a member, columns of the curve."""
 
 Scores = Callable[[Tensor, Sequence[Member]], list[float]]
@@ -24,34 +27,17 @@ Scores = Callable[[Tensor, Sequence[Member]], list[float]]
 
 @dataclass(frozen=True)
 class Scoring:
-    """When and how members are scored.
+    """How members are scored, when the schedule says so.
 
     Attributes
     ----------
     column : {"validation_f1", "heldout_loss"}
         Of the curve that the scores go to.
-    steps : tuple of int
-        Growing.
     scores : callable
     """
 
     column: Literal["validation_f1", "heldout_loss"]
-    steps: tuple[int, ...]
     scores: Scores
-
-    def next_after(self, step: int) -> int | None:
-        """Return the first step after this one at which members are scored."""
-        return next((due for due in self.steps if due > step), None)
-
-
-def every(interval: int, last: int) -> tuple[int, ...]:
-    """Return the multiples of an interval up to the last step, and that."""
-    return tuple(dict.fromkeys([*range(interval, last + 1, interval), last]))
-
-
-def snapshots(n: int, last: int) -> tuple[int, ...]:
-    """Return at most `n` steps at equal distances, of which the last is the last."""
-    return tuple(sorted({max(1, round(last * place / n)) for place in range(1, n + 1)}))
 
 
 class Best:
@@ -130,6 +116,16 @@ class Chosen:
     loss: float
     standard_error: float
 
+    @property
+    def told(self) -> str:
+        """The setting, for the log; noise only where it is a member's own."""
+        values = {name: getattr(self.member, name) for name in SETTING}
+        return ", ".join(
+            f"{name} {value if isinstance(value, int) else format(value, '.4g')}"
+            for name, value in values.items()
+            if value is not None
+        )
+
     def facts(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {
@@ -179,7 +175,7 @@ def choose(curve: Mapping[str, Sequence], members: Sequence[Member]) -> Chosen:
     return Chosen(member, step, finite[step, place], error)
 
 
-def _setting(member: Member) -> tuple[float, ...]:
+def _setting(member: Member) -> tuple[float | None, ...]:
     return tuple(getattr(member, name) for name in SETTING)
 
 

@@ -72,7 +72,7 @@ class TabddpmGenerator(Generator):
     Attributes
     ----------
     history : dict of str to list
-        The columns `mcrage.generators.cddpm_run.CURVE`.
+        The columns `mcrage.generators.cddpm_grid.CURVE`.
     facts : dict
         As of `mcrage.generators.cddpm.CddpmGenerator`.
     """

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """From training rows to the weights of TabDDPM."""
 
-import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +13,10 @@ from mcrage.diffusion.training import Member, Trainer, TrainingSettings
 from mcrage.encoding.mixed import MixedEncoding
 from mcrage.errors import UserError
 from mcrage.generators.base import Checkpoint, TrainingData
+from mcrage.generators.cddpm_grid import Grid
 from mcrage.generators.cddpm_rows import sort_by_group
 from mcrage.generators.cddpm_run import Run
+from mcrage.generators.cddpm_schedule import Schedule, steps_per_epoch
 from mcrage.generators.devices import check_device, device_name
 from mcrage.generators.tabddpm_parts import make_parts
 
@@ -77,14 +78,17 @@ def fit(
         decay="linear",
         ema_decay=settings["ema_decay"],
     )
-    run = Run(
-        lambda members: Trainer(
-            *(parts.network, parts.condition, parts.process, *data, members, shared, place)
-        ),
+    grid = Grid(
         [member],
+        {member.batch_size: Schedule(shared, steps_per_epoch(len(rows), member.batch_size))},
+    )
+    run = Run(
+        lambda members, shared: Trainer(
+            *(parts.network, parts.condition, parts.process, *data),
+            *([own for _, own in members], shared, place),
+        ),
+        [grid],
         lambda members: [[*range(len(members))]],
-        shared.steps,
-        math.ceil(len(rows) / settings["batch_size"]),
         averaged=settings["ema_decay"] > 0.0,
         checkpoint=checkpoint,
         started=started,
@@ -99,15 +103,15 @@ def fit(
         "checkpoint_seconds": run.costs.checkpoint_seconds,
         "resumptions": run.costs.resumptions,
         "n_parameters": run.trainer.parameters.flat.shape[1],
-        "n_members": run.n_members,
+        "n_members": len(grid.members),
         "steps": run.trainer.n_steps,
         "timesteps": settings["timesteps"],
         "peak_memory_bytes": (
             torch.cuda.max_memory_allocated(place) if place.type == "cuda" else None
         ),
-        **run.choice(),
+        **grid.choice(),
     }
-    return Fitted(encoding, run.weights(), run.history, facts)
+    return Fitted(encoding, run.weights(), grid.history, facts)
 
 
 def _encoded(

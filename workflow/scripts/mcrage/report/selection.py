@@ -17,6 +17,9 @@ SETTING = {
     "condition_dropout": "condition dropout",
     "weight_decay": "weight decay",
     "dropout": "dropout",
+    "batch_size": "batch size",
+    "noise_mean": "mean of noise",
+    "noise_std": "deviation of noise",
 }
 CRITERIA = {"heldout_loss": "cross-validated loss", "validation_f1": "validation F1"}
 COLUMNS = ("step", "member", *SETTING, *CRITERIA)
@@ -36,8 +39,9 @@ class Selection:
     criterion : {"heldout_loss", "validation_f1"}
     settings : tuple of tuple of float
         S of them, in the order of `SETTING`.
-    steps : ndarray of int64, shape (K,)
-        At which members were scored, in the first replicate.
+    steps : ndarray of int64, shape (S, K)
+        At which members were scored, in the first replicate; an epoch has more steps of smaller
+        batches. -1 where a setting was scored less often.
     scores : ndarray of float64, shape (R, S, K)
         Larger is better: F1, or minus the mean of the loss over folds. NaN: undefined.
     """
@@ -60,9 +64,9 @@ class Selection:
         settings = tuple(tables[0][0])
         # Replicates may differ by a row, and their checkpoints so by a few steps: they are
         # matched by their order.
-        n_steps = min(len(steps) for _, steps, _ in tables)
+        n_steps = min(steps.shape[1] for _, steps, _ in tables)
         scores = np.stack([table[:, :n_steps] for _, _, table in tables])
-        return cls(generator, criterion, settings, tables[0][1][:n_steps], scores)
+        return cls(generator, criterion, settings, tables[0][1][:, :n_steps], scores)
 
     @property
     def chosen(self) -> list[tuple[int, int]]:
@@ -116,18 +120,28 @@ def _is_scored(history: History, criterion: str) -> bool:
 
 
 def _scores(history: History, criterion: str) -> tuple[list[Setting], np.ndarray, np.ndarray]:
-    """Return settings, steps and scores (S, K)."""
+    """Return settings, and steps and scores (S, K)."""
     scored = ~np.isnan(history[criterion])
-    keys = list(zip(*(history[name][scored].tolist() for name in SETTING), strict=True))
+    # NaN, where noise is the schedule's, is unlike any other NaN but itself.
+    columns = (history[name][scored].tolist() for name in SETTING)
+    keys = [
+        tuple(np.nan if np.isnan(value) else float(value) for value in key)
+        for key in zip(*columns, strict=True)
+    ]
     settings = sorted(set(keys))
-    steps, columns = np.unique(history["step"][scored], return_inverse=True)
-    cells: list[list[list[float]]] = [[[] for _ in steps] for _ in settings]
-    for key, column, score in zip(keys, columns, history[criterion][scored], strict=True):
-        cells[settings.index(key)][column].append(float(score))
+    cells: list[dict[int, list[float]]] = [{} for _ in settings]
+    for key, step, score in zip(
+        keys, history["step"][scored].tolist(), history[criterion][scored].tolist(), strict=True
+    ):
+        cells[settings.index(key)].setdefault(int(step), []).append(score)
     # Of several seeds the best is kept; of folds the mean counts.
     join = max if criterion == "validation_f1" else lambda losses: -float(np.mean(losses))
-    table = [[join(cell) if cell else np.nan for cell in row] for row in cells]
-    return settings, steps, np.array(table)
+    shape = (len(settings), max(map(len, cells)))
+    steps, table = np.full(shape, -1), np.full(shape, np.nan)
+    for place, own in enumerate(cells):
+        steps[place, : len(own)] = sorted(own)
+        table[place, : len(own)] = [join(own[step]) for step in sorted(own)]
+    return settings, steps, table
 
 
 CHOICE_HEADS = [
@@ -144,7 +158,7 @@ def choice_rows(selections: Sequence[Selection]) -> list[list[str]]:
         n_replicates, n_settings, n_steps = selection.scores.shape
         counts = Counter(setting for setting, _ in selection.chosen)
         setting, times = counts.most_common(1)[0]
-        steps = sorted(int(selection.steps[step]) for _, step in selection.chosen)
+        steps = sorted(int(selection.steps[chosen]) for chosen in selection.chosen)
         rows.append(
             [
                 treatment_name(selection.generator),
@@ -183,11 +197,15 @@ def _told(selection: Selection, setting: int) -> str:
     """Name what tells a setting from the others of its grid."""
     values = np.array(selection.settings)
     differing = [
-        f"{words} {values[setting, place]:.3g}"
+        f"{words} {_short(values[setting, place])}"
         for place, words in enumerate(SETTING.values())
         if np.ptp(values[:, place]) > 0
     ]
     return ", ".join(differing) or "the only one"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value.is_integer() else f"{value:.3g}"
 
 
 def selection_tables(histories: Mapping[str, Sequence[History]]) -> dict[str, Any]:
