@@ -141,7 +141,7 @@ def watched(monkeypatch, **options) -> tuple[int, int, int, list[list[int]]]:
 def test_a_grid_is_split_by_what_the_table_leaves(monkeypatch):
     own, table, _, parts = watched(monkeypatch)
     assert len(parts) == 1
-    assert table > own / 2
+    assert table > own / 3
     room = (table + 2.5 * own) / 2**30
     own, table, limit, parts = watched(monkeypatch, max_memory_gib=room)
     assert max(map(len, parts)) == 2
