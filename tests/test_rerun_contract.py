@@ -159,10 +159,8 @@ def clone(*, with_records: bool, with_dates: bool = True) -> Change:
 
 NOTHING = Change()
 REFORMATTED = (
-    "        output = self.network("
-    "self._values, batch.inputs, batch.level, batch.condition, drop)\n",
-    "        output = self.network(\n            self._values, batch.inputs,\n"
-    "            batch.level, batch.condition, drop)\n",
+    "        losses = self.process.losses(output, batch.target)\n",
+    "        losses = self.process.losses(\n            output,\n            batch.target,\n        )\n",
 )
 
 # --- what runs again ----------------------------------------------------------------------------

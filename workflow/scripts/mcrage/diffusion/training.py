@@ -297,7 +297,8 @@ class Trainer:
             batch, following = self._next.present, self._next.begin()
         drop = self.batches.drop if self.batches.drops else None
         inputs = (batch.inputs, batch.level, batch.condition)
-        losses = self.process.losses(self.network(self._values, *inputs, drop, begun), batch.target)
+        output = self.network(self._values, *inputs, drop, begun)
+        losses = self.process.losses(output, batch.target)
         losses.backward(self._once)
         self.optimizer.step(factor, taken)
         self._loss_sum.index_add_(0, self._active, losses.detach())

@@ -55,7 +55,7 @@ them, larger batches and more steps. What either gives on Adult is told in docs/
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
@@ -80,6 +80,8 @@ from mcrage.generators.storage import (
 if TYPE_CHECKING:
     import torch
 
+    from mcrage.generators.cddpm_fit import Fitted
+    from mcrage.generators.cddpm_learner import Replicate
     from mcrage.generators.cddpm_parts import Parts
 
 KIND = "cddpm"
@@ -147,14 +149,41 @@ class CddpmGenerator(Generator):
         Interrupted
             If there is a checkpoint and the process was told to end.
         """
-        # By name, here and in `draw`, so that neither stage's digest has the other's code;
-        # `mcrage.generators.registry` has the roots of each.
         replicate = import_module("mcrage.generators.cddpm_learner").Replicate(
             train, seed, criterion, checkpoint
         )
-        (fitted,) = import_module("mcrage.generators.cddpm_fit").fit_together(
-            self.settings, [replicate], device=device, threads=threads
-        )
+        (fitted,) = self._fitted([replicate], device=device, threads=threads)
+        return self._take(train, fitted)
+
+    @classmethod
+    def fit_together(
+        cls,
+        settings: dict[str, Any],
+        replicates: "Sequence[Replicate]",
+        *,
+        device: str = "cpu",
+        threads: int = 1,
+    ) -> list[Self]:
+        """Learn from several replicates as one ensemble; each ends as `fit` would end it.
+
+        See `mcrage.generators.cddpm_fit.fit_together`.
+        """
+        generators = [cls(settings) for _ in replicates]
+        fitted = generators[0]._fitted(replicates, device=device, threads=threads)
+        return [
+            generator._take(replicate.train, own)
+            for generator, replicate, own in zip(generators, replicates, fitted, strict=True)
+        ]
+
+    def _fitted(
+        self, replicates: "Sequence[Replicate]", *, device: str, threads: int
+    ) -> "list[Fitted]":
+        # By name, here and in `draw`, so that neither stage's digest has the other's code;
+        # `mcrage.generators.registry` has the roots of each.
+        fit_together = import_module("mcrage.generators.cddpm_fit").fit_together
+        return fit_together(self.settings, replicates, device=device, threads=threads)
+
+    def _take(self, train: TrainingData, fitted: "Fitted") -> Self:
         self._schema, self._encoding = train.schema, fitted.encoding
         self._timesteps, self._weights = fitted.timesteps, fitted.weights
         self.history, self.choice, self.facts = fitted.history, fitted.choice, fitted.facts
