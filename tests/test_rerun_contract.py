@@ -160,7 +160,8 @@ def clone(*, with_records: bool, with_dates: bool = True) -> Change:
 NOTHING = Change()
 REFORMATTED = (
     "        losses = self.process.losses(output, batch.target)\n",
-    "        losses = self.process.losses(\n            output,\n            batch.target,\n        )\n",
+    "        losses = self.process.losses(\n            output,\n"
+    "            batch.target,\n        )\n",
 )
 
 # --- what runs again ----------------------------------------------------------------------------
