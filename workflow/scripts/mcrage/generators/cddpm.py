@@ -80,8 +80,6 @@ from mcrage.generators.storage import (
 if TYPE_CHECKING:
     import torch
 
-    from mcrage.generators.cddpm_fit import Fitted
-    from mcrage.generators.cddpm_learner import Replicate
     from mcrage.generators.cddpm_parts import Parts
 
 KIND = "cddpm"
@@ -159,14 +157,19 @@ class CddpmGenerator(Generator):
     def fit_together(
         cls,
         settings: dict[str, Any],
-        replicates: "Sequence[Replicate]",
+        replicates: Sequence[Any],
         *,
         device: str = "cpu",
         threads: int = 1,
     ) -> list[Self]:
         """Learn from several replicates as one ensemble; each ends as `fit` would end it.
 
-        See `mcrage.generators.cddpm_fit.fit_together`.
+        Parameters
+        ----------
+        settings, device, threads
+            As of the class and of `fit`.
+        replicates : sequence of mcrage.generators.cddpm_learner.Replicate
+            See `mcrage.generators.cddpm_fit.fit_together`.
         """
         generators = [cls(settings) for _ in replicates]
         fitted = generators[0]._fitted(replicates, device=device, threads=threads)
@@ -175,15 +178,13 @@ class CddpmGenerator(Generator):
             for generator, replicate, own in zip(generators, replicates, fitted, strict=True)
         ]
 
-    def _fitted(
-        self, replicates: "Sequence[Replicate]", *, device: str, threads: int
-    ) -> "list[Fitted]":
+    def _fitted(self, replicates: Sequence[Any], *, device: str, threads: int) -> list[Any]:
         # By name, here and in `draw`, so that neither stage's digest has the other's code;
         # `mcrage.generators.registry` has the roots of each.
         fit_together = import_module("mcrage.generators.cddpm_fit").fit_together
         return fit_together(self.settings, replicates, device=device, threads=threads)
 
-    def _take(self, train: TrainingData, fitted: "Fitted") -> Self:
+    def _take(self, train: TrainingData, fitted: Any) -> Self:
         self._schema, self._encoding = train.schema, fitted.encoding
         self._timesteps, self._weights = fitted.timesteps, fitted.weights
         self.history, self.choice, self.facts = fitted.history, fitted.choice, fitted.facts
