@@ -8,6 +8,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mcrage.diffusion import training
+from mcrage.diffusion.batches import Batch, NextBatch
+from mcrage.diffusion.beside import Beside
 from mcrage.diffusion.condition import Condition, group_condition
 from mcrage.diffusion.network import PaperNetwork, ResidualNetwork, StackedParameters
 from mcrage.diffusion.optimizer import StackedAdam, clipping_scales
@@ -135,6 +138,74 @@ def test_five_hundred_members_train_as_each_alone(network):
         for averaged in (True, False):
             left, right = (each.weights(averaged=averaged) for each in (together, alone))
             torch.testing.assert_close(left[place], right[0], atol=2e-5, rtol=1e-4)
+
+
+class Ahead(NextBatch):
+    """The next batch on a CPU, whose generators have a state and no offset."""
+
+    def _states(self) -> list[torch.Tensor]:
+        return [generator.get_state().clone() for generator in self._generators]
+
+    def ensure(self) -> None:
+        """Draw the present batch if it is not there."""
+        if self._is_drawn:
+            return
+        self._before, drawn = self._states(), self._batches.draw()
+        if self.present is None:
+            self.present = Batch(*(part.clone() for part in drawn))
+        super().keep(drawn)
+        self._is_drawn = True
+
+    def begin(self) -> Beside:
+        """Begin to draw the batch after the present one."""
+        self._after = self._states()
+        return super().begin()
+
+    def keep(self, drawn: Batch) -> None:
+        """Make this the present batch."""
+        super().keep(drawn)
+        self._before = self._after
+
+    def rewind(self) -> None:
+        """Put the streams back."""
+        if self._is_drawn:
+            for generator, state in zip(self._generators, self._before, strict=True):
+                generator.set_state(state)
+            self._is_drawn = False
+
+
+class TrainerAhead(Trainer):
+    """Draws ahead on a CPU as on a GPU, and takes steps as they are instead of replaying them."""
+
+    @property
+    def _is_recorded(self) -> bool:
+        return True
+
+    @_is_recorded.setter
+    def _is_recorded(self, value: bool) -> None:
+        pass
+
+
+@pytest.mark.parametrize("network", ["residual", "paper"])
+@pytest.mark.parametrize("stop", [0, 1, 11, 25, 39])
+def test_to_draw_the_next_batch_ahead_changes_nothing(network, stop, monkeypatch):
+    """Streams, weights and losses, where members stop and where a run goes on from its state."""
+    members = MIXED + NOISY if network == "residual" else MIXED
+    plain = train(members, network=network)
+    monkeypatch.setattr(training, "NextBatch", Ahead)
+    monkeypatch.setattr(training, "Recording", lambda work, generators: work)
+    monkeypatch.setitem(globals(), "Trainer", TrainerAhead)
+    half = train(members, stop, network=network)
+    ahead = trainer(members, network=network)
+    ahead.restore(half.state())
+    for _ in range(40 - stop):
+        ahead.step()
+    expected, found = plain.state(), ahead.state()
+    for name, value in expected.items():
+        if name.startswith("stream."):
+            assert torch.equal(found[name], value), name
+        else:
+            torch.testing.assert_close(found[name], value, atol=2e-5, rtol=1e-4)
 
 
 def test_members_that_have_stopped_take_no_memory_and_keep_their_result():

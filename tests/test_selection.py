@@ -3,6 +3,7 @@
 
 import logging
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
@@ -315,7 +316,7 @@ def test_a_grid_too_large_is_split_with_the_same_result(name, caplog):
 # --- resumption ---
 
 
-def stopped_after(n_steps: int, name: str, file: CheckpointFile, **options) -> bool:
+def stopped_after(n_steps: int, fit: Callable[[], object]) -> bool:
     """Fit until some steps are taken, whichever ensemble they are of, and stop there."""
     original, taken = Trainer.step, 0
 
@@ -328,7 +329,7 @@ def stopped_after(n_steps: int, name: str, file: CheckpointFile, **options) -> b
 
     Trainer.step = stepped
     try:
-        fitted(name, checkpoint=file, **options)
+        fit()
     except Interrupted:
         return True
     finally:
@@ -347,7 +348,7 @@ def test_going_on_through_all_ensembles_changes_nothing(name, override, stride, 
     expected = fitted(name, override=override)
     file = CheckpointFile(tmp_path, "cddpm", key="ab12")
     stops = 0
-    while stopped_after(stride, name, file, override=override):
+    while stopped_after(stride, lambda: fitted(name, checkpoint=file, override=override)):
         stops += 1
     assert stops >= 2
     resumed = fitted(name, override=override, checkpoint=file)

@@ -12,9 +12,8 @@ from mcrage.generators.base import TrainingData
 from mcrage.generators.cddpm_fit import fit_together
 from mcrage.generators.cddpm_learner import Replicate
 from mcrage.generators.checkpoint import CheckpointFile
-from mcrage.interruption import Interrupted
-from test_generators import SMALL, data, mean_of_a, settings
-from test_selection import SPLIT
+from test_generators import data, mean_of_a, settings
+from test_selection import SPLIT, stopped_after
 
 GRIDS = {
     "last": ("tuned", {}),
@@ -139,27 +138,6 @@ def test_too_many_for_the_memory_are_split_with_the_same_result(name, caplog):
         assert_alike(one, other)
 
 
-def stopped_after(n_steps: int, name: str, given: list[Replicate], **override) -> bool:
-    """Fit until some steps are taken, whichever ensemble they are of, and stop there."""
-    original, taken = Trainer.step, 0
-
-    def stepped(self) -> None:
-        nonlocal taken
-        original(self)
-        taken += 1
-        if taken == n_steps:
-            raise Interrupted(15)
-
-    Trainer.step = stepped
-    try:
-        together(name, given, **override)
-    except Interrupted:
-        return True
-    finally:
-        Trainer.step = original
-    return False
-
-
 @pytest.mark.parametrize(
     ("name", "override", "stride"),
     [
@@ -173,7 +151,7 @@ def test_a_joint_run_goes_on_where_it_was_stopped(name, override, stride, tmp_pa
     expected = together(name, replicates(), **override)
     files = {f"c{n}": CheckpointFile(tmp_path, str(n), key="ab12") for n in range(3)}
     stops = 0
-    while stopped_after(stride, name, replicates(**files), **override):
+    while stopped_after(stride, lambda: together(name, replicates(**files), **override)):
         stops += 1
     assert stops >= 2
     resumed = together(name, replicates(**files), **override)
@@ -203,7 +181,3 @@ def test_the_seconds_of_all_add_up_to_the_jobs(monkeypatch):
     monkeypatch.setattr(Costs, "seconds", property(lambda self: 9.0))
     found = together("last", replicates())
     assert sum(fitted.facts["seconds"] for fitted in found) == pytest.approx(9.0)
-
-
-def test_small_settings_are_as_other_tests_have_them():
-    assert set(SMALL) >= {preset for preset, _ in GRIDS.values()}

@@ -157,7 +157,8 @@ class Cluster:
             has = f" Gres=gpu:h200:{gpus}" if gpus else ""
             lines.append(
                 f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=4 "
-                f"RealMemory=8000{has}"
+                # The node of least weight is taken first.
+                f"RealMemory=8000 Weight={list(NODES).index(node) + 1}{has}"
             )
             for _ in range(gpus):
                 # A device's number is that of its name, and it has to be a character device.

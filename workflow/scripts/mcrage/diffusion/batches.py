@@ -196,13 +196,14 @@ class NextBatch:
 
     Attributes
     ----------
-    present : Batch
-        Where it lies never changes, so that a recorded step can read it.
+    present : Batch or None
+        None before the first. Where it lies never changes, so that a recorded step can read it.
     """
 
     def __init__(self, batches: Batches) -> None:
         self._batches = batches
         self._generators = batches.generators(inner=False)
+        self.present: Batch | None = None
         self._is_drawn = False
 
     def ensure(self) -> None:
@@ -215,11 +216,11 @@ class NextBatch:
             generator.get_offset() - offset
             for generator, offset in zip(self._generators, before, strict=True)
         ]
-        if not hasattr(self, "present"):
-            self.present = Batch(
-                *(part.clone(memory_format=torch.contiguous_format) for part in drawn)
-            )
-        self.keep(drawn)
+        if self.present is None:
+            copied = (part.clone(memory_format=torch.contiguous_format) for part in drawn)
+            self.present = Batch(*copied)
+        else:
+            self.keep(drawn)
         self._is_drawn = True
 
     def begin(self) -> Beside:

@@ -14,6 +14,7 @@ from mcrage.clusters import clusters_of
 from mcrage.datasets.roles import Roles
 from mcrage.encoding.columns import feature_matrix, feature_numbers
 from mcrage.encoding.rows import CompactRows, Rows
+from mcrage.errors import UserError
 from mcrage.groups import GroupSchema
 from mcrage.spool import column_of
 from mcrage.tables import read_table
@@ -122,6 +123,16 @@ class TrainingData:
     def without_rows(self, groups: np.ndarray) -> np.ndarray:
         """Return the groups that are to be filled, but of which there are none in `groups`."""
         return np.setdiff1d(np.flatnonzero(self.schema.counts(groups) == 0), self.left)
+
+    def check_groups(self) -> None:
+        """Raise a UserError if a group that is to be filled has no rows."""
+        empty = self.without_rows(self.groups)
+        if len(empty):
+            raise UserError(
+                f"group {self.schema.label(int(empty[0]))} has no training rows, so nothing can "
+                "be learnt about it. Keep more rows in the scenario, or merge levels in the "
+                "dataset card."
+            )
 
 
 def standardised_within(scaling: str, groups: np.ndarray, schema: GroupSchema) -> np.ndarray:

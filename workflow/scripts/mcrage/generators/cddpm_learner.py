@@ -5,6 +5,7 @@ import itertools
 import logging
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -141,7 +142,7 @@ class Learner:
             losses = _heldout_losses(settings, self.parts, data, self.held, seed, self._place)
             scoring = Scoring("heldout_loss", losses)
             seeds = range(seed, seed + settings["seeds"])
-            refit = lambda chosen: refit_members(chosen, seeds)  # noqa: E731
+            refit = partial(refit_members, seeds=seeds)
         members = make_members(settings, seed)
         return Grid(members, self._schedules, scoring=scoring, refit=refit)
 
@@ -152,13 +153,7 @@ def _check(settings: dict[str, Any], train: TrainingData, criterion: Criterion |
             "selection 'criterion' needs a validation set: set a validation share above 0, "
             "or selection 'last'."
         )
-    empty = train.without_rows(train.groups)
-    if len(empty):
-        raise UserError(
-            f"group {train.schema.label(int(empty[0]))} has no training rows, so nothing can "
-            "be learnt about it. Keep more rows in the scenario, or merge levels in the "
-            "dataset card."
-        )
+    train.check_groups()
 
 
 def _folds(

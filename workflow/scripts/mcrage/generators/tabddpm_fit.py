@@ -50,13 +50,7 @@ def fit(
 ) -> Fitted:
     """Learn from training rows; see `mcrage.generators.tabddpm.TabddpmGenerator.fit`."""
     place = check_device(device)
-    empty = train.without_rows(train.groups)
-    if len(empty):
-        raise UserError(
-            f"group {train.schema.label(int(empty[0]))} has no training rows, so nothing can "
-            "be learnt about it. Keep more rows in the scenario, or merge levels in the "
-            "dataset card."
-        )
+    train.check_groups()
     torch.set_num_threads(threads)
     if place.type == "cuda":
         torch.cuda.reset_peak_memory_stats(place)
