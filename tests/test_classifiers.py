@@ -130,6 +130,58 @@ def test_a_kernel_of_more_components_than_rows_takes_all_rows_and_says_nothing(r
     np.testing.assert_array_equal(more, all_rows)
 
 
+@pytest.mark.parametrize("kind", ["kernel_logistic", "perceptrons"])
+def test_a_long_tail_is_cut_unless_it_is_transformed(kind, roles):
+    train = separated([60, 60, 60, 60])
+    scores = (train["iron"].to_numpy() - 12) / 2.8
+    train = train.set_column(3, "iron", pa.array(np.exp(scores)))
+    # Of a lognormal, whose mean is 1.6 and deviation 2.2, both are four deviations above the mean.
+    ends = train.slice(0, 1).set_column(3, "iron", pa.array([np.exp(2.4)]))
+    farther = ends.set_column(3, "iron", pa.array([np.exp(2.8)]))
+    for transform, told_apart in (("none", False), ("yeo_johnson", True)):
+        score = fit(resolved(kind, transform=transform), train, None, roles, seed=0)
+        assert (abs(score(ends) - score(farther))[0] > 1e-4) == told_apart
+
+
+def bagged(**more) -> dict:
+    return resolved("gradient_boosting", n_models=4, max_features=0.5, **more)
+
+
+def test_bagged_boosting_learns_takes_weights_and_differs_by_seed(roles):
+    train, test = separated([60, 60, 60, 60]), separated([50, 50, 50, 50], seed=5)
+    weights = np.where(target(train, roles) == 1, 8.0, 1.0)
+    plain, again, other, weighted = (
+        fit_and_score(bagged(), train, w, test, roles, seed=seed)
+        for w, seed in ((None, 0), (None, 0), (None, 1), (weights, 0))
+    )
+    assert roc_auc_score(target(test, roles), plain) > 0.84
+    assert weighted.mean() > plain.mean() + 0.1
+    np.testing.assert_array_equal(plain, again)
+    assert (plain != other).any()
+
+
+def test_the_shipped_ensemble_knows_how_frequent_the_outcome_is_in_each_subgroup(roles):
+    """Members that don't see the subgroup are told its frequency by their recalibration."""
+    config = load_config({})
+    shipped = config.classifiers["ensemble"].resolved(config.classifiers)
+    # Women 80 of 400 in, men 240 of 400, and in either the same difference in iron.
+    train, test = separated([320, 80, 160, 240]), separated([320, 80, 160, 240], seed=5)
+    women = pc.equal(test["SEX"], "F").to_numpy()
+    y, score = target(test, roles), fit_and_score(shipped, train, None, test, roles, seed=0)
+    for mask in (women, ~women):
+        assert abs(score[mask].mean() - y[mask].mean()) < 0.05
+        assert roc_auc_score(y[mask], score[mask]) > 0.84
+    blind = [
+        {**member, "recalibration": "none"}
+        for member in shipped["members"]
+        if not member.get("attributes", True)
+    ]
+    assert len(blind) == 2
+    for member in blind:
+        told = fit_and_score(member, train, None, test, roles, seed=0)
+        assert abs(told[women].mean() - y[women].mean()) > 0.08
+
+
 def test_within_the_subgroup_a_unit_of_its_own_changes_nothing(roles):
     train, test = separated([400, 400, 400, 400]), separated([200, 200, 200, 200], seed=5)
     y, settings = target(test, roles), resolved("kernel_logistic", features="within_subgroup")
@@ -265,6 +317,18 @@ def test_the_columns_of_a_mixed_table(native):
     assert np.flatnonzero(design.categorical).tolist() == ([2] if native else [])
     unseen = DesignMatrix.fit(train, MIXED, "raw", native=native, attributes=False).of(test)
     assert unseen.shape[1] == x.shape[1] - 5
+
+
+def test_bagged_boosting_takes_categories_as_they_are_and_missing_values():
+    """One split of a category tells any of its levels from the others; of a number it can't."""
+    ward = replace(MIXED, target=Target("outcome", "Outcome", ("well", "ill"), ()))
+    rows = clinic(400, 0, drugs="abcd")
+    odd = np.isin(rows["drug"].to_pylist(), ["b", "d"])
+    rows = rows.set_column(6, "outcome", pa.array(np.where(odd, "ill", "well")))
+    settings = bagged(n_trees=1, max_depth=1, learning_rate=1.0) | {"max_features": 1.0}
+    score = fit_and_score(settings, rows, None, rows, ward, seed=0)
+    known = rows["drug"].is_valid().to_numpy()
+    assert score[known & odd].min() > 0.8 > 0.2 > score[known & ~odd].max()
 
 
 def test_rare_levels_share_a_column():

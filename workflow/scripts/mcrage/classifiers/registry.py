@@ -39,19 +39,23 @@ def random_forest(settings: dict[str, Any], seed: int, threads: int) -> Any:
 
 
 def gradient_boosting(settings: dict[str, Any], seed: int, threads: int) -> Any:
-    """Return scikit-learn's histogram gradient boosting of a fixed number of trees."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
+    """Return scikit-learn's histogram gradient boosting, or the mean of several by bagging."""
+    from sklearn.ensemble import BaggingClassifier, HistGradientBoostingClassifier
 
-    return HistGradientBoostingClassifier(
+    boosting = HistGradientBoostingClassifier(
         learning_rate=settings["learning_rate"],
         max_iter=settings["n_trees"],
         max_depth=settings["max_depth"],
         max_leaf_nodes=None,
         min_samples_leaf=settings["min_samples_leaf"],
         l2_regularization=settings["l2"],
+        max_features=settings["max_features"],
         early_stopping=False,
         random_state=seed,
     )
+    if settings["n_models"] == 1:
+        return boosting
+    return BaggingClassifier(boosting, settings["n_models"], random_state=seed)
 
 
 def kernel_logistic(settings: dict[str, Any], seed: int, threads: int) -> Any:
@@ -70,6 +74,7 @@ def kernel_logistic(settings: dict[str, Any], seed: int, threads: int) -> Any:
     return _of_standard_features(
         AtMostAllRows(gamma=gamma, n_components=components, random_state=seed),
         LogisticRegression(C=settings["c"], max_iter=1000),
+        transform=settings["transform"],
     )
 
 
@@ -96,7 +101,8 @@ def perceptrons(settings: dict[str, Any], seed: int, threads: int) -> Any:
         n_iter_no_change=settings["epochs"],
     )
     return _of_standard_features(
-        BaggingClassifier(perceptron, settings["n_models"], max_samples=0.8, random_state=seed)
+        BaggingClassifier(perceptron, settings["n_models"], max_samples=0.8, random_state=seed),
+        transform=settings["transform"],
     )
 
 
@@ -138,12 +144,14 @@ def nearest_neighbours(settings: dict[str, Any], seed: int, threads: int) -> Any
     )
 
 
-def _of_standard_features(*steps: Any) -> Any:
+def _of_standard_features(*steps: Any, transform: str = "none") -> Any:
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import FunctionTransformer, StandardScaler
+    from sklearn.preprocessing import FunctionTransformer, PowerTransformer, StandardScaler
 
     near = FunctionTransformer(np.clip, kw_args={"a_min": -_FARTHEST, "a_max": _FARTHEST})
-    return make_pipeline(StandardScaler(), near, *steps)
+    # Powers are of standard scores: of raw values they depend on the unit and may overflow.
+    powers = [PowerTransformer("yeo-johnson")] if transform == "yeo_johnson" else []
+    return make_pipeline(StandardScaler(), *powers, near, *steps)
 
 
 CLASSIFIERS: dict[str, Callable[[dict[str, Any], int, int], Any]] = {
@@ -262,7 +270,8 @@ def _learn(
     )
     classifier = CLASSIFIERS[kind](inner, seed, threads) if kind in CLASSIFIERS else None
     if native and any(design.categorical):
-        classifier.set_params(categorical_features=design.categorical)
+        inside = "estimator__" if hasattr(classifier, "estimator") else ""
+        classifier.set_params(**{f"{inside}categorical_features": design.categorical})
     x, weighted = design.of(train), {}
     if settings["kind"] in by_name.KINDS:
         fold = real_folds(train, row_ids, roles, FOLDS, seed)[1]

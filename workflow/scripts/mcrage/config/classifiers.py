@@ -85,6 +85,15 @@ class _OfFeatures(_Scored):
         return self
 
 
+class _OfStandardFeatures(_OfFeatures):
+    transform: Literal["none", "yeo_johnson"] = Field(
+        "none",
+        description="Before features are standardised and cut at three deviations. none: as they "
+        "are. yeo_johnson: each to a power that brings it nearest to a normal distribution, so "
+        "that a long tail is not cut.",
+    )
+
+
 class RandomForest(_OfFeatures):
     """scikit-learn's RandomForestClassifier."""
 
@@ -104,9 +113,19 @@ class GradientBoosting(_OfFeatures):
     max_depth: int | None = Field(4, ge=1, description="null: unlimited.")
     min_samples_leaf: int = Field(20, ge=1, description="Rows of a leaf, at least.")
     l2: float = Field(1.0, ge=0, description="Penalty of leaf values.")
+    max_features: float = Field(
+        1.0, gt=0, le=1, description="Share of the columns that a split chooses among, drawn anew."
+    )
+    n_models: int = Field(
+        1,
+        ge=1,
+        le=10_000,
+        description="1: of all rows. More: the mean of so many, each of as many rows drawn with "
+        "replacement. Cost: linear.",
+    )
 
 
-class KernelLogistic(_OfFeatures):
+class KernelLogistic(_OfStandardFeatures):
     """Logistic regression on a Gaussian kernel, approximated by Nystroem's method."""
 
     kind: Literal["kernel_logistic"]
@@ -122,7 +141,7 @@ class KernelLogistic(_OfFeatures):
     c: float = Field(3.0, gt=0, description="Inverse of the penalty; smaller is smoother.")
 
 
-class Perceptrons(_OfFeatures):
+class Perceptrons(_OfStandardFeatures):
     """The mean of several small perceptrons, each of a part of the rows."""
 
     kind: Literal["perceptrons"]

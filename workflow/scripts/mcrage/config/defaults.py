@@ -119,6 +119,14 @@ TREATMENTS = {
     },
 }
 
+# One function of what is usual in the subgroup for all subgroups, and of each only a line's two
+# numbers, which take up how frequent the outcome is in it.
+_SHARED = {
+    "attributes": False,
+    "transform": "yeo_johnson",
+    "recalibration": "platt",
+    "recalibrate_by": "subgroup",
+}
 CLASSIFIERS = {
     "random_forest": {"kind": "random_forest"},
     "gradient_boosting": {"kind": "gradient_boosting"},
@@ -127,16 +135,34 @@ CLASSIFIERS = {
     "naive_bayes": {"kind": "naive_bayes"},
     "nearest_neighbours": {"kind": "nearest_neighbours"},
     "random_forest_both": {"kind": "random_forest", "features": "both"},
-    "gradient_boosting_both": {"kind": "gradient_boosting", "features": "both"},
+    "gradient_boosting_bagged": {
+        "kind": "gradient_boosting",
+        "features": "both",
+        "max_depth": 6,
+        "l2": 5.0,
+        "max_features": 0.3,
+        "n_models": 5,
+    },
     "kernel_logistic_within": {"kind": "kernel_logistic", "features": "within_subgroup"},
-    "perceptrons_within": {"kind": "perceptrons", "features": "within_subgroup"},
+    "kernel_logistic_shared": {
+        "kind": "kernel_logistic",
+        "features": "both",
+        "gamma": 0.025,
+        **_SHARED,
+    },
+    "perceptrons_shared": {
+        "kind": "perceptrons",
+        "features": "within_subgroup",
+        **_SHARED,
+    },
     "ensemble": {
         "kind": "ensemble",
         "members": [
             "random_forest_both",
-            "gradient_boosting_both",
+            "gradient_boosting_bagged",
             "kernel_logistic_within",
-            "perceptrons_within",
+            "kernel_logistic_shared",
+            "perceptrons_shared",
         ],
     },
 }
