@@ -95,7 +95,7 @@ TREATMENTS = {
     "mcrage_tuned": {
         "generator": "cddpm_tuned",
         "fill_by": "subgroup",
-        "size": 2.5,
+        "size": 5.0,
         "labels": "ensemble",
         "description": "Every subgroup filled by the diffusion model with the settings that work "
         "best for us; each row has both outcomes, weighted as an ensemble fitted on the real rows "
@@ -106,7 +106,8 @@ TREATMENTS = {
         "fill_by": "subgroup",
         "size": 2.5,
         "labels": "ensemble",
-        "description": "The same with the diffusion model for ten thousand rows and more.",
+        "description": "The same with the diffusion model for ten thousand rows and more, and "
+        "half as many rows.",
     },
     "mcrage_own_labels": {
         "generator": "cddpm_tuned",
