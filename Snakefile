@@ -11,6 +11,8 @@ configfile: f"{workflow.basedir}/config.yaml"
 pathvars:
     logs="results/logs",
     benchmarks="results/benchmarks",
+    # Models on their way from a batch of replicates to each of them.
+    together="results/together",
 
 
 report: "workflow/report/workflow.rst"

@@ -68,7 +68,6 @@ from mcrage.figures.differences import draw_differences  # noqa: E402
 from mcrage.figures.style import save  # noqa: E402
 from mcrage.figures.words import subgroup_words  # noqa: E402
 from mcrage.generators.base import TrainingData  # noqa: E402
-from mcrage.generators.cddpm_learner import Replicate as Learnt  # noqa: E402
 from mcrage.generators.registry import generator_class  # noqa: E402
 from mcrage.groups import GroupSchema, plan_rows  # noqa: E402
 from mcrage.plan import Plan  # noqa: E402
@@ -346,7 +345,7 @@ def train_together(
         start = perf_counter()
         found = generator_class(kind).fit_together(
             settings,
-            [Learnt(*one.learnt(name, threads=threads)) for one in replicates],
+            [one.learnt(name, threads=threads) for one in replicates],
             device=device,
             threads=threads,
         )

@@ -18,8 +18,8 @@ from snakemake_nursery import Nursery
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ["Snakefile", "config.yaml", "workflow", "resources", "profiles", "envs"]
 
-# Scripts of commands and of what is asked for by itself, which no experiment runs.
-ASIDE = {"lineage", "preflight", "init_dataset", "export_csv", "plot_ranks"}
+# Scripts of commands and of what is asked for by itself, which the small experiment does not run.
+ASIDE = {*("lineage", "preflight", "init_dataset"), *("export_csv", "plot_ranks", "train_together")}
 
 # The whole experiment in small: every kind of generator and treatment, and seconds to train.
 SMALL = {

@@ -49,3 +49,19 @@ def test_the_record_of_an_earlier_job_is_no_note(training, tmp_path, pattern):
     mark.write_text("")
     sweep_checkpoints(tmp_path, "checkpoints", OUTPUTS)
     assert training["checkpoint"].exists()
+
+
+@pytest.mark.parametrize("noted", [False, True])
+def test_a_batch_keeps_its_own_until_its_models_are_noted(training, tmp_path, noted):
+    batch = {**NAMES, "batch": "0-9"}
+    made = "results/together/{dataset}/{scenario}/{batch}/{generator}"
+    checkpoint = tmp_path / "checkpoints" / PLACE.format(**{**NAMES, "replicate": "0-9"})
+    checkpoint.mkdir(parents=True)
+    (tmp_path / made.format(**batch)).mkdir(parents=True)
+    if noted:
+        mark = record(tmp_path, "metadata", made.format(**batch))
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.write_text("")
+    sweep_checkpoints(tmp_path, "checkpoints", OUTPUTS, [made])
+    assert checkpoint.exists() != noted
+    assert not training["checkpoint"].exists()

@@ -289,6 +289,12 @@ def test_another_generator_in_the_registry_reruns_nothing(stage, kind):
     assert "generators.registry" not in needed(stage, kind=kind, **preset)[0]
 
 
+def test_a_batch_is_learnt_by_the_code_that_each_replicate_is_learnt_by():
+    named = needs("train", {"kind": "cddpm", "selection": "criterion"}).modules
+    alone, together = (set(closure(rule, *named)) for rule in ("train_generator", "train_together"))
+    assert alone - together == {"train_generator"}
+
+
 def test_the_digest_covers_what_stages_really_load(finished_run):
     """What a script had loaded at its end is in its closure, also what it loaded by name."""
     records = [json.loads(path.read_text()) for path in (finished_run.folder / "records").iterdir()]

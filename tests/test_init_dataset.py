@@ -110,7 +110,7 @@ def test_the_first_experiment_goes_by_the_rows_of_the_table():
         assert "smote" in config.experiment.treatments
         assert config.figures.density_treatments == [name]
     tuned, of_large = (config.treatments[f"mcrage_tuned{end}"] for end in ("", "_large"))
-    own = {"generator", "description"}
+    own = {"generator", "description", "size"}
     assert tuned.model_dump(exclude=own) == of_large.model_dump(exclude=own)
 
 

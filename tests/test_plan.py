@@ -160,7 +160,7 @@ def test_a_generator_draws_what_each_of_its_treatments_fills():
     plan = Plan(load_config(merge(yaml.safe_load(render_config()), given)), cards={})
     assert plan.demands("cddpm_tuned") == [
         {"by": "group", "size": 1.0, "fill": 1},
-        {"by": "subgroup", "size": 2.5, "fill": 1},
+        {"by": "subgroup", "size": 5.0, "fill": 1},
     ]
 
 
@@ -210,7 +210,7 @@ def test_doses_differ_in_nothing_but_the_dose():
 def test_whole_gaps_are_drawn(fill, gaps):
     params = dosed(fill).params("sample_generator")
     assert params(job(generator="cddpm_tuned"))["settings"]["demands"] == [
-        {"by": "subgroup", "size": 2.5, "fill": gaps}
+        {"by": "subgroup", "size": 5.0, "fill": gaps}
     ]
 
 
@@ -228,7 +228,7 @@ def test_a_dose_is_told_of_what_is_filled():
     plan = dosed([0.25, 1])
     told = plan.recipes["mcrage_tuned_fill_25_percent"].description
     assert told.endswith(
-        "Dose: 25 % of the rows that each subgroup lacks to be 2.5 times as large as the largest."
+        "Dose: 25 % of the rows that each subgroup lacks to be 5 times as large as the largest."
     )
     told = plan.recipes["group_oversampling_fill_50_percent"].description
     assert told.endswith("Dose: 50 % of the rows that each group lacks.")

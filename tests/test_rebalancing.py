@@ -181,7 +181,7 @@ def test_a_label_that_no_row_has_weighs_nothing(table, schema):
 
 def test_a_teacher_learns_from_real_rows_alone(table, schema, roles):
     settings = {"kind": "kernel_logistic", "features": "raw", "attributes": True}
-    settings |= {"n_components": 20, "gamma": 0.1, "c": 1.0}
+    settings |= {"n_components": 20, "gamma": 0.1, "c": 1.0, "transform": "none"}
     synthetic = drawn(table, [20, 10, 30, 0])
     labels = soft_labels(settings, table, roles, seed=3)
     expected = fit_and_score(settings, table, None, synthetic, roles, seed=3)
@@ -190,7 +190,7 @@ def test_a_teacher_learns_from_real_rows_alone(table, schema, roles):
 
 def test_a_teacher_is_asked_about_no_rows_where_nothing_lacks(table, schema, roles):
     settings = {"kind": "kernel_logistic", "features": "both", "attributes": True}
-    settings |= {"n_components": 20, "gamma": 0.1, "c": 1.0}
+    settings |= {"n_components": 20, "gamma": 0.1, "c": 1.0, "transform": "none"}
     labels = soft_labels(settings, table, roles, seed=3)
     nothing = drawn(table, [0, 0, 0, 0])
     alike = table.take(

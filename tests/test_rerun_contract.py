@@ -326,6 +326,10 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
     "config: device": (config(device="cpu"), {}),
     "config: gpu_missing": (config(gpu_missing="cpu"), {}),
     "config: gpu_attempts": (config(gpu_attempts=2), {}),
+    "config: replicates_together": (
+        config(replicates_together=2),
+        {"train_together": 3, "train_generator": 6, **DRAWN},
+    ),
     "fewer cores": (Change(arguments=("--cores", "1")), {}),
     "config: threads": (
         config(threads=2),
@@ -564,7 +568,7 @@ CONTRACT: dict[str, tuple[Change, dict[str, int]]] = {
                     "description": "As it was.",
                     "generator": "cddpm_tuned",
                     "fill_by": "subgroup",
-                    "size": 2.5,
+                    "size": 5,
                     "labels": "teacher",
                 }
             },

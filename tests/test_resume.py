@@ -75,6 +75,7 @@ class Stage:
                 "train": str(data / "train.parquet"),
                 "validation": str(data / "validation.parquet") if judged else [],
                 "roles": str(data / "roles.json"),
+                "learnt": [],
             },
             "output": {
                 **{name: str(folder / "out" / file) for name, file in OUTPUTS.items()},

@@ -139,10 +139,10 @@ def test_rebalanced_tables_have_the_users_columns_and_equal_groups(finished):
                 assert table.schema.field(field.name).type == field.type
         frame = table.to_pandas()
         if labelled:
-            # Filled to 2.5 times the larger, but for parts of rows.
+            # Filled to five times the larger, but for parts of rows.
             sizes = frame.groupby("sex")["label_weight"].sum()
             largest = train["sex"].to_pandas().value_counts().max()
-            assert sizes.to_numpy() == pytest.approx(2.5 * largest, abs=2)
+            assert sizes.to_numpy() == pytest.approx(5 * largest, abs=2)
         else:
             assert frame.groupby(["sex", "progression"]).size().nunique() == 1
         assert not frame.isna().any().any()

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import snakemake.exceptions
 from snakemake.exceptions import CliException, LockException, WorkflowError
@@ -105,6 +106,7 @@ wildcard_constraints:
     dataset="|".join(PLAN.datasets),
     scenario="|".join(PLAN.scenarios),
     replicate=r"\d+",
+    batch=r"\d+-\d+",
     generator="|".join(PLAN.generators) or "none",
     treatment="|".join(PLAN.all_treatments),
     classifier="|".join(PLAN.classifiers),
@@ -147,7 +149,9 @@ def device(wildcards, output):
 
 def training_gpus(wildcards, attempt):
     """What a training asks a cluster for; on one machine it limits nothing."""
-    return PLAN.training_gpus(wildcards.generator, attempt)
+    # Where a batch has learnt, its models are only taken from it.
+    taken = hasattr(wildcards, "replicate") and learnt_together(wildcards)
+    return 0 if taken else PLAN.training_gpus(wildcards.generator, attempt)
 
 
 def sampling_group(wildcards):
@@ -248,6 +252,30 @@ def training_table(wildcards):
         if source
         else f"{REPLICATE}/train.parquet"
     )
+
+
+def checked_groups(wildcards):
+    return f"{REPLICATE}/groups.json"
+
+
+def learnt_together(wildcards):
+    """The models of the batch that a replicate belongs to, if a generator learns batches."""
+    batch = PLAN.batch_of(wildcards.generator, wildcards.replicate)
+    return f"<together>/{{dataset}}/{{scenario}}/{batch}/{{generator}}" if batch else []
+
+
+def of_batch(files):
+    """The files of every replicate of a batch, by the function of one replicate's."""
+
+    def of_all(wildcards):
+        found = []
+        for replicate in PLAN.replicates_of(wildcards.batch):
+            one = {**wildcards, "replicate": replicate}
+            patterns = files(SimpleNamespace(**one))
+            found += expand(patterns, **one) if patterns else []
+        return found
+
+    return of_all
 
 
 def validation_table(wildcards):
@@ -426,7 +454,12 @@ def refuse_a_missing_gpu():
 
 def forget_noted_trainings():
     """Remove checkpoints that no training needs any more, also those of runs that were killed."""
-    sweep_checkpoints(Path.cwd(), CHECKPOINTS, rules.train_generator.output)
+    sweep_checkpoints(
+        Path.cwd(),
+        CHECKPOINTS,
+        rules.train_generator.output,
+        rules.train_together.output,
+    )
 
 
 def spare_the_scheduler():

@@ -2,11 +2,38 @@
 
 REQUIRED INPUTS: <results>/{dataset}/{scenario}/{replicate}/{train,validation,test,original}.parquet
                  <results>/{dataset}/{scenario}/{replicate}/groups.json
-OUTPUTS: <results>/{dataset}/{scenario}/{replicate}/{generator}/{model.safetensors,model.json}
+OUTPUTS: <together>/{dataset}/{scenario}/{batch}/{generator}
+         <results>/{dataset}/{scenario}/{replicate}/{generator}/{model.safetensors,model.json}
          <results>/{dataset}/{scenario}/{replicate}/{generator}/{history,synthetic,fidelity}.parquet
          <results>/fidelity.parquet
          <results>/{dataset}/{scenario}/{replicate}/{treatment}/{rebalanced,weights}.parquet
 """
+
+
+rule train_together:
+    """Learn several replicates as one ensemble; train_generator takes each replicate's own."""
+    input:
+        train=of_batch(training_table),
+        validation=of_batch(validation_table),
+        roles="<results>/{dataset}/roles.json",
+        after=of_batch(checked_groups),
+    output:
+        learnt=directory("<together>/{dataset}/{scenario}/{batch}/{generator}"),
+    log:
+        "<logs>/{dataset}/{scenario}/{batch}/{generator}/train_together.log",
+    benchmark:
+        "<benchmarks>/{dataset}/{scenario}/{batch}/{generator}/train_together.jsonl"
+    conda:
+        "../../envs/generate.yaml"
+    threads: PLAN.config.threads
+    resources:
+        gpu=training_gpus,
+    params:
+        stage=stage_params("train_together"),
+        device=device,
+        checkpoints=checkpoint_folder,
+    script:
+        "../scripts/train_together.py"
 
 
 rule train_generator:
@@ -16,7 +43,9 @@ rule train_generator:
         validation=validation_table,
         roles="<results>/{dataset}/roles.json",
         # Only an order; nothing is read from it.
-        after="<results>/{dataset}/{scenario}/{replicate}/groups.json",
+        after=checked_groups,
+        # Like a checkpoint: known again by what decides the result, and no reason to learn anew.
+        learnt=ancient(learnt_together),
     output:
         weights="<results>/{dataset}/{scenario}/{replicate}/{generator}/model.safetensors",
         model="<results>/{dataset}/{scenario}/{replicate}/{generator}/model.json",

@@ -39,7 +39,9 @@ def remove_checkpoints(root: str | os.PathLike, *names: str) -> None:
             break
 
 
-def sweep_checkpoints(working_folder: Path, root: str, outputs: Iterable[str]) -> None:
+def sweep_checkpoints(
+    working_folder: Path, root: str, outputs: Iterable[str], outputs_of_batch: Iterable[str] = ()
+) -> None:
     """Delete the checkpoints of trainings of which Snakemake has noted every output.
 
     Parameters
@@ -49,11 +51,15 @@ def sweep_checkpoints(working_folder: Path, root: str, outputs: Iterable[str]) -
         Folder of all checkpoints, relative to it.
     outputs : iterable of str
         What a training writes, with `NAMES` in braces.
+    outputs_of_batch : iterable of str
+        What the training of a batch of replicates writes, with ``batch`` in place of the replicate.
     """
-    outputs = [str(pattern) for pattern in outputs]
+    alone, together = list(map(str, outputs)), list(map(str, outputs_of_batch))
     top = working_folder / root
     for place in sorted(top.glob("/".join("*" * len(NAMES)))):
         names = place.relative_to(top).parts
         told = dict(zip(NAMES, names, strict=True))
-        if all(is_noted(working_folder, pattern.format(**told)) for pattern in outputs):
+        patterns = alone if told["replicate"].isdigit() else together
+        paths = [pattern.format(**told, batch=told["replicate"]) for pattern in patterns]
+        if paths and all(is_noted(working_folder, path) for path in paths):
             remove_checkpoints(top, *names)

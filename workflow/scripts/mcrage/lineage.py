@@ -15,8 +15,8 @@ from pathlib import Path
 
 from mcrage.provenance import MODEL_FACTS, Origin, file_hash, params_digest, read_origin
 
-# Below results: of the machine and not results, or of a training that goes on.
-_BESIDE = ("logs", "benchmarks", "checkpoints")
+# Below results: of the machine and not results, of a training that goes on, or on their way.
+_BESIDE = ("logs", "benchmarks", "checkpoints", "together")
 DESCRIBED = (".parquet", ".json", ".safetensors", ".svg", ".png", ".html")
 _NAME_MAX = 255
 # What Snakemake writes, and a word that tells our marks from those of killed jobs.
@@ -292,7 +292,7 @@ def is_noted(root: Path, path: str) -> bool:
         As the rule names it.
     """
     return (
-        (root / path).is_file()
+        (root / path).exists()
         and record(root, "metadata", path).exists()
         # Of a job that runs or was killed; the record may then be that of an earlier one.
         and not record(root, "incomplete", path).exists()

@@ -22,7 +22,10 @@ from mcrage.metrics.rules import HALF, needs_held_out
 from mcrage.rare_groups import leave_below
 from mcrage.rule_params import RuleParams
 
-_OF_THE_MACHINE = {"mirror", "device", "gpu_missing", "gpu_attempts", "lineage", "rebalanced_csv"}
+_OF_THE_MACHINE = {
+    *("mirror", "device", "gpu_missing", "gpu_attempts", "replicates_together"),
+    *("lineage", "rebalanced_csv"),
+}
 
 
 class Plan:
@@ -316,6 +319,26 @@ class Plan:
             return 0
         most = self.config.gpu_attempts
         return 1 if most is None or attempt <= most else 0
+
+    def batch_of(self, generator: str, replicate: str) -> str | None:
+        """Return the replicates that a generator learns together with one, or None if alone.
+
+        Returns
+        -------
+        str
+            The first and the last, e.g. ``10-19``, also where there are fewer: with more of them
+            later it is the same batch, so that those that have learnt need not again.
+        """
+        size = self.config.replicates_together
+        if size == 1 or not KINDS[self.kind(generator)].together:
+            return None
+        first = int(replicate) // size * size
+        return f"{first}-{first + size - 1}"
+
+    def replicates_of(self, batch: str) -> list[str]:
+        """Return the replicates of a batch that the experiment has."""
+        first, last = map(int, batch.split("-"))
+        return self.replicates[first : last + 1]
 
     def cluster_group(self, *, generator: str | None = None, treatment: str | None = None) -> str:
         """Return which small stages of a replicate share a cluster job.

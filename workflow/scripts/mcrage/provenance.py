@@ -96,16 +96,19 @@ def make_origin(
 
 
 def parents_of(inputs: Any) -> list[str]:
-    """Return what a job reads: all its inputs but those named ``after``, which are an order only.
+    """Return what a job's result comes from: all its inputs but those of two names.
+
+    ``after`` is an order only. ``learnt`` holds what the job would make of its other inputs, as a
+    checkpoint does, and is taken only if it was made of them.
 
     Parameters
     ----------
     inputs : object
         Snakemake's, a list that also knows names.
     """
-    order = inputs.get("after", [])
-    order = [order] if isinstance(order, str) else order
-    return [path for path in inputs if path not in order]
+    named = [inputs.get(name, []) for name in ("after", "learnt")]
+    left_out = [path for paths in named for path in ([paths] if isinstance(paths, str) else paths)]
+    return [path for path in inputs if path not in left_out]
 
 
 def to_json(value: Any) -> str:

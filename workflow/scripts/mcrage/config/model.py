@@ -72,6 +72,17 @@ class Config(Closed):
         "and models are trained side by side. It decides the last bits of what is learnt, so a "
         "change trains anew.",
     )
+    replicates_together: int = Field(
+        1,
+        ge=1,
+        le=10_000,
+        description="So many replicates of a diffusion generator (kind cddpm) are trained as one "
+        "ensemble, in one job: 1: each in a job of its own. Pays on a GPU, which small networks "
+        "leave idle, and on a cluster whose queue is long; on a CPU cores are better used by jobs "
+        "side by side. Each ends as it would alone, up to rounding. What does not fit into memory "
+        "is trained in turn. A change trains anew; more replicates train only the batches that "
+        "they are in.",
+    )
     lineage: str | None = Field(
         None,
         description="What `snakemake lineage` tells of: a file, e.g. results/metrics.parquet, with "

@@ -157,10 +157,11 @@ class CddpmGenerator(Generator):
     def fit_together(
         cls,
         settings: dict[str, Any],
-        replicates: Sequence[Any],
+        replicates: Sequence[tuple[TrainingData, int, Criterion | None]],
         *,
         device: str = "cpu",
         threads: int = 1,
+        checkpoint: Checkpoint | None = None,
     ) -> list[Self]:
         """Learn from several replicates as one ensemble; each ends as `fit` would end it.
 
@@ -168,14 +169,22 @@ class CddpmGenerator(Generator):
         ----------
         settings, device, threads
             As of the class and of `fit`.
-        replicates : sequence of mcrage.generators.cddpm_learner.Replicate
-            See `mcrage.generators.cddpm_fit.fit_together`.
+        replicates : sequence of (TrainingData, int, callable or None)
+            Training rows, seed and criterion of each; see
+            `mcrage.generators.cddpm_fit.fit_together`.
+        checkpoint : Checkpoint, optional
+            Of the first and those that fit together with it.
         """
-        generators = [cls(settings) for _ in replicates]
-        fitted = generators[0]._fitted(replicates, device=device, threads=threads)
+        replicate = import_module("mcrage.generators.cddpm_learner").Replicate
+        given = [
+            replicate(*one, checkpoint=None if number else checkpoint)
+            for number, one in enumerate(replicates)
+        ]
+        generators = [cls(settings) for _ in given]
+        fitted = generators[0]._fitted(given, device=device, threads=threads)
         return [
-            generator._take(replicate.train, own)
-            for generator, replicate, own in zip(generators, replicates, fitted, strict=True)
+            generator._take(one.train, own)
+            for generator, one, own in zip(generators, given, fitted, strict=True)
         ]
 
     def _fitted(self, replicates: Sequence[Any], *, device: str, threads: int) -> list[Any]:

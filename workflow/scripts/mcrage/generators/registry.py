@@ -60,6 +60,8 @@ class Kind:
         Whether training is faster on a GPU.
     iterated : bool
         Whether it has a training curve.
+    together : bool
+        Whether the class has ``fit_together``, which learns from several replicates at once.
     """
 
     module: str
@@ -71,6 +73,7 @@ class Kind:
     sampling_settings: tuple[str, ...] = ()
     on_gpu: bool = False
     iterated: bool = False
+    together: bool = False
 
 
 def kind_of(plugin: type) -> Kind:
@@ -108,6 +111,7 @@ KINDS: dict[str, Kind] = {
         ),
         on_gpu=True,
         iterated=True,
+        together=True,
     ),
     "smote": Kind(
         module="mcrage.generators.smote",

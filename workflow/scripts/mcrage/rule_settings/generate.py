@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Training, drawing and rebalancing: the rules of generate.smk."""
 
+from types import SimpleNamespace
 from typing import Any
 
 from mcrage.classifiers.by_name import libraries_of, modules_of
@@ -31,6 +32,18 @@ class GenerateSettings(RuleSettings):
         return {
             "settings": settings,
             "seeds": {"train": self._seed(wildcards, "train", wildcards.generator)},
+            **self._generator_code("train", wildcards.generator),
+        }
+
+    def _train_together(self, wildcards: Any) -> dict:
+        # What each is trained with is what it would be alone: by that it is known again.
+        alone = self.plan.params("train_generator")
+        names = {name: getattr(wildcards, name) for name in ("dataset", "scenario", "generator")}
+        return {
+            "settings": {
+                replicate: alone(SimpleNamespace(**names, replicate=replicate))
+                for replicate in self.plan.replicates_of(wildcards.batch)
+            },
             **self._generator_code("train", wildcards.generator),
         }
 
