@@ -23,6 +23,7 @@ from test_diffusion_training import (
     trainer,
 )
 from test_generators import data, mean_of_a
+from test_together import GRIDS, alone, assert_alike, replicates, together
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 NETWORKS = pytest.mark.parametrize("network", ["residual", "paper"])
@@ -179,3 +180,15 @@ def test_a_generator_learns_and_draws_on_a_gpu(name):
         means = (rows[device][groups == group].mean(axis=0) for device in ("cuda", "cpu"))
         apart = np.abs(next(means) - next(means)) / spread
         assert apart.max() < 0.35, (group, apart)
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_replicates_learn_together_as_each_alone_on_a_gpu(name):
+    found = together(name, replicates(), device="cuda")
+    expected = alone(name, replicates(), device="cuda")
+    for one, other in zip(found, expected, strict=True):
+        assert_alike(one, other)
+        assert one.facts["learnt_together"] == 3
+    again = together(name, replicates(), device="cuda")
+    for one, other in zip(again, found, strict=True):
+        assert torch.equal(one.weights, other.weights)

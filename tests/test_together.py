@@ -37,10 +37,10 @@ def replicates(**checkpoints) -> list[Replicate]:
     ]
 
 
-def together(name: str, given: list[Replicate], **override):
+def together(name: str, given: list[Replicate], device: str = "cpu", **override):
     preset, own = GRIDS[name]
     values = settings(preset) | own | override
-    return fit_together(values, given, device="cpu", threads=1)
+    return fit_together(values, given, device=device, threads=1)
 
 
 def alone(name: str, given: list[Replicate], **override):
