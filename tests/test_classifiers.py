@@ -111,10 +111,27 @@ def test_one_outcome_alone_is_predicted_for_sure(kind, roles):
 def test_an_ensemble_is_the_mean_of_its_members(roles):
     train, test = separated([40, 40, 40, 40]), separated([9, 9, 9, 9], seed=5)
     members = [resolved("random_forest"), resolved("kernel_logistic", features="both")]
-    ensemble = {"kind": "ensemble", "members": members}
+    ensemble = {"kind": "ensemble", "members": members, "shares": "equal"}
     scores = [fit_and_score(member, train, None, test, roles, seed=3) for member in members]
     found = fit_and_score(ensemble, train, None, test, roles, seed=3)
     np.testing.assert_allclose(found, np.mean(scores, axis=0))
+
+
+def test_an_ensemble_weighted_by_held_out_rows_leaves_out_who_knows_nothing(roles):
+    train, test = separated([200, 200, 200, 200]), separated([50, 50, 50, 50], seed=5)
+    # A forest of stumps that may not split says how frequent the outcome is, and no more.
+    blind = resolved("random_forest", n_trees=5, min_samples_split=2_000)
+    members = [resolved("logistic_regression"), blind]
+    weighted = {"kind": "ensemble", "members": members, "shares": "held_out"}
+    found = fit(weighted, train, None, roles, seed=3)
+    known, nothing = (fit(member, train, None, roles, seed=3) for member in members)
+    assert np.ptp(nothing(test)) < 0.1
+    scores = np.stack([known(test), nothing(test)], axis=1)
+    shares = np.linalg.lstsq(scores, found(test), rcond=None)[0]
+    assert shares[0] > 0.85
+    np.testing.assert_allclose(scores @ shares, found(test), atol=1e-9)
+    held = [one.held_out.scores for one in (known, nothing)]
+    np.testing.assert_allclose(found.held_out.scores, np.stack(held, axis=1) @ shares, atol=1e-9)
 
 
 def test_a_kernel_of_more_components_than_rows_takes_all_rows_and_says_nothing(roles):

@@ -184,6 +184,10 @@ def weights_of(table: pa.Table, ids: np.ndarray | None = None) -> pa.Table:
     return pa.table({"row_id": ids, "weight": np.ones(table.num_rows)})
 
 
+def ensemble(*members: dict, shares: str = "equal") -> dict:
+    return {"kind": "ensemble", "members": list(members), "shares": shares}
+
+
 def test_rules_and_recalibration_share_their_fits(roles, monkeypatch):
     learnt = []
     honest = registry._learn
@@ -195,7 +199,9 @@ def test_rules_and_recalibration_share_their_fits(roles, monkeypatch):
     for classifier, rules, n in (
         (LOGISTIC, ["0.5"], 1),
         (recalibrated, list(RULES), 1 + FOLDS),
-        ({"kind": "ensemble", "members": [recalibrated, LOGISTIC]}, ["f1"], 2 * (1 + FOLDS)),
+        (ensemble(recalibrated, LOGISTIC), ["f1"], 2 * (1 + FOLDS)),
+        (ensemble(recalibrated, LOGISTIC, shares="held_out"), ["0.5"], 2 * (1 + FOLDS)),
+        (ensemble(LOGISTIC, LOGISTIC), ["0.5"], 2),
     ):
         learnt.clear()
         stage = {"classifier": classifier, "thresholds": rules, "references": {}}
@@ -530,7 +536,7 @@ def test_wrong_values_are_refused(sections, told):
 
 
 def test_what_is_loaded_by_name_is_in_the_digest_of_who_uses_it_alone():
-    inner = {"kind": "ensemble", "members": [{**DRO, "recalibration": "platt"}, LOTTERY]}
+    inner = ensemble({**DRO, "recalibration": "platt"}, LOTTERY)
     for classifier, modules, libraries in (
         (LOGISTIC, set(), ()),
         (DRO, {"group_dro"}, ("torch",)),

@@ -14,6 +14,7 @@ import pyarrow as pa
 from mcrage.classifiers import by_name
 from mcrage.classifiers.design_matrix import DesignMatrix
 from mcrage.classifiers.fitted import Fitted, Score, TrainingRows, resample, weight_name
+from mcrage.classifiers.member_shares import shares_of
 from mcrage.classifiers.out_of_fold import FOLDS, HeldOut, choose, held_out, real_folds
 from mcrage.datasets.roles import Roles
 from mcrage.groups import GroupSchema
@@ -221,9 +222,10 @@ def fit(
             fit(member, train, weights, roles, **options, row_ids=row_ids, left_out=left_out)
             for member in settings["members"]
         ]
+        shares = _shares(settings, members, GroupSchema.of(roles))
         return Fitted(
-            lambda rows: np.mean([member(rows) for member in members], axis=0),
-            lambda: _mean_held_out([member.held_out for member in members]),
+            lambda rows: np.average([member(rows) for member in members], axis=0, weights=shares),
+            lambda: _mean_held_out([member.held_out for member in members], shares),
         )
     if settings.get("grid"):
         settings = choose(fit, settings, train, weights, ids, roles, **options)
@@ -234,9 +236,24 @@ def fit(
     )
 
 
-def _mean_held_out(members: list[HeldOut]) -> HeldOut:
+def _shares(
+    settings: dict[str, Any], members: list[Fitted], schema: GroupSchema
+) -> np.ndarray | None:
+    """Return how much each member of an ensemble counts; None: all the same."""
+    if settings["shares"] == "equal":
+        return None
+    held = [member.held_out for member in members]
+    shares = shares_of([one.scores for one in held], schema.target_of(held[0].groups))
+    kinds = [member["kind"] for member in settings["members"]]
+    told = ", ".join(f"{kind} {share:.2f}" for kind, share in zip(kinds, shares, strict=True))
+    logger.info("shares of the members by held-out training rows: %s", told)
+    return shares
+
+
+def _mean_held_out(members: list[HeldOut], shares: np.ndarray | None) -> HeldOut:
     # One seed deals all of them the same folds, so their rows are the same.
-    return replace(members[0], scores=np.mean([held.scores for held in members], axis=0))
+    scores = np.average([held.scores for held in members], axis=0, weights=shares)
+    return replace(members[0], scores=scores)
 
 
 def _learn(

@@ -258,11 +258,18 @@ class ExponentiatedGradient(_Scored):
 
 
 class Ensemble(_Scored):
-    """The mean probability of other classifiers."""
+    """The mean probability of other classifiers, weighted by `shares`."""
 
     kind: Literal["ensemble"]
     members: list[Name] = Field(
         min_length=2, description="Names from `classifiers`, none of them an ensemble."
+    )
+    shares: Literal["equal", "held_out"] = Field(
+        "equal",
+        description="How much members count. held_out: as much as the training rows of folds they "
+        "did not see are sure of (by two standard errors of the likelihood), and the same as long "
+        "as these can't tell. Cost of held_out: five more fits of members that are not "
+        "recalibrated, which have them anyway.",
     )
 
     def resolved(self, classifiers: dict[Name, "ClassifierSettings"]) -> dict[str, Any]:

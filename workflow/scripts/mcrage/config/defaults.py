@@ -165,6 +165,7 @@ CLASSIFIERS = {
             "kernel_logistic_shared",
             "perceptrons_shared",
         ],
+        "shares": "held_out",
     },
 }
 
