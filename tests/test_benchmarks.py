@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 import yaml
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, roc_auc_score
 
 from project import ROOT, SMALL, merge
 
@@ -23,10 +23,12 @@ import giving_up
 import labelling
 import sampling
 import scaling
+import shares
 import transfer
 
+from mcrage.classifiers.registry import fit_and_score
 from mcrage.datasets.embedded import write_embedded
-from mcrage.tables import IS_SYNTHETIC, LABEL_WEIGHT
+from mcrage.tables import IS_SYNTHETIC, LABEL_WEIGHT, write_table
 from test_generators import data, fitted
 
 
@@ -271,3 +273,34 @@ def test_a_forest_can_end_no_better_than_is_said_and_is_left_only_when_it_has_lo
     # A hopeless one is left at once: all its votes are wrong, and one tree is a sixtieth.
     wrong = giving_up.best_f1_still_possible(np.tile(1.0 - truth, (30, 1)), truth)
     assert giving_up.share_of_trees(np.array([possible[0], wrong]), np.array([0, 1])) < 0.8
+
+
+# --- shares.py ---
+
+
+def test_shares_judges_the_ensemble_that_labels(mirror, capsys, tmp_path, monkeypatch):
+    given = shares.given_of(["diabetes"])
+    few = {"n_models": 2, "n_trees": 10, "epochs": 3}
+    for settings in given["classifiers"].values():
+        settings.update({key: few[key] for key in few.keys() & settings.keys()})
+    monkeypatch.setattr(shares, "given_of", lambda datasets: given)
+    metrics = shares.run("diabetes", 0, given, mirror)
+    plan = ablation.make_plan(given)
+    prepared = ablation.prepared_of(plan, "diabetes", mirror)
+    replicate = ablation.Replicate(plan, prepared, "diabetes", "few_rows_few_women", 0)
+    teaching = replicate.params("rebalance", treatment="mcrage_tuned")
+    teacher, seed = teaching["settings"]["teacher"], teaching["seeds"]["teacher"]
+    score = fit_and_score(
+        *(teacher, replicate.real["train"], None, replicate.test, replicate.roles), seed=seed
+    )
+    y = replicate.schema.target_of(replicate.schema.index(replicate.test))
+    found = metrics.filter(pc.equal(metrics["treatment"], "held_out"))
+    assert found["value"][0].as_py() == pytest.approx(roc_auc_score(y, score), abs=1e-12)
+    assert found["value"][1].as_py() == pytest.approx(np.mean((score - y) ** 2), abs=1e-12)
+
+    path = tmp_path / "shares.parquet"
+    capsys.readouterr()
+    write_table(metrics, path)
+    options = ("--mirror", str(mirror), "--datasets", "diabetes", "--read", str(path))
+    out = of_main(shares, monkeypatch, capsys, *options)
+    assert all(f"| {way.replace('_', ' ')} |" in out for way in shares.WAYS)

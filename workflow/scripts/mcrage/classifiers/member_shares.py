@@ -44,7 +44,7 @@ def shares_of(scores: Sequence[np.ndarray], y: np.ndarray) -> np.ndarray:
     ndarray of float64, shape (n_members,)
         Not negative; their sum is 1. All equal if fewer than two rows are given.
     """
-    told = np.stack([_of_what_came(member, y) for member in scores], axis=1)
+    told = told_of_what_came(scores, y)
     n, k = told.shape
     equal = np.full(k, 1 / k)
     if n < 2:
@@ -84,8 +84,21 @@ def most_likely_shares(told: np.ndarray) -> np.ndarray:
     return shares
 
 
-def _of_what_came(scores: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the probability of each row's own outcome."""
-    if scores.ndim == 1:
-        scores = np.stack([1 - scores, scores], axis=1)
-    return np.maximum(scores[np.arange(len(y)), y], _LEAST)
+def told_of_what_came(scores: Sequence[np.ndarray], y: np.ndarray) -> np.ndarray:
+    """Return the probability that each member gave to each row's own outcome.
+
+    Parameters
+    ----------
+    scores, y
+        See `shares_of`.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, n_members)
+        At least a millionth.
+    """
+    levels = [
+        np.stack([1 - member, member], axis=1) if member.ndim == 1 else member for member in scores
+    ]
+    told = np.stack([member[np.arange(len(y)), y] for member in levels], axis=1)
+    return np.maximum(told, _LEAST)
