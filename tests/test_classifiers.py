@@ -160,6 +160,16 @@ def test_a_long_tail_is_cut_unless_it_is_transformed(kind, roles):
         assert (abs(score(ends) - score(farther))[0] > 1e-4) == told_apart
 
 
+def test_a_column_that_is_nearly_constant_is_transformed_all_the_same(roles):
+    train = separated([60, 60, 60, 60])
+    iron = np.full(240, 12.0)
+    iron[0] = 12.5
+    train = train.set_column(3, "iron", pa.array(iron))
+    far = train.slice(0, 2).set_column(3, "iron", pa.array([1e9, -1e9]))
+    score = fit(resolved("kernel_logistic", transform="yeo_johnson"), train, None, roles, seed=0)
+    assert np.isfinite(score(far)).all()
+
+
 def bagged(**more) -> dict:
     return resolved("gradient_boosting", n_models=4, max_features=0.5, **more)
 

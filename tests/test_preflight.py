@@ -4,6 +4,7 @@
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,27 @@ def test_a_job_costs_what_it_did_or_what_like_ones_did(earlier):
     assert known.size(train(5)) == 1000
     assert known.cpu_seconds(Job("split", (), "results/benchmarks/a/s/7/split.jsonl")) == 36
     assert known.cpu_seconds(Job("report", (), "results/benchmarks/report.jsonl")) is None
+
+
+def test_a_batch_costs_what_its_replicates_shared(earlier):
+    for facts in earlier.rglob("train_facts.json"):
+        facts.write_text('{"gpu_seconds": 100, "learnt_together": 4}')
+    batch = "results/together/a/s/0-3/cddpm"
+    benchmark = earlier / "results/benchmarks/a/s/0-3/cddpm/train_together.jsonl"
+    for number, path in enumerate((Path(batch) / "ab12/x", Path(batch) / "cd34/x")):
+        (earlier / path).parent.mkdir(parents=True)
+        (earlier / path).write_bytes(b"0" * (10 + number))
+    benchmark.parent.mkdir(parents=True)
+    benchmark.write_text('{"s": 50, "cpu_time": 40}\n')
+    known = experience(Path("."))
+    for name in ("0-3", "4-7"):
+        outputs = (batch.replace("0-3", name),)
+        told_of = f"results/benchmarks/a/s/{name}/cddpm/train_together.jsonl"
+        job = Job("train_together", outputs, told_of, 1)
+        assert known.cpu_seconds(job) == 40
+        assert known.gpu_seconds(job) == 400
+        assert known.size(job) == 21
+    assert known.gpu_seconds(replace(train(5), gpus=0)) == 0
 
 
 def test_gpu_hours_are_unknown_where_only_the_cpu_was_tried(earlier):

@@ -2,12 +2,14 @@
 """Replicates that learn together end as each does alone: weights, curve, choice, checkpoint."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from mcrage.diffusion.training import Trainer
+from mcrage.errors import UserError
 from mcrage.generators.base import TrainingData
 from mcrage.generators.cddpm_fit import fit_together
 from mcrage.generators.cddpm_learner import Replicate
@@ -117,6 +119,34 @@ def test_what_does_not_fit_is_trained_by_itself(caplog):
     for one, other in zip(found, alone("last", given), strict=True):
         assert_alike(one, other)
     assert found[1].weights.shape[1] > found[0].weights.shape[1]
+
+
+def test_those_that_do_not_fit_go_on_from_files_of_their_own(tmp_path):
+    def given() -> list[Replicate]:
+        files = {f"c{n}": CheckpointFile(tmp_path, str(n), key="ab12") for n in range(3)}
+        usual, out = data(COUNTS[1], 1), replicates(**files)
+        features = usual.features.copy()
+        features[::3, 3] = 0.0
+        wide = TrainingData(features, usual.groups, usual.schema, usual.roles)
+        return [out[0], Replicate(wide, 9, mean_of_a, files["c1"]), out[2]]
+
+    expected = together("last", [replace(one, checkpoint=None) for one in given()])
+    stops = 0
+    while stopped_after(40, lambda: together("last", given())):
+        stops += 1
+    resumed = together("last", given())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1"]
+    for one, other in zip(resumed, expected, strict=True):
+        np.testing.assert_array_equal(one.weights.numpy(), other.weights.numpy())
+    # What was done before a stop is not done again: each has its own stops behind it.
+    assert sum(resumed[number].facts["resumptions"] for number in (0, 1)) >= stops + 2
+
+
+def test_a_mistake_names_its_replicate():
+    given = replicates()
+    given[1] = replace(given[1], criterion=None, name="replicate 21")
+    with pytest.raises(UserError, match=r"^replicate 21: .*validation"):
+        together("criterion", given)
 
 
 def test_epochs_of_other_steps_do_not_fit():

@@ -44,8 +44,7 @@ rule train_generator:
         roles="<results>/{dataset}/roles.json",
         # Only an order; nothing is read from it.
         after=checked_groups,
-        # Like a checkpoint: known again by what decides the result, and no reason to learn anew.
-        learnt=ancient(learnt_together),
+        learnt=learnt_together,
     output:
         weights="<results>/{dataset}/{scenario}/{replicate}/{generator}/model.safetensors",
         model="<results>/{dataset}/{scenario}/{replicate}/{generator}/model.json",

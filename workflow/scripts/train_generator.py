@@ -24,8 +24,10 @@ def main(input, output, params, wildcards, threads, origin) -> None:
     """Run the stage."""
     task = read_task(input.train, input.validation, read_roles(input.roles), params)
     folder = Path(output.model).parent
-    taken = take(input.learnt, task.key, folder) if input.learnt else None
-    history, local = taken or learn(task, params, wildcards, folder)
+    if input.learnt:
+        history, local = take(input.learnt, task.key, folder)
+    else:
+        history, local = learn(task, params, wildcards, folder)
     facts = {
         **read_json(output.model),
         **({"rare_groups": task.rare} if task.rare else {}),

@@ -335,6 +335,12 @@ class Plan:
         first = int(replicate) // size * size
         return f"{first}-{first + size - 1}"
 
+    def batches(self) -> list[str]:
+        """Return all batches of the experiment; none if each replicate learns by itself."""
+        pairs = [(name, one) for name in self.generators for one in self.replicates]
+        found = (self.batch_of(*pair) for pair in pairs)
+        return list(dict.fromkeys(filter(None, found)))
+
     def replicates_of(self, batch: str) -> list[str]:
         """Return the replicates of a batch that the experiment has."""
         first, last = map(int, batch.split("-"))

@@ -111,6 +111,9 @@ def parse_jobs(text: str) -> list[Job]:
     return jobs
 
 
+_BATCH = "train_together.jsonl"
+
+
 class Experience:
     """What jobs of earlier runs cost.
 
@@ -131,14 +134,24 @@ class Experience:
             seconds = [_cpu_seconds(row) for row in _rows(path)]
             facts = path.with_name("train_facts.json")
             trained = path.name == "train.jsonl" and facts.is_file()
-            gpu = float(json.loads(facts.read_text()).get("gpu_seconds", 0.0)) if trained else 0.0
+            known = json.loads(facts.read_text()) if trained else {}
+            gpu, shared = float(known.get("gpu_seconds", 0.0)), known.get("learnt_together")
             for key in _keys(path.as_posix()):
                 self._cpu.setdefault(key, []).extend(seconds)
-                self._gpu.setdefault(key, []).append(gpu)
+                if path.name != _BATCH:
+                    self._gpu.setdefault(key, []).append(0.0 if shared else gpu)
+            if shared:
+                # The job that had the GPU is the batch's, of which each replicate has a share.
+                for key in _keys(path.with_name(_BATCH).as_posix()):
+                    self._gpu.setdefault(key, []).append(gpu * shared)
         for path in results.rglob("*"):
             if path.is_file():
                 for key in _keys(path.as_posix()):
                     self._bytes.setdefault(key, []).append(path.stat().st_size)
+        for folder in results.glob("together/*/*/*/*"):
+            size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            for key in _keys(folder.as_posix()):
+                self._bytes.setdefault(key, []).append(size)
 
     def cpu_seconds(self, job: Job) -> float | None:
         """Return the mean of this job, or else of like ones; None: there were none."""

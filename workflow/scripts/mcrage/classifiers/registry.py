@@ -21,6 +21,8 @@ from mcrage.groups import GroupSchema
 
 logger = logging.getLogger(__name__)
 
+_FINITE = 1e3
+"""Where standardised features end before powers of them are taken."""
 _FARTHEST = 3.0
 """Where standardised features end for smooth classifiers, which would follow an outlier far."""
 
@@ -151,7 +153,10 @@ def _of_standard_features(*steps: Any, transform: str = "none") -> Any:
 
     near = FunctionTransformer(np.clip, kw_args={"a_min": -_FARTHEST, "a_max": _FARTHEST})
     # Powers are of standard scores: of raw values they depend on the unit and may overflow.
-    powers = [PowerTransformer("yeo-johnson")] if transform == "yeo_johnson" else []
+    # Even of these, where a column is nearly constant: the power is large, and what lies a million
+    # of its deviations away beyond all numbers.
+    bounded = FunctionTransformer(np.clip, kw_args={"a_min": -_FINITE, "a_max": _FINITE})
+    powers = [bounded, PowerTransformer("yeo-johnson")] if transform == "yeo_johnson" else []
     return make_pipeline(StandardScaler(), *powers, near, *steps)
 
 

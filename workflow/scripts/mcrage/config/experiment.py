@@ -12,7 +12,7 @@ from mcrage.config.judging import Primary
 from mcrage.metrics.rules import HALF, RULES
 
 # Folders below results that hold other things than datasets.
-RESERVED = ("logs", "benchmarks", "checkpoints", "figures")
+RESERVED = ("logs", "benchmarks", "checkpoints", "figures", "together")
 
 
 def _card(spec: str) -> str:

@@ -80,8 +80,10 @@ class Config(Closed):
         "ensemble, in one job: 1: each in a job of its own. Pays on a GPU, which small networks "
         "leave idle, and on a cluster whose queue is long; on a CPU cores are better used by jobs "
         "side by side. Each ends as it would alone, up to rounding. What does not fit into memory "
-        "is trained in turn. A change trains anew; more replicates train only the batches that "
-        "they are in.",
+        "is trained in turn, and so are replicates of tables with categories, missing values or "
+        "many zeros where the generator has `categories: masked`, as `tuned` has: how frequent "
+        "each level is belongs to a network. If one replicate can't be learnt, its batch fails. A "
+        "change trains anew; more or fewer replicates train only the batches that they are in.",
     )
     lineage: str | None = Field(
         None,

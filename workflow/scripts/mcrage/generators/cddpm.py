@@ -157,11 +157,10 @@ class CddpmGenerator(Generator):
     def fit_together(
         cls,
         settings: dict[str, Any],
-        replicates: Sequence[tuple[TrainingData, int, Criterion | None]],
+        replicates: Sequence[tuple],
         *,
         device: str = "cpu",
         threads: int = 1,
-        checkpoint: Checkpoint | None = None,
     ) -> list[Self]:
         """Learn from several replicates as one ensemble; each ends as `fit` would end it.
 
@@ -169,17 +168,13 @@ class CddpmGenerator(Generator):
         ----------
         settings, device, threads
             As of the class and of `fit`.
-        replicates : sequence of (TrainingData, int, callable or None)
-            Training rows, seed and criterion of each; see
-            `mcrage.generators.cddpm_fit.fit_together`.
-        checkpoint : Checkpoint, optional
-            Of the first and those that fit together with it.
+        replicates : sequence of tuple
+            Of each training rows and seed, and where there are such criterion, checkpoint and
+            name; see `mcrage.generators.cddpm_learner.Replicate`, and
+            `mcrage.generators.cddpm_fit.fit_together` for what becomes of them.
         """
         replicate = import_module("mcrage.generators.cddpm_learner").Replicate
-        given = [
-            replicate(*one, checkpoint=None if number else checkpoint)
-            for number, one in enumerate(replicates)
-        ]
+        given = [replicate(*one) for one in replicates]
         generators = [cls(settings) for _ in given]
         fitted = generators[0]._fitted(given, device=device, threads=threads)
         return [

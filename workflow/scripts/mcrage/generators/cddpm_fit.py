@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mcrage.diffusion.memory import device_limit, member_bytes, partition, table_bytes
 from mcrage.diffusion.training import Member, Trainer, TrainingSettings
+from mcrage.errors import told_of
 from mcrage.generators.cddpm_learner import Learner, Replicate
 from mcrage.generators.cddpm_parts import Parts
 from mcrage.generators.cddpm_rows import RowEncoding
@@ -19,6 +20,8 @@ from mcrage.generators.cddpm_run import Run
 from mcrage.generators.devices import check_device, device_name
 
 logger = logging.getLogger(__name__)
+
+_UNLIKE = "; replicates_together gains nothing here, unless the generator has categories: one_hot"
 
 
 @dataclass(frozen=True)
@@ -81,15 +84,19 @@ def fit_together(
     if place.type == "cuda":
         torch.cuda.reset_peak_memory_stats(place)
     started = time.perf_counter()
-    learners = [Learner(settings, replicate, place) for replicate in replicates]
+    learners = []
+    for replicate in replicates:
+        with told_of(replicate.name):
+            learners.append(Learner(settings, replicate, place))
     alike: dict[Any, list[int]] = {}
     for number, learner in enumerate(learners):
         alike.setdefault(learner.kind, []).append(number)
     if len(alike) > 1:
-        logger.info(
-            "of %d replicates %s fit together, so these are trained one after the other",
+        logger.warning(
+            "of %d replicates %s fit together, so these are trained one after the other%s",
             len(learners),
             " and ".join(str(len(numbers)) for numbers in alike.values()),
+            _UNLIKE if len(alike) == len(learners) else "",
         )
     fitted: dict[int, Fitted] = {}
     for numbers in alike.values():

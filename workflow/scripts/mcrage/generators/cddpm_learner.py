@@ -51,12 +51,15 @@ class Replicate:
         Needed by ``selection: criterion``.
     checkpoint : Checkpoint, optional
         Of this replicate and those that learn together with it, if it is their first.
+    name : str
+        By which errors name it; "": not at all.
     """
 
     train: TrainingData
     seed: int
     criterion: Criterion | None = field(default=None, repr=False)
     checkpoint: Checkpoint | None = field(default=None, repr=False)
+    name: str = ""
 
 
 class Learner:

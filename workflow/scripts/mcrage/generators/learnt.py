@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Models that were learnt together, from where each replicate's training takes its own.
 
-A folder for each key, with the model, its curve, its facts and a checksum of every file. As of a
-checkpoint, what is foreign, outdated or damaged is refused, and the training then learns by itself.
+A folder for each key, with the model, its curve, its facts and a checksum of every file. What is
+foreign, outdated or damaged is refused: to learn instead would be a training without the GPU that
+the batch was given.
 """
 
-import logging
 import os
 import shutil
 from pathlib import Path
@@ -16,8 +16,6 @@ from mcrage.errors import UserError
 from mcrage.generators.base import Generator
 from mcrage.provenance import file_hash
 from mcrage.tables import read_json, read_table, write_json, write_table
-
-logger = logging.getLogger(__name__)
 
 _MODEL = ("model.safetensors", "model.json")
 _HISTORY, _FACTS, _SUMS = "history.parquet", "facts.json", "sha256.json"
@@ -46,8 +44,8 @@ def keep(root: str | os.PathLike, key: str, generator: Generator) -> None:
 
 def take(
     root: str | os.PathLike, key: str, folder: str | os.PathLike
-) -> tuple[dict[str, list], dict] | None:
-    """Copy a model into a folder; return its curve and facts, or None if there is none to take.
+) -> tuple[dict[str, list], dict]:
+    """Copy a model into a folder; return its curve and facts.
 
     Parameters
     ----------
@@ -55,19 +53,20 @@ def take(
         See `keep`.
     folder : path-like
         Where ``model.safetensors`` and ``model.json`` go.
+
+    Raises
+    ------
+    UserError
+        If the batch has learnt from other rows or with other settings, or a file is damaged.
     """
     place = Path(root) / key
-    try:
-        sums = read_json(place / _SUMS)
-    except UserError as error:
-        logger.warning("no model of this replicate is taken, so it learns by itself: %s", error)
-        return None
-    damaged = [
-        name for name in (*_MODEL, _HISTORY, _FACTS) if sums.get(name) != _hash(place / name)
-    ]
-    if damaged:
-        logger.warning("%s is damaged (%s); the replicate learns by itself", place, damaged[0])
-        return None
+    again = f"remove {root} and run again: the batch is then learnt anew"
+    if not (place / _SUMS).is_file():
+        raise UserError(f"{root} holds no model of this replicate's rows and settings: {again}")
+    sums = read_json(place / _SUMS)
+    for name in (*_MODEL, _HISTORY, _FACTS):
+        if sums.get(name) != _hash(place / name):
+            raise UserError(f"{place / name} is damaged: {again}")
     for name in _MODEL:
         shutil.copyfile(place / name, Path(folder) / name)
     return read_table(place / _HISTORY).to_pydict(), read_json(place / _FACTS)

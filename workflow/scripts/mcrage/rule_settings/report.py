@@ -61,6 +61,7 @@ class ReportSettings(RuleSettings):
                 "names": [
                     *("download", "figures"),
                     *(*self.plan.datasets, *self.plan.scenarios, *self.plan.replicates),
+                    *self.plan.batches(),
                     *(*self.plan.generators, *self.plan.all_treatments, *self.plan.classifiers),
                 ],
             }
