@@ -12,10 +12,10 @@ error, by which a tree is pruned, has the same aim.) Each real row counts once, 
 
 What it gave (``benchmarks/shares.py``: members of the shipped ensemble as classifiers, 6 replicates
 each of four datasets, thinned to 2,000 rows and fewer; difference of the weighted to the plain mean
-with Nadeau-Bengio intervals of 95 %): on Adult AUROC +.0026 [.0012, .0039] and Brier score
--.0029 [-.0039, -.0019], on eICU Brier score -.0023 [-.0045, -.0001], on patient-treatment and diabetes nothing
-that could be told from none. The best shares alone do as well on the first two, and worse on the
-smallest table, if by what could be chance: Brier score +.009 [-.005, .023] on diabetes.
+with Nadeau-Bengio intervals of 95 %): on Adult AUROC +.0026 [.0012, .0039] and Brier score -.0029
+[-.0039, -.0019], on eICU Brier score -.0023 [-.0045, -.0001], on patient-treatment and diabetes
+nothing that could be told from none. The best shares alone do as well on the first two, and worse
+on the smallest table, if by what could be chance: Brier score +.009 [-.005, .023] on diabetes.
 """
 
 from collections.abc import Sequence
