@@ -327,7 +327,7 @@ class Plan:
         -------
         str
             The first and the last, e.g. ``10-19``, also where there are fewer: with more of them
-            later it is the same batch, so that those that have learnt need not again.
+            later it is the same batch, learnt anew with them.
         """
         size = self.config.replicates_together
         if size == 1 or not KINDS[self.kind(generator)].together:

@@ -96,7 +96,7 @@ def fit_together(
             "of %d replicates %s fit together, so these are trained one after the other%s",
             len(learners),
             " and ".join(str(len(numbers)) for numbers in alike.values()),
-            _UNLIKE if len(alike) == len(learners) else "",
+            _UNLIKE if settings["categories"] == "masked" and len(alike) == len(learners) else "",
         )
     fitted: dict[int, Fitted] = {}
     for numbers in alike.values():
